@@ -1,0 +1,16 @@
+//! Castoff holds back the delete of an important pod until its backend is ready for it to leave.
+//!
+//! A request's way, with the modules in that order:
+//!
+//! 1. The API server posts an AdmissionReview to [`server`], which owns the sockets, TLS and deadlines.
+//! 2. [`admission`] reads the bytes, asks the gate's questions in their order and says what to answer;
+//!    [`policy`] tells which steps guard the [`pod`].
+//! 3. A pod that is guarded gets a departure ([`lifecycle`]). The [`controller`] brings it about: it observes the
+//!    backend and acts on it as the [`plan`] of each step says, through [`backend`].
+//! 4. Once prepared, the pod's controller is woken, tries again, and the gate lets the pod go.
+//!
+//! `standalone` keeps the state where there is no cluster, `simulation` plays backends for the demo and the tests,
+//! and `cli` puts everything together.
+
+pub mod plan;
+pub mod pod;

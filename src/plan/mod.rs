@@ -1,0 +1,196 @@
+//! The plan language: how one kind of backend is observed, prepared and restored, as data.
+//!
+//! A plan is compiled once, when it is read ([`compile`]). A *round* is a pure conversation: [`Plan::next`] is given
+//! what was observed so far and says either what to read next or, once it knows enough, how things stand. Whoever
+//! calls it does the reading; the plan never sees a socket or a clock.
+
+pub mod spec;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A mistake in a plan or a policy, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where, as `spec.observe.stores.url`.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead, where that can be told.
+    pub hint: Option<String>,
+}
+
+/// Values of parameters, by name.
+pub type Parameters = BTreeMap<String, Value>;
+
+/// Whether the pod is expected back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// A pod of the same seat takes over afterwards.
+    #[default]
+    Restart,
+    /// None does: the pod leaves for good.
+    Removal,
+}
+
+/// What a round is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Making the backend ready for the pod to leave.
+    Prepare,
+    /// Undoing what was done.
+    Restore,
+}
+
+/// What a round works on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The pod, as plans see it (`pod`): a [`crate::pod::Pod`] as JSON.
+    pub pod: &'a Value,
+    /// Parameters with the plan's defaults filled in ([`Plan::parameters`]).
+    pub parameters: &'a Parameters,
+    /// What the pod is called at the backend, once that is pinned.
+    pub member: Option<&'a str>,
+    /// Whether the pod is expected back (`removal` in CEL).
+    pub mode: Mode,
+    /// What the round is for.
+    pub task: Task,
+}
+
+/// Which read an observation belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadKey {
+    /// Its name in `observe`.
+    pub name: String,
+    /// The number of its item, under `forEach`.
+    pub item: Option<usize>,
+}
+
+/// A read to make now. All reads of one answer may run side by side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// What its answer is filed under.
+    pub key: ReadKey,
+    /// What to send.
+    pub request: Request,
+    /// How to read the answer's body.
+    pub parse: spec::Parse,
+}
+
+/// An HTTP request, rendered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// HTTP method, upper case.
+    pub method: String,
+    /// The whole URL.
+    pub url: String,
+    /// JSON body.
+    pub body: Option<Value>,
+    /// Statuses that are answers besides 2xx.
+    pub ok: spec::Accept,
+    /// Longest wait.
+    pub timeout: Duration,
+    /// Secret with `ca.crt`, `tls.crt`, `tls.key`; empty for none.
+    pub tls_secret: String,
+    /// Secret with `token`, or `username` and `password`; empty for none.
+    pub auth_secret: String,
+}
+
+/// What a read brought.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// An answer that the read accepts.
+    Answer {
+        /// HTTP status; 0 where `ok: any` accepts that nothing answered.
+        code: u16,
+        /// The body, parsed.
+        body: Value,
+    },
+    /// No answer, or one that the read does not accept.
+    Failed {
+        /// For users: constant for a cause, as `https://basic-pd:2379/pd/api/v1/stores does not answer`.
+        message: String,
+        /// For the log and the drain: errno, status, the body's beginning.
+        detail: String,
+    },
+    /// The request goes to an address of the pod, and the pod no longer has it.
+    PodGone,
+}
+
+/// What was observed in this round so far.
+pub type Observations = BTreeMap<ReadKey, Observation>;
+
+/// An act to send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Act {
+    /// Its number in the list that it comes from.
+    pub index: usize,
+    /// What to send.
+    pub request: Request,
+    /// It may go on at the backend after the request has ended.
+    pub background: bool,
+    /// It can't be undone.
+    pub irreversible: bool,
+}
+
+/// How much is left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// 0 when nothing is left.
+    pub remaining: i64,
+    /// What is counted, as `leaders`.
+    pub unit: String,
+}
+
+/// How things stand at the backend.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Prepare: nothing unknown, nothing blocked, no act to send, and `done` holds. Restore: nothing unknown and no
+    /// act to send.
+    Done,
+    /// Prepare: no act to send, but `done` does not hold yet.
+    Waiting,
+    /// This is to be sent.
+    Act(Box<Act>),
+    /// The pod must not leave now.
+    Blocked {
+        /// Why, for users.
+        message: String,
+    },
+    /// The answers can't be believed just now.
+    Unknown {
+        /// Why, for users.
+        message: String,
+    },
+    /// The backend can't be asked, or an expression failed.
+    Failed {
+        /// For users: constant for a cause.
+        message: String,
+        /// For the log and the drain.
+        detail: String,
+    },
+}
+
+/// What a round found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Round {
+    /// How things stand.
+    pub verdict: Verdict,
+    /// What the pod is called at the backend; `None` where it is not known there and `absent: Allow` lets it go, or
+    /// where the round failed before that was known.
+    pub member: Option<String>,
+    /// How much is left, where the plan counts.
+    pub progress: Option<Progress>,
+}
+
+/// What a round needs next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Make these reads, add them to the observations, and ask again.
+    Read(Vec<Read>),
+    /// The round is over.
+    Round(Round),
+}

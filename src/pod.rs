@@ -1,0 +1,381 @@
+//! What Castoff knows of a pod: the few fields that decisions and plans read, borrowed from the review they came in.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+/// A text that borrows from the bytes it was read from, unless it held escapes.
+///
+/// `Cow<str>` itself is always owned inside of collections, and `&str` fails on escapes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<'a>(pub Cow<'a, str>);
+
+impl Text<'_> {
+    /// The text itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same text, independent of the bytes it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Text<'static> {
+        Text(Cow::Owned(self.0.into_owned()))
+    }
+}
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Text(Cow::Owned(text))
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        &*self.0 == other
+    }
+}
+
+impl PartialEq<&str> for Text<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        &*self.0 == *other
+    }
+}
+
+impl Serialize for Text<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text)))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// Labels or annotations.
+pub type TextMap<'a> = BTreeMap<Text<'a>, Text<'a>>;
+
+/// A pod, with only the fields that Castoff reads. Plans see it as `pod`.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Pod<'a> {
+    /// Name, namespace, UID, labels, annotations, owners.
+    pub metadata: Metadata<'a>,
+    /// Where it runs and under which host name.
+    pub spec: PodSpec<'a>,
+    /// What the kubelet reported of it.
+    pub status: PodStatus<'a>,
+}
+
+/// An object's metadata.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Metadata<'a> {
+    /// The pod's name.
+    pub name: Text<'a>,
+    /// The namespace that it lives in.
+    pub namespace: Text<'a>,
+    /// What tells this pod from others of the same name, before and after it.
+    pub uid: Text<'a>,
+    /// The version of the object that this is a copy of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<Text<'a>>,
+    /// Labels.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub labels: TextMap<'a>,
+    /// Annotations.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub annotations: TextMap<'a>,
+    /// Who owns the pod; at most one of them is its controller.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owner_references: Vec<OwnerReference<'a>>,
+    /// Set once the pod is terminating.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<Text<'a>>,
+}
+
+/// One owner of an object.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct OwnerReference<'a> {
+    /// `StatefulSet`, `ReplicaSet`, ...
+    pub kind: Text<'a>,
+    /// The owner's name.
+    pub name: Text<'a>,
+    /// The owner's UID.
+    pub uid: Text<'a>,
+    /// Whether this owner controls the pod.
+    pub controller: bool,
+}
+
+/// The part of a pod's spec that Castoff reads.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct PodSpec<'a> {
+    /// The node it is bound to; empty before it is scheduled.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub node_name: Text<'a>,
+    /// Its host name, as a StatefulSet gives it.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub hostname: Text<'a>,
+    /// The headless Service that its host name lives under.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub subdomain: Text<'a>,
+}
+
+/// The part of a pod's status that Castoff reads.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct PodStatus<'a> {
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub phase: Text<'a>,
+    /// The pod's address; empty before it has one.
+    #[serde(rename = "podIP", skip_serializing_if = "text_is_empty")]
+    pub pod_ip: Text<'a>,
+    /// All its addresses, of both IP families.
+    #[serde(rename = "podIPs", skip_serializing_if = "Vec::is_empty")]
+    pub pod_ips: Vec<PodAddress<'a>>,
+    /// The address of its node.
+    #[serde(rename = "hostIP", skip_serializing_if = "text_is_empty")]
+    pub host_ip: Text<'a>,
+    /// Conditions, `Ready` among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition<'a>>,
+    /// What each container does.
+    #[serde(rename = "containerStatuses", skip_serializing_if = "Vec::is_empty")]
+    pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// One of a pod's addresses.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct PodAddress<'a> {
+    /// The address.
+    pub ip: Text<'a>,
+}
+
+/// One condition of an object.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Condition<'a> {
+    /// Its name, as `Ready`.
+    #[serde(rename = "type")]
+    pub kind: Text<'a>,
+    /// `True`, `False` or `Unknown`.
+    pub status: Text<'a>,
+}
+
+/// What one container does.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct ContainerStatus {
+    /// Its state.
+    pub state: ContainerState,
+}
+
+/// A container's state: running, or waiting or terminated (not told apart).
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// Present while the container runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<Running>,
+}
+
+/// The mark of a container that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Running {}
+
+impl<'a> Pod<'a> {
+    /// `namespace/name`, as messages name it.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.metadata.namespace, self.metadata.name)
+    }
+
+    /// Whether the pod is on its way out already.
+    #[must_use]
+    pub fn is_terminating(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether the pod has ended: it will not run again.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.status.phase == "Succeeded" || self.status.phase == "Failed"
+    }
+
+    /// Whether the pod's condition `Ready` is true.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
+    }
+
+    /// Whether any of its containers runs.
+    #[must_use]
+    pub fn has_running_container(&self) -> bool {
+        self.status.container_statuses.iter().any(|container| container.state.running.is_some())
+    }
+
+    /// The owner that controls the pod, where there is one.
+    #[must_use]
+    pub fn controller(&self) -> Option<&OwnerReference<'a>> {
+        self.metadata.owner_references.iter().find(|owner| owner.controller)
+    }
+
+    /// The pod's number in its StatefulSet; `None` for pods of other owners.
+    #[must_use]
+    pub fn ordinal(&self) -> Option<u32> {
+        let owner = self.controller().filter(|owner| owner.kind == "StatefulSet")?;
+        let number = self.metadata.name.strip_prefix(owner.name.as_str())?.strip_prefix('-')?;
+        number.parse().ok()
+    }
+
+    /// Whether `address` is one of the pod's own addresses.
+    #[must_use]
+    pub fn has_address(&self, address: &str) -> bool {
+        !address.is_empty()
+            && (self.status.pod_ip == address || self.status.pod_ips.iter().any(|own| own.ip == address))
+    }
+
+    /// The same pod, independent of the bytes it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Pod<'static> {
+        Pod {
+            metadata: self.metadata.into_owned(),
+            spec: PodSpec {
+                node_name: self.spec.node_name.into_owned(),
+                hostname: self.spec.hostname.into_owned(),
+                subdomain: self.spec.subdomain.into_owned(),
+            },
+            status: self.status.into_owned(),
+        }
+    }
+}
+
+impl Metadata<'_> {
+    fn into_owned(self) -> Metadata<'static> {
+        Metadata {
+            name: self.name.into_owned(),
+            namespace: self.namespace.into_owned(),
+            uid: self.uid.into_owned(),
+            resource_version: self.resource_version.map(Text::into_owned),
+            labels: owned_map(self.labels),
+            annotations: owned_map(self.annotations),
+            owner_references: self
+                .owner_references
+                .into_iter()
+                .map(|owner| OwnerReference {
+                    kind: owner.kind.into_owned(),
+                    name: owner.name.into_owned(),
+                    uid: owner.uid.into_owned(),
+                    controller: owner.controller,
+                })
+                .collect(),
+            deletion_timestamp: self.deletion_timestamp.map(Text::into_owned),
+        }
+    }
+}
+
+impl PodStatus<'_> {
+    fn into_owned(self) -> PodStatus<'static> {
+        PodStatus {
+            phase: self.phase.into_owned(),
+            pod_ip: self.pod_ip.into_owned(),
+            pod_ips: self.pod_ips.into_iter().map(|own| PodAddress { ip: own.ip.into_owned() }).collect(),
+            host_ip: self.host_ip.into_owned(),
+            conditions: self
+                .conditions
+                .into_iter()
+                .map(|condition| Condition { kind: condition.kind.into_owned(), status: condition.status.into_owned() })
+                .collect(),
+            container_statuses: self.container_statuses,
+        }
+    }
+}
+
+fn owned_map(map: TextMap<'_>) -> TextMap<'static> {
+    map.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned())).collect()
+}
+
+fn text_is_empty(text: &Text<'_>) -> bool {
+    text.is_empty()
+}
+
+fn null_is_empty<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<TextMap<'a>, D::Error> {
+    Ok(Option::<TextMap<'a>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn borrows_what_holds_no_escapes() {
+        let json = r#"{"metadata":{"name":"web-2","labels":{"app":"w\u0065b"}}}"#;
+        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
+        assert!(matches!(pod.metadata.name.0, Cow::Borrowed("web-2")));
+        assert_eq!(pod.metadata.labels.get("app").map(Text::as_str), Some("web"));
+    }
+
+    #[test]
+    fn tells_the_ordinal_only_for_pods_of_a_statefulset() {
+        let mut pod = Pod::default();
+        pod.metadata.name = "db-blue-12".into();
+        assert_eq!(pod.ordinal(), None);
+        pod.metadata.owner_references = vec![OwnerReference {
+            kind: "StatefulSet".into(),
+            name: "db-blue".into(),
+            controller: true,
+            ..Default::default()
+        }];
+        assert_eq!(pod.ordinal(), Some(12));
+    }
+}
