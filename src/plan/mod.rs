@@ -4,7 +4,10 @@
 //! what was observed so far and says either what to read next or, once it knows enough, how things stand. Whoever
 //! calls it does the reading; the plan never sees a socket or a clock.
 
+pub mod compile;
 pub mod spec;
+
+pub use compile::Plan;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
