@@ -138,6 +138,7 @@ pub enum Departure {
 }
 
 /// How far a departure is.
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, shown to users as a condition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DrainStatus {
@@ -147,6 +148,9 @@ pub struct DrainStatus {
     pub cycle: u32,
     /// Whether the pod is expected back; decided when draining begins.
     pub mode: Mode,
+    /// The name of the step under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// The steps' states, in the order of the spec.
     pub steps: Vec<StepStatus>,
     /// How much is left in the step under way.
@@ -164,10 +168,16 @@ pub struct DrainStatus {
     pub stalled: bool,
     /// How often a try was written down (not every try is).
     pub tries: u64,
+    /// What kind of caller made the last one.
+    pub asker: Asker,
     /// How long the callers have been denied by then, as measured by whoever wrote it down.
     pub denied_seconds: u64,
     /// How often an allow was claimed.
     pub claims: u64,
+    /// The last claim stands: the pod was allowed to leave, and it is not known yet that it did not.
+    pub allowed: bool,
+    /// The pod was seen to leave.
+    pub left: bool,
     /// How often an allow was not carried out.
     pub not_carried_out: u32,
     /// How the pod left, or was let go.
@@ -243,7 +253,12 @@ impl Drain {
                 cancel: false,
                 pod,
             },
-            status: DrainStatus { steps: vec![StepStatus::default(); steps.len()], tries: 1, ..Default::default() },
+            status: DrainStatus {
+                steps: vec![StepStatus::default(); steps.len()],
+                tries: 1,
+                asker,
+                ..Default::default()
+            },
         })
     }
 
@@ -251,6 +266,12 @@ impl Drain {
     #[must_use]
     pub fn pod_uid(&self) -> &str {
         &self.spec.pod.metadata.uid
+    }
+
+    /// How messages name the pod: `namespace/name`.
+    #[must_use]
+    pub fn pod_name(&self) -> String {
+        self.spec.pod.full_name()
     }
 
     /// Whether anything at a backend is, or may be, ours to undo.
