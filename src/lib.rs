@@ -12,6 +12,7 @@
 //! `standalone` keeps the state where there is no cluster, `simulation` plays backends for the demo and the tests,
 //! and `cli` puts everything together.
 
+pub mod admission;
 pub mod lifecycle;
 pub mod plan;
 pub mod pod;
