@@ -1,0 +1,3 @@
+//! What a cluster would keep, where there is none.
+
+pub mod secrets;
