@@ -155,3 +155,27 @@ fn an_exemption_needs_every_policy_that_selects_the_pod() {
     scene.guard.rival = Some(Arc::new(policy("tidb", "other", |_| {})));
     assert_eq!(scene.answer().question, Question::NodeLost);
 }
+
+#[test]
+fn the_first_exemption_that_applies_decides() {
+    let mut scene = Scene::new(|spec| spec.exempt = ALL.to_vec());
+    scene.facts.namespace = Some(ObjectFacts { annotations: bypass("INC", "2030-01-31T13:00:00Z"), deleting: true });
+    scene.facts.owner = OwnerFact::DeletingOrGone;
+    scene.facts.node = NodeFact::Gone;
+    scene.pod.status.container_statuses.clear();
+    scene.pod.status.conditions.clear();
+    scene.grace_period_seconds = Some(0);
+    assert_eq!(scene.answer().question, Question::Bypassed);
+    scene.facts.namespace = Some(ObjectFacts { deleting: true, ..ObjectFacts::default() });
+    assert_eq!(scene.answer().question, Question::NamespaceDeleted);
+    scene.facts.namespace = None;
+    assert_eq!(scene.answer().question, Question::OwnerDeleted);
+    scene.facts.owner = OwnerFact::Present;
+    assert_eq!(scene.answer().question, Question::NodeLost);
+    scene.facts.node = node(NodeReady::True);
+    assert_eq!(scene.answer().question, Question::NotRunning);
+    scene.facts.node = NodeFact::Unknown;
+    assert_eq!(scene.answer().question, Question::Unready);
+    scene.pod.status.conditions = vec![castoff::pod::Condition { kind: "Ready".into(), status: "True".into() }];
+    assert_eq!(scene.answer().question, Question::Force);
+}

@@ -136,7 +136,7 @@ fn a_prepared_pod_goes_only_once_seen_done_and_claimed() {
         (NotVerified::NotDone { step }, Question::Draining, "is being prepared (policy tikv, step evict-leaders)"),
         (NotVerified::Blocked { step, reason: "another store is away." }, Question::Blocked, "another store is away. "),
         (NotVerified::Failed { step, reason: "pd does not answer" }, Question::Draining, ": pd does not answer."),
-        (NotVerified::NotClaimed, Question::NotClaimed, "could not be written down."),
+        (NotVerified::NotClaimed, Question::NotClaimed, "could not be confirmed and written down just now."),
     ] {
         let no = scene.case(|case| not_verified(case, &why));
         assert_eq!((no.question, no.allowed, no.departure), (question, false, None));
@@ -169,4 +169,27 @@ fn a_dry_run_makes_nothing_and_answers_as_the_real_call_would() {
         scene.dry_run = true;
         assert_eq!(scene.decide(), Decision::Answer(real));
     }
+}
+
+#[test]
+fn the_first_of_the_first_questions_decides() {
+    let policies = PolicyIndex::new([policy("tidb", "tikv", |_| {})]);
+    let ask = |pod: &castoff::pod::Pod<'_>| match first_questions(&delete(pod, "alice", None), None, &policies, None) {
+        Stage::Answer(answer) => Some(answer.question),
+        Stage::Guarded(_) => None,
+    };
+    let mut pod = pod("tidb", "basic-tikv-2");
+    pod.metadata.deletion_timestamp = Some("2030-01-31T11:00:00Z".into());
+    pod.status.phase = "Failed".into();
+    pod.spec.node_name = "".into();
+    pod.metadata.annotations.insert("kubernetes.io/config.mirror".into(), "x".into());
+    assert_eq!(ask(&pod), Some(Question::Terminating));
+    pod.metadata.deletion_timestamp = None;
+    assert_eq!(ask(&pod), Some(Question::Finished));
+    pod.status.phase = "Running".into();
+    assert_eq!(ask(&pod), Some(Question::Unscheduled));
+    pod.spec.node_name = "node-7".into();
+    assert_eq!(ask(&pod), Some(Question::MirrorPod));
+    pod.metadata.annotations.clear();
+    assert_eq!(ask(&pod), None);
 }
