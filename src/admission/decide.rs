@@ -46,7 +46,7 @@ pub enum NotVerified<'a> {
         /// Why; constant for a cause.
         reason: &'a str,
     },
-    /// Every step is done, but the claim was refused or late.
+    /// The look at the backend took too long, or every step is done but the claim was refused or late.
     NotClaimed,
 }
 
@@ -90,7 +90,7 @@ pub fn not_verified(case: &Case<'_>, why: &NotVerified<'_>) -> Answer {
         NotVerified::Blocked { step, reason } => deny(case, Question::Blocked, messages::blocked(&of(step), reason)),
         NotVerified::Failed { step, reason } => deny(case, Question::Draining, messages::waiting(&of(step), reason)),
         NotVerified::NotClaimed => {
-            let reason = "it is prepared, but its departure could not be written down";
+            let reason = "it was prepared, but that could not be confirmed and written down just now";
             deny(case, Question::NotClaimed, messages::waiting(&case.subject(false), reason))
         }
     }

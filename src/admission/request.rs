@@ -138,7 +138,7 @@ fn parse_foreign(bytes: &[u8]) -> Option<Result<Request<'_>, Malformed>> {
     }
 }
 
-fn body_of<'a, E, O, P>(review: Review<'a, E, O, P>) -> Result<Body<'a, E, O, P>, Malformed> {
+fn body_of<E, O, P>(review: Review<'_, E, O, P>) -> Result<Body<'_, E, O, P>, Malformed> {
     match review.api_version.as_deref() {
         Some(API_VERSION) => {}
         Some(version) => {
@@ -216,7 +216,7 @@ fn eviction(mut body: PodBody<'_>) -> Result<Request<'_>, Malformed> {
     Ok(request)
 }
 
-fn other<'a, E, O, P>(body: Body<'a, E, O, P>) -> Result<Request<'a>, Malformed> {
+fn other<E, O, P>(body: Body<'_, E, O, P>) -> Result<Request<'_>, Malformed> {
     let operation = body.operation.as_deref().unwrap_or_default();
     let mut described = operation.to_owned();
     if let Some(resource) = &body.resource {
