@@ -14,12 +14,12 @@
 
 pub mod admission;
 pub mod backend;
-pub mod cli;
+// pub mod cli;
 pub mod controller;
 pub mod lifecycle;
 pub mod plan;
 pub mod pod;
 pub mod policy;
 pub mod server;
-pub mod simulation;
+// pub mod simulation;
 pub mod standalone;

@@ -47,7 +47,7 @@ struct AuditAnnotations {
 
 /// The one status of every denial. `kubectl drain` tries again for this one alone; 404 would be taken as deleted, and
 /// the reason `Invalid` would hide the message.
-const DENIED: (u16, &str) = (429, "TooManyRequests");
+pub const DENIED: (u16, &str) = (429, "TooManyRequests");
 
 /// The AdmissionReview, as JSON, that answers the call `uid`.
 #[must_use]

@@ -113,7 +113,7 @@ impl Backend {
             message: format!("plan {} asks for reads that depend on each other more than {WAVES} deep", scope.plan),
             detail: format!("{} reads were made", observed.len()),
         };
-        Round { verdict, member: None, progress: None }
+        Round { verdict, member: None, progress: None, ours: None }
     }
 
     /// Sends an act, once.

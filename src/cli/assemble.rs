@@ -7,7 +7,10 @@ use arc_swap::ArcSwap;
 use prometheus::Registry;
 use tokio::time::Instant;
 
-use crate::backend::{self, Backend, Pattern};
+use crate::backend::Backend;
+use crate::backend::dns::SystemDns;
+use crate::backend::guard::{self, Pattern};
+use crate::backend::metrics::Metrics as BackendMetrics;
 use crate::controller::interfaces::{Cluster, Store};
 use crate::controller::observe::Observer;
 use crate::controller::{self, Controller};
@@ -69,7 +72,7 @@ impl Parts {
             policies,
             store: Arc::new(store),
             cluster: Arc::new(cluster),
-            secrets: DirectorySecrets::new(sources.secrets.clone()),
+            secrets: DirectorySecrets::new(sources.secrets.clone().unwrap_or_default()),
             allow_endpoints: sources.allow_endpoints.clone(),
         })
     }
@@ -77,9 +80,9 @@ impl Parts {
     /// Puts the guard together; its metrics go into `registry`.
     pub fn assemble(self, registry: &Registry) -> Result<Guard, Failure> {
         let metric = |error: prometheus::Error| Failure::No(format!("metrics could not be set up: {error}"));
-        let settings = backend::Settings { loopback: true, allowed: self.allow_endpoints, ..Default::default() };
-        let backend_metrics = backend::Metrics::register(registry).map_err(metric)?;
-        let backend = Backend::new(settings, Arc::new(self.secrets), backend_metrics);
+        let settings = guard::Settings { loopback: true, allowed: self.allow_endpoints, ..Default::default() };
+        let backend_metrics = BackendMetrics::register(registry).map_err(metric)?;
+        let backend = Backend::new(settings, Arc::new(self.secrets), Arc::new(SystemDns::new()), backend_metrics);
         let observer = Arc::new(Observer::new(backend));
         let policies = Arc::new(ArcSwap::from_pointee(self.policies));
         let controller_metrics =

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::backend::Pattern;
+use crate::backend::guard::Pattern;
 use crate::server::logging;
 
 /// Holds back the delete of an important pod until its backend is ready for it to leave.

@@ -34,14 +34,14 @@ pub(super) async fn run(command: Review) -> Result<(), Failure> {
     for file in &command.files {
         let bytes = read(file).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
         let name = file.display().to_string();
-        rows.push(match admission::parse(&bytes) {
+        rows.push(match admission::request::parse(&bytes) {
             Ok(request) => {
                 let answer = gate.ask(&request, true, Instant::now() + PATIENCE).await;
                 Row {
                     file: name,
                     allowed: answer.allowed,
                     question: answer.question.as_str(),
-                    code: if answer.allowed { 200 } else { admission::DENIED },
+                    code: if answer.allowed { 200 } else { admission::response::DENIED.0 },
                     message: answer.message,
                     warnings: answer.warnings,
                 }

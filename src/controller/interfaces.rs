@@ -93,8 +93,8 @@ pub enum NodeSeen {
 /// A node, as far as decisions need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeFacts {
-    /// Its condition `Ready` is true.
-    pub ready: bool,
+    /// Its condition `Ready`; `None` where the node does not answer.
+    pub ready: Option<bool>,
     /// It is cordoned, or carries a taint that evicts pods.
     pub leaving: bool,
     /// Its labels.

@@ -12,7 +12,6 @@ use crate::lifecycle::{Drain, DrainStep, Look};
 use crate::plan::{self, Inputs, Plan, Round, Verdict};
 
 /// Looks at the backends of departures, by the plans that the departures carry.
-#[derive(Debug)]
 pub struct Observer {
     backend: Backend,
     /// Plans by hash: a departure carries its plans as text, and each is compiled once.

@@ -7,7 +7,7 @@
 pub mod compile;
 pub mod spec;
 
-pub use compile::Plan;
+pub use compile::{Plan, compile};
 
 use std::collections::BTreeMap;
 use std::time::Duration;

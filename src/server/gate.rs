@@ -10,8 +10,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::admission::{
-    self, Answer, Case, Decision, Facts, Guard, Malformed, NodeFact, ObjectFacts, OwnerFact, Question, Request, Stage,
-    What,
+    self, Answer, Case, Decision, Facts, Guard, Malformed, NodeFact, NodeReady, NotVerified, ObjectFacts, OwnerFact,
+    Question, Request, Stage, What,
 };
 use crate::controller::ROUND_LIMIT;
 use crate::controller::interfaces::{Cluster, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
@@ -47,11 +47,11 @@ pub struct Tries(Mutex<HashMap<String, (Instant, Option<Instant>)>>);
 #[async_trait]
 impl Gate for Gatekeeper {
     async fn answer(&self, body: Bytes, deadline: Instant) -> Result<Bytes, Malformed> {
-        let request = admission::parse(&body)?;
+        let request = admission::request::parse(&body)?;
         let answer = self.ask(&request, request.dry_run, deadline).await;
         self.metrics.count(answer.question, answer.allowed);
         note(&request, &answer);
-        Ok(admission::render(&request.uid, &answer))
+        Ok(admission::response::render(&request.uid, &answer).into())
     }
 }
 
@@ -104,7 +104,7 @@ impl Gatekeeper {
             }
             Decision::Verify => match case.drain {
                 Some(drain) => self.verify(&case, drain, dry_run, deadline).await,
-                None => admission::not_verified(&case, Question::NotClaimed, None, "there is no departure"),
+                None => admission::not_verified(&case, &NotVerified::NotClaimed),
             },
         }
     }
@@ -143,7 +143,14 @@ impl Gatekeeper {
 
     async fn facts(&self, pod: &Pod<'_>) -> Facts {
         let node = match self.cluster.node(&pod.spec.node_name) {
-            NodeSeen::Known(node) => NodeFact::Known { ready: node.ready, annotations: node.annotations },
+            NodeSeen::Known(node) => NodeFact::Known {
+                ready: match node.ready {
+                    Some(true) => NodeReady::True,
+                    Some(false) => NodeReady::False,
+                    None => NodeReady::Unknown,
+                },
+                annotations: node.annotations,
+            },
             NodeSeen::Gone => NodeFact::Gone,
             NodeSeen::Unknown => NodeFact::Unknown,
         };
@@ -220,13 +227,14 @@ impl Gatekeeper {
     /// Prepared, as far as is known: looks at every step's backend now, claims, and only then allows.
     async fn verify(&self, case: &Case<'_>, drain: &Drain, dry_run: bool, deadline: Instant) -> Answer {
         let verified = tokio::time::timeout_at(deadline, self.look_and_claim(case, drain, dry_run, deadline)).await;
-        verified.unwrap_or_else(|_| {
-            admission::not_verified(case, Question::NotClaimed, None, "the backend could not be asked in time")
-        })
+        verified.unwrap_or_else(|_| admission::not_verified(case, &NotVerified::NotClaimed))
     }
 
     async fn look_and_claim(&self, case: &Case<'_>, drain: &Drain, dry_run: bool, deadline: Instant) -> Answer {
-        let refuse = |message: &str| admission::not_verified(case, Question::NotClaimed, None, message);
+        let refuse = |why: &str| {
+            tracing::warn!(pod = %drain.pod_name(), why, "prepared, but not claimed");
+            admission::not_verified(case, &NotVerified::NotClaimed)
+        };
         let live = match self.store.read(&drain.metadata.namespace, &drain.metadata.name).await {
             Ok(Some(live)) if live.pod_uid() == drain.pod_uid() && claim::may_be_claimed(&live) => live,
             Ok(_) => return refuse("it was only just changed"),
@@ -235,12 +243,15 @@ impl Gatekeeper {
         let look = Look { task: Task::Prepare, steps: (0..live.spec.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
         let rounds = self.observer.observe(&live, true, &look, limit).await;
-        if let Some((step, question, message)) = first_not_done(&live, &rounds) {
+        if let Some((step, why)) = first_not_done(&live, &rounds) {
             if !dry_run && live.status.phase == Phase::Drained {
-                self.write(claim::no_longer_done(Drain::clone(&live), step, &message), deadline).await;
+                let message = match why {
+                    NotVerified::Blocked { reason, .. } | NotVerified::Failed { reason, .. } => reason,
+                    NotVerified::NotDone { .. } | NotVerified::NotClaimed => "",
+                };
+                self.write(claim::no_longer_done(Drain::clone(&live), step, message), deadline).await;
             }
-            let step = live.spec.steps.get(step).map(|step| step.name.as_str());
-            return admission::not_verified(case, question, step, &message);
+            return admission::not_verified(case, &why);
         }
         if dry_run {
             return admission::allowed(case);
@@ -290,15 +301,18 @@ impl Tries {
 }
 
 /// The first step that is not done now, with why.
-fn first_not_done(drain: &Drain, rounds: &BTreeMap<usize, Round>) -> Option<(usize, Question, String)> {
-    (0..drain.spec.steps.len()).find_map(|step| {
-        let (question, message) = match rounds.get(&step).map(|round| &round.verdict) {
+fn first_not_done<'a>(drain: &'a Drain, rounds: &'a BTreeMap<usize, Round>) -> Option<(usize, NotVerified<'a>)> {
+    drain.spec.steps.iter().enumerate().find_map(|(index, step)| {
+        let step = step.name.as_str();
+        let why = match rounds.get(&index).map(|round| &round.verdict) {
             Some(Verdict::Done) => return None,
-            Some(Verdict::Blocked { message }) => (Question::Blocked, message.clone()),
-            Some(Verdict::Failed { message, .. } | Verdict::Unknown { message }) => (Question::Draining, message.clone()),
-            Some(Verdict::Waiting | Verdict::Act(_)) | None => (Question::Draining, String::new()),
+            Some(Verdict::Blocked { message }) => NotVerified::Blocked { step, reason: message },
+            Some(Verdict::Failed { message, .. } | Verdict::Unknown { message }) => {
+                NotVerified::Failed { step, reason: message }
+            }
+            Some(Verdict::Waiting | Verdict::Act(_)) | None => NotVerified::NotDone { step },
         };
-        Some((step, question, message))
+        Some((index, why))
     })
 }
 

@@ -164,7 +164,11 @@ struct NodeCondition {
 impl Node {
     fn facts(self) -> NodeFacts {
         NodeFacts {
-            ready: self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True"),
+            ready: match self.status.conditions.iter().find(|condition| condition.kind == "Ready") {
+                Some(condition) if condition.status == "True" => Some(true),
+                Some(condition) if condition.status == "False" => Some(false),
+                _ => None,
+            },
             leaving: self.spec.unschedulable || self.spec.taints.iter().any(|taint| taint.effect == "NoExecute"),
             labels: self.metadata.labels,
             annotations: self.metadata.annotations,
