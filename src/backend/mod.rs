@@ -33,7 +33,7 @@ use exchange::{Answer, exchange};
 use metrics::{Metrics, Outcome};
 use trouble::Trouble;
 
-/// A round ends within this time.
+/// A round ends within this time, unless told otherwise.
 pub const ROUND: Duration = Duration::from_secs(3);
 
 /// So many reads of a round run side by side.
@@ -74,6 +74,7 @@ pub struct Backend {
     secrets: Arc<dyn Secrets>,
     clients: Clients,
     metrics: Metrics,
+    round: Duration,
 }
 
 impl Backend {
@@ -85,17 +86,23 @@ impl Backend {
         metrics: Metrics,
     ) -> Self {
         let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
-        Self { settings, secrets, clients, metrics }
+        Self { settings, secrets, clients, metrics, round: ROUND }
+    }
+
+    /// The same backend, whose rounds end within `round` in place of [`ROUND`].
+    #[must_use]
+    pub fn with_round(self, round: Duration) -> Self {
+        Self { round, ..self }
     }
 
     /// Goes through a round: makes the reads that `next` asks for, side by side, until it knows how things stand.
     ///
-    /// Ends at `limit` or after [`ROUND`], whichever is earlier: reads that are still open then count as not answered.
+    /// Ends at `limit` or after the longest time of a round, whichever is earlier: reads that are still open then count as not answered.
     pub async fn observe<F>(&self, scope: &Scope, limit: Instant, mut next: F) -> Round
     where
         F: FnMut(&Observations) -> Next,
     {
-        let limit = limit.min(Instant::now() + ROUND);
+        let limit = limit.min(Instant::now() + self.round);
         let mut observed = Observations::new();
         for _ in 0..WAVES {
             let reads = match next(&observed) {
