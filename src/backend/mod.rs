@@ -1,7 +1,7 @@
 //! Sends the requests of plans: rounds of reads, and acts.
 //!
 //! Where a request may go is decided by [`guard`] before and by [`dns`] while it is connected; with which Secrets,
-//! by [`credentials`]; the certificates of a Secret make a [`client`]; [`exchange`] is one request from there to its
+//! by [`credentials`]; the certificates of a Secret make a `client`; `exchange` is one request from there to its
 //! answer, and [`trouble`] finds the words when there is none.
 
 pub mod address;

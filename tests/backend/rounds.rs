@@ -122,7 +122,7 @@ async fn ends_in_time_however_many_waves_hang() {
 async fn ends_by_itself_where_nobody_limits_it() {
     let (_listener, url) = silent().await;
     let mut patient = get(&url);
-    patient.timeout = Duration::from_secs(60);
+    patient.timeout = Duration::from_mins(1);
     let backend = Bench::new().backend().with_round(Duration::from_millis(100));
     let begun = Instant::now();
     let observed = observe(&backend, &scope(), in_time(), &[read("hangs", patient)]).await;

@@ -114,7 +114,7 @@ pub fn done() -> Round {
 }
 
 pub fn in_time() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 /// Makes `reads` in one wave and tells what each brought.
