@@ -13,6 +13,7 @@ pub mod guard;
 pub mod metrics;
 pub mod trouble;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,12 +26,14 @@ use crate::plan::{Act, Next, Observation, Observations, Read, Round, Verdict};
 use crate::pod::Pod;
 
 pub use exchange::BODY_LIMIT;
+pub use guard::{Pattern, Settings};
+pub use metrics::Metrics;
 
 use client::Clients;
 use credentials::Secrets;
-use dns::{GuardedDns, Lookup};
+use dns::{GuardedDns, Lookup, SystemDns};
 use exchange::{Answer, exchange};
-use metrics::{Metrics, Outcome};
+use metrics::Outcome;
 use trouble::Trouble;
 
 /// A round ends within this time, unless told otherwise.
@@ -70,7 +73,7 @@ pub struct Sent {
 
 /// Sends requests to backends.
 pub struct Backend {
-    settings: guard::Settings,
+    settings: Settings,
     secrets: Arc<dyn Secrets>,
     clients: Clients,
     metrics: Metrics,
@@ -78,15 +81,18 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// A backend that finds names with `lookup` and credentials in `secrets`.
-    pub fn new(
-        settings: guard::Settings,
-        secrets: Arc<dyn Secrets>,
-        lookup: Arc<dyn Lookup>,
-        metrics: Metrics,
-    ) -> Self {
-        let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
+    /// A backend that finds names with the machine's own DNS and credentials in `secrets`.
+    #[must_use]
+    pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, metrics: Metrics) -> Self {
+        let clients = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), settings.loopback));
         Self { settings, secrets, clients, metrics, round: ROUND }
+    }
+
+    /// The same backend, which finds names with `lookup`.
+    #[must_use]
+    pub fn with_lookup(self, lookup: Arc<dyn Lookup>) -> Self {
+        let clients = Clients::new(GuardedDns::new(lookup, self.settings.loopback));
+        Self { clients, ..self }
     }
 
     /// The same backend, whose rounds end within `round` in place of [`ROUND`].
@@ -120,7 +126,7 @@ impl Backend {
             message: format!("plan {} asks for reads that depend on each other more than {WAVES} deep", scope.plan),
             detail: format!("{} reads were made", observed.len()),
         };
-        Round { verdict, member: None, progress: None }
+        Round { verdict, member: None, progress: None, ours: None }
     }
 
     /// Sends an act, once.
@@ -155,6 +161,17 @@ impl Backend {
             }
             Err(trouble) => failed(trouble),
         }
+    }
+}
+
+impl fmt::Debug for Backend {
+    /// Shows what was decided about endpoints, and nothing of Secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Backend")
+            .field("settings", &self.settings)
+            .field("round", &self.round)
+            .finish_non_exhaustive()
     }
 }
 

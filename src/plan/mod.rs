@@ -184,6 +184,8 @@ pub struct Round {
     pub member: Option<String>,
     /// How much is left, where the plan counts.
     pub progress: Option<Progress>,
+    /// Whether the state bears our mark; `None` where the plan has no `ours`.
+    pub ours: Option<bool>,
 }
 
 /// What a round needs next.

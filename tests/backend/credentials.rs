@@ -238,7 +238,7 @@ async fn tells_no_secret_even_when_the_backend_repeats_it() {
         .backend();
     for name in ["token", "basic"] {
         let scope = scope_with(name);
-        let mut told = format!("{scope:?}");
+        let mut told = format!("{scope:?} {backend:?}");
         for path in ["denied", "garbage"] {
             let (message, detail) = failure(observe_one(&backend, &scope, get(format!("{base}/{path}"))).await);
             assert!(detail.contains("you said") && detail.contains("(hidden)"), "{detail}");

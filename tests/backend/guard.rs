@@ -1,7 +1,7 @@
 //! Where a request may go.
 
-use castoff::backend::Scope;
-use castoff::backend::guard::{Pattern, Settings, Target, allow_url};
+use castoff::backend::guard::{Target, allow_url};
+use castoff::backend::{Pattern, Scope, Settings};
 use castoff::pod::PodAddress;
 
 /// A policy in `tidb` for a pod with two addresses.

@@ -9,9 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use castoff::backend::credentials::{Secret, Secrets};
 use castoff::backend::dns::Lookup;
-use castoff::backend::guard::Settings;
-use castoff::backend::metrics::Metrics;
-use castoff::backend::{Backend, Scope};
+use castoff::backend::{Backend, Metrics, Scope, Settings};
 use castoff::plan::spec::{Accept, Parse};
 use castoff::plan::{Act, Next, Observation, Observations, Read, ReadKey, Request, Round, Verdict};
 use prometheus::Registry;
@@ -77,7 +75,7 @@ impl Bench {
     pub fn backend(self) -> Backend {
         let settings = Settings { loopback: self.loopback, ..Settings::default() };
         let metrics = Metrics::register(&self.registry).unwrap();
-        Backend::new(settings, Arc::new(self.secrets), Arc::new(self.dns), metrics)
+        Backend::new(settings, Arc::new(self.secrets), metrics).with_lookup(Arc::new(self.dns))
     }
 }
 
@@ -110,7 +108,7 @@ pub fn act(request: Request) -> Act {
 }
 
 pub fn done() -> Round {
-    Round { verdict: Verdict::Done, member: None, progress: None }
+    Round { verdict: Verdict::Done, member: None, progress: None, ours: None }
 }
 
 pub fn in_time() -> Instant {
