@@ -31,7 +31,7 @@ pub use metrics::Metrics;
 
 use client::Clients;
 use credentials::Secrets;
-use dns::{GuardedDns, Lookup, SystemDns};
+use dns::{GuardedDns, Lookup};
 use exchange::{Answer, exchange};
 use metrics::Outcome;
 use trouble::Trouble;
@@ -81,18 +81,10 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// A backend that finds names with the machine's own DNS and credentials in `secrets`.
-    #[must_use]
-    pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, metrics: Metrics) -> Self {
-        let clients = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), settings.loopback));
+    /// A backend that finds names with `lookup` (but `localhost`) and credentials in `secrets`.
+    pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
+        let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
         Self { settings, secrets, clients, metrics, round: ROUND }
-    }
-
-    /// The same backend, which finds names with `lookup`.
-    #[must_use]
-    pub fn with_lookup(self, lookup: Arc<dyn Lookup>) -> Self {
-        let clients = Clients::new(GuardedDns::new(lookup, self.settings.loopback));
-        Self { clients, ..self }
     }
 
     /// The same backend, whose rounds end within `round` in place of [`ROUND`].

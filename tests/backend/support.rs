@@ -75,7 +75,7 @@ impl Bench {
     pub fn backend(self) -> Backend {
         let settings = Settings { loopback: self.loopback, ..Settings::default() };
         let metrics = Metrics::register(&self.registry).unwrap();
-        Backend::new(settings, Arc::new(self.secrets), metrics).with_lookup(Arc::new(self.dns))
+        Backend::new(settings, Arc::new(self.secrets), Arc::new(self.dns), metrics)
     }
 }
 
