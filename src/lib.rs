@@ -12,5 +12,7 @@
 //! `standalone` keeps the state where there is no cluster, `simulation` plays backends for the demo and the tests,
 //! and `cli` puts everything together.
 
+pub mod nearest;
 pub mod plan;
 pub mod pod;
+pub mod yaml;
