@@ -13,6 +13,8 @@
 //! and `cli` puts everything together.
 
 pub mod backend;
+pub mod nearest;
 pub mod plan;
 pub mod pod;
 pub mod standalone;
+pub mod yaml;

@@ -21,6 +21,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::plan::answer::read_answer;
 use crate::plan::spec::{Accept, Parse};
 use crate::plan::{Act, Next, Observation, Observations, Read, Round, Verdict};
 use crate::pod::Pod;
@@ -175,14 +176,21 @@ fn outcome<T>(result: &Result<T, Trouble>) -> Outcome {
     result.as_ref().map_or_else(|trouble| trouble.outcome, |_| Outcome::Ok)
 }
 
+/// What the answer says, as the read wants it read.
 fn parse(read: &Read, answer: &Answer) -> Result<Value, Trouble> {
-    let text = || Value::String(String::from_utf8_lossy(&answer.body).into_owned());
-    match (read.parse, serde_json::from_slice(&answer.body)) {
-        (Parse::Json, Ok(value)) => Ok(value),
-        (Parse::Json, Err(error)) if (200..300).contains(&answer.code) => {
-            let detail = format!("HTTP {}, {error}: {}", answer.code, answer.excerpt());
-            Err(Trouble::new(Outcome::Garbage, &read.request.url, "gives no valid JSON", detail))
-        }
-        _ => Ok(text()),
+    let told = |body: &[u8]| read_answer(read, answer.code, body);
+    if let Observation::Answer { body, .. } = told(&answer.body) {
+        return Ok(body);
     }
+    let predicate = match read.parse {
+        Parse::Json => "gives no valid JSON",
+        Parse::Prometheus => "gives no valid metrics",
+        Parse::Text => "gives no text",
+    };
+    // Told once more of the body without secrets: cutting a text first could leave half of one.
+    let detail = match told(answer.without_secrets().as_bytes()) {
+        Observation::Failed { detail, .. } => format!("HTTP {}: {detail}", answer.code),
+        Observation::Answer { .. } | Observation::PodGone => format!("HTTP {}: {}", answer.code, answer.excerpt()),
+    };
+    Err(Trouble::new(Outcome::Garbage, &read.request.url, predicate, detail))
 }

@@ -9,12 +9,12 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{any, get as route, post};
 use castoff::backend::BODY_LIMIT;
-use castoff::plan::Observation;
-use castoff::plan::spec::{Accept, AnyWord};
+use castoff::plan::spec::{Accept, AnyWord, Parse};
+use castoff::plan::{Observation, Read};
 use prometheus::{Encoder, TextEncoder};
 use serde_json::{Value, json};
 
-use crate::support::{Bench, act, failure, get, observe_one, scope, serve};
+use crate::support::{Bench, act, failure, get, in_time, observe, observe_one, read, scope, serve};
 
 /// A server that counts whatever reaches it.
 async fn counting() -> (SocketAddr, Arc<AtomicUsize>) {
@@ -76,6 +76,25 @@ async fn tells_garbage() {
     let (message, detail) = failure(observe_one(&Bench::new().backend(), &scope(), get(&url)).await);
     assert_eq!(message, format!("{url} gives no valid JSON"));
     assert!(detail.contains("<html>"), "{detail}");
+}
+
+#[tokio::test]
+async fn reads_an_answer_as_the_read_says() {
+    let router = Router::new()
+        .route("/metrics", route(async || "in_flight{pool=\"a\"} 3.5\n"))
+        .route("/empty", route(async || ""));
+    let base = format!("http://{}", serve(router).await);
+    let backend = Bench::new().backend();
+    let rows = [
+        ("metrics", Parse::Prometheus, json!([{"name": "in_flight", "labels": {"pool": "a"}, "value": 3.5}])),
+        ("metrics", Parse::Text, json!("in_flight{pool=\"a\"} 3.5\n")),
+        ("empty", Parse::Json, json!(null)),
+    ];
+    for (path, parse, body) in rows {
+        let one = Read { parse, ..read("it", get(format!("{base}/{path}"))) };
+        let observed = observe(&backend, &scope(), in_time(), &[one]).await;
+        assert_eq!(observed.into_values().next(), Some(Observation::Answer { code: 200, body }), "{path} as {parse:?}");
+    }
 }
 
 #[tokio::test]
