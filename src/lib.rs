@@ -17,6 +17,7 @@ pub mod backend;
 // pub mod cli;
 pub mod controller;
 pub mod lifecycle;
+pub mod nearest;
 pub mod plan;
 pub mod pod;
 pub mod policy;

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where clouds answer with credentials of the machine, beyond the link-local 169.254.169.254.
 ///
-/// Alibaba Cloud (100.100.100.200), Azure's `WireServer` (168.63.129.16), Oracle Cloud (192.0.0.192), AWS (fd00:ec2::254),
-/// Google Cloud (fd20:ce::254), Scaleway (fd00:42::42): each from the provider's page on its metadata service.
+/// Alibaba Cloud (100.100.100.200), Azure's `WireServer` (168.63.129.16), Oracle Cloud (192.0.0.192), AWS (`fd00:ec2::254`),
+/// Google Cloud (`fd20:ce::254`), Scaleway (`fd00:42::42`): each from the provider's page on its metadata service.
 const METADATA: [IpAddr; 6] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),

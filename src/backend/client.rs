@@ -118,3 +118,31 @@ fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
         _ => Err(format!("its {key} holds no certificates in PEM")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::backend::dns::SystemDns;
+
+    /// A Secret with a CA of its own, padded: all of them are equally long.
+    fn secret() -> Secret {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+        [("ca.crt".to_owned(), format!("{pem:\n<2000}").into_bytes())].into_iter().collect()
+    }
+
+    #[test]
+    fn keeps_one_client_for_each_content_and_not_without_end() {
+        let clients = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), false));
+        let (one, other) = (secret(), secret());
+        for secret in [&one, &other, &one] {
+            clients.with(secret).unwrap();
+        }
+        assert_eq!(clients.kept.lock().unwrap().len(), 2);
+        for _ in 0..KEPT {
+            clients.with(&secret()).unwrap();
+        }
+        assert!(clients.kept.lock().unwrap().len() <= KEPT);
+    }
+}

@@ -34,7 +34,7 @@ impl Secret {
         let Some(value) = self.get(key) else { return Ok(None) };
         let text = std::str::from_utf8(value).map_err(|_| format!("its {key} is no text"))?;
         // Secrets made with `echo` end with a line feed.
-        Ok(Some(text.trim_end_matches(['\r', '\n'])))
+        Ok(Some(text.trim_end_matches(['\r', '\n'])).filter(|text| !text.is_empty()))
     }
 }
 
@@ -155,6 +155,7 @@ mod tests {
         assert_eq!(Authorization::of(&secret(&[("ca.crt", "x")])).unwrap().map(|own| own.header), None);
         let rows = [
             (secret(&[("username", "u")]), "no password"),
+            (secret(&[("username", "u"), ("password", "\n")]), "no password"),
             (secret(&[("password", "p")]), "no username"),
             (secret(&[("username", "a:b"), ("password", "p")]), "colon"),
             (secret(&[("token", "a\nb")]), "token"),

@@ -10,7 +10,6 @@ use super::metrics::Outcome;
 use super::trouble::{Trouble, excerpt};
 use super::{Backend, Scope, guard};
 use crate::plan::Request;
-use crate::plan::spec::Accept;
 
 /// The longest body that is read.
 pub const BODY_LIMIT: usize = 4 << 20;
@@ -27,6 +26,11 @@ pub struct Answer {
 impl Answer {
     /// The body's beginning, fit for the log.
     pub fn excerpt(&self) -> String {
+        quoted(self.authorization.as_ref(), &self.body)
+    }
+
+    /// The body as text, without the secrets that were sent.
+    pub fn without_secrets(&self) -> String {
         redacted(self.authorization.as_ref(), &self.body)
     }
 }
@@ -72,10 +76,10 @@ async fn send(request: &Request, url: url::Url, means: Means) -> Result<Answer, 
     let failed = |error| Trouble::of_error(&request.url, error, &means.trusted);
     let mut response = builder.send().await.map_err(failed)?;
     let code = response.status().as_u16();
-    if !accepts(&request.ok, code) {
+    if !request.ok.takes(code) {
         // Whether all of it comes does not matter: the status says enough.
         let (body, _) = read(&mut response, 4096).await;
-        let said = redacted(means.authorization.as_ref(), &body);
+        let said = quoted(means.authorization.as_ref(), &body);
         return Err(Trouble::new(
             Outcome::Status,
             &request.url,
@@ -155,18 +159,16 @@ async fn secret(backend: &Backend, scope: &Scope, name: &str) -> Result<Secret, 
     backend.secrets.read(&scope.namespace, name).await
 }
 
-fn accepts(ok: &Accept, code: u16) -> bool {
-    (200..300).contains(&code)
-        || match ok {
-            Accept::Codes(codes) => codes.contains(&code),
-            Accept::Any(_) => true,
-            Accept::None => false,
-        }
+/// A body's beginning, fit for the log.
+fn quoted(authorization: Option<&Authorization>, body: &[u8]) -> String {
+    excerpt(redacted(authorization, body.get(..4096).unwrap_or(body)).as_bytes())
 }
 
-/// Authorization first: cutting could leave half of a secret that is then not recognised.
+/// A body as text, without the secrets that were sent: a backend may repeat them.
 fn redacted(authorization: Option<&Authorization>, body: &[u8]) -> String {
-    let Some(authorization) = authorization else { return excerpt(body) };
-    let beginning = String::from_utf8_lossy(body.get(..4096).unwrap_or(body)).into_owned();
-    excerpt(authorization.redact(&beginning).as_bytes())
+    let text = String::from_utf8_lossy(body);
+    match authorization {
+        Some(authorization) => authorization.redact(&text),
+        None => text.into_owned(),
+    }
 }

@@ -1,7 +1,7 @@
 //! Sends the requests of plans: rounds of reads, and acts.
 //!
 //! Where a request may go is decided by [`guard`] before and by [`dns`] while it is connected; with which Secrets,
-//! by [`credentials`]; the certificates of a Secret make a [`client`]; [`exchange`] is one request from there to its
+//! by [`credentials`]; the certificates of a Secret make a `client`; `exchange` is one request from there to its
 //! answer, and [`trouble`] finds the words when there is none.
 
 pub mod address;
@@ -13,6 +13,7 @@ pub mod guard;
 pub mod metrics;
 pub mod trouble;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,20 +21,23 @@ use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::plan::answer::read_answer;
 use crate::plan::spec::{Accept, Parse};
 use crate::plan::{Act, Next, Observation, Observations, Read, Round, Verdict};
 use crate::pod::Pod;
 
 pub use exchange::BODY_LIMIT;
+pub use guard::{Pattern, Settings};
+pub use metrics::Metrics;
 
 use client::Clients;
 use credentials::Secrets;
 use dns::{GuardedDns, Lookup};
 use exchange::{Answer, exchange};
-use metrics::{Metrics, Outcome};
+use metrics::Outcome;
 use trouble::Trouble;
 
-/// A round ends within this time.
+/// A round ends within this time, unless told otherwise.
 pub const ROUND: Duration = Duration::from_secs(3);
 
 /// So many reads of a round run side by side.
@@ -70,32 +74,34 @@ pub struct Sent {
 
 /// Sends requests to backends.
 pub struct Backend {
-    settings: guard::Settings,
+    settings: Settings,
     secrets: Arc<dyn Secrets>,
     clients: Clients,
     metrics: Metrics,
+    round: Duration,
 }
 
 impl Backend {
-    /// A backend that finds names with `lookup` and credentials in `secrets`.
-    pub fn new(
-        settings: guard::Settings,
-        secrets: Arc<dyn Secrets>,
-        lookup: Arc<dyn Lookup>,
-        metrics: Metrics,
-    ) -> Self {
+    /// A backend that finds names with `lookup` (but `localhost`) and credentials in `secrets`.
+    pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
         let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
-        Self { settings, secrets, clients, metrics }
+        Self { settings, secrets, clients, metrics, round: ROUND }
+    }
+
+    /// The same backend, whose rounds end within `round` in place of [`ROUND`].
+    #[must_use]
+    pub fn with_round(self, round: Duration) -> Self {
+        Self { round, ..self }
     }
 
     /// Goes through a round: makes the reads that `next` asks for, side by side, until it knows how things stand.
     ///
-    /// Ends at `limit` or after [`ROUND`], whichever is earlier: reads that are still open then count as not answered.
+    /// Ends at `limit` or after the longest time of a round, whichever is earlier: reads that are still open then count as not answered.
     pub async fn observe<F>(&self, scope: &Scope, limit: Instant, mut next: F) -> Round
     where
         F: FnMut(&Observations) -> Next,
     {
-        let limit = limit.min(Instant::now() + ROUND);
+        let limit = limit.min(Instant::now() + self.round);
         let mut observed = Observations::new();
         for _ in 0..WAVES {
             let reads = match next(&observed) {
@@ -151,6 +157,17 @@ impl Backend {
     }
 }
 
+impl fmt::Debug for Backend {
+    /// Shows what was decided about endpoints, and nothing of Secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Backend")
+            .field("settings", &self.settings)
+            .field("round", &self.round)
+            .finish_non_exhaustive()
+    }
+}
+
 fn failed(trouble: Trouble) -> Observation {
     Observation::Failed { message: trouble.message, detail: trouble.detail }
 }
@@ -159,14 +176,21 @@ fn outcome<T>(result: &Result<T, Trouble>) -> Outcome {
     result.as_ref().map_or_else(|trouble| trouble.outcome, |_| Outcome::Ok)
 }
 
+/// What the answer says, as the read wants it read.
 fn parse(read: &Read, answer: &Answer) -> Result<Value, Trouble> {
-    let text = || Value::String(String::from_utf8_lossy(&answer.body).into_owned());
-    match (read.parse, serde_json::from_slice(&answer.body)) {
-        (Parse::Json, Ok(value)) => Ok(value),
-        (Parse::Json, Err(error)) if (200..300).contains(&answer.code) => {
-            let detail = format!("HTTP {}, {error}: {}", answer.code, answer.excerpt());
-            Err(Trouble::new(Outcome::Garbage, &read.request.url, "gives no valid JSON", detail))
-        }
-        _ => Ok(text()),
+    let told = |body: &[u8]| read_answer(read, answer.code, body);
+    if let Observation::Answer { body, .. } = told(&answer.body) {
+        return Ok(body);
     }
+    let predicate = match read.parse {
+        Parse::Json => "gives no valid JSON",
+        Parse::Prometheus => "gives no valid metrics",
+        Parse::Text => "gives no text",
+    };
+    // Told once more of the body without secrets: cutting a text first could leave half of one.
+    let detail = match told(answer.without_secrets().as_bytes()) {
+        Observation::Failed { detail, .. } => format!("HTTP {}: {detail}", answer.code),
+        Observation::Answer { .. } | Observation::PodGone => format!("HTTP {}: {}", answer.code, answer.excerpt()),
+    };
+    Err(Trouble::new(Outcome::Garbage, &read.request.url, predicate, detail))
 }

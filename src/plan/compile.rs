@@ -1,26 +1,348 @@
-//! stub
-use super::*;
-/// A compiled plan.
-#[derive(Debug)]
-pub struct Plan;
-impl Plan {
-    /// x
-    pub fn hash(&self) -> &str {
-        ""
-    }
-    /// x
-    pub fn spec(&self) -> &spec::PlanSpec {
-        unimplemented!()
-    }
-    /// x
-    pub fn parameters(&self, _given: &Parameters) -> Result<Parameters, Vec<Mistake>> {
-        unimplemented!()
+//! From a plan as it is written to one that rounds can use, with all its mistakes found at once.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
+
+use super::Mistake;
+use super::compiled::{ActPlan, Endpoint, FindingPlan, Plan, ReadPlan, RequestPlan, Steps};
+use super::expression::Expression;
+use super::names::{Meaning, Names};
+use super::parameters;
+use super::spec::{Accept, ActSpec, EndpointSpec, Finding, PlanSpec, ProgressSpec, ReadSpec, Removal};
+use super::syntax::Kind;
+use super::template::{Body, Template};
+
+/// The longest time that a request may take, and an act that goes on in the background.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+const LONGEST_BACKGROUND_WAIT: Duration = Duration::from_mins(1);
+
+const READ_METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
+const ACT_METHODS: [&str; 5] = ["DELETE", "GET", "PATCH", "POST", "PUT"];
+
+/// Compiles a plan.
+///
+/// # Errors
+/// All mistakes that can be seen without asking a backend, each with its place.
+pub fn compile(spec: &PlanSpec) -> Result<Plan, Vec<Mistake>> {
+    let mut compiler = Compiler::default();
+    let plan = compiler.plan(spec);
+    let mut mistakes = compiler.mistakes;
+    mistakes.dedup();
+    match plan {
+        Some(plan) if mistakes.is_empty() => Ok(plan),
+        _ => Err(mistakes),
     }
 }
 
-impl Plan {
-    /// x
-    pub fn next(&self, _inputs: &Inputs<'_>, _seen: &Observations) -> Next { unimplemented!() }
+#[derive(Default)]
+struct Compiler {
+    names: Names,
+    mistakes: Vec<Mistake>,
 }
-/// x
-pub fn compile(_name: &str, _spec: &spec::PlanSpec) -> Result<Plan, Vec<Mistake>> { unimplemented!() }
+
+impl Compiler {
+    fn plan(&mut self, spec: &PlanSpec) -> Option<Plan> {
+        if spec.summary.trim().is_empty() {
+            self.mistake("summary", "is empty", Some("say in one sentence what the plan does"));
+        }
+        self.declare(spec);
+        let parameter_templates = parameters::templates(&spec.params, &mut self.mistakes);
+        let endpoints = each(&spec.endpoints, |name, endpoint| Some(self.endpoint(name, endpoint)));
+        let observe = each(&spec.observe, |name, read| Some(self.read(name, read)));
+        let variables = each(&spec.variables, |name, source| self.variable(name, source));
+        let member = spec.member.as_ref().and_then(|source| self.expression("member", source, Some(Kind::List)));
+        self.names.connect("member", &member, None);
+        self.names.check_order(&mut self.mistakes);
+        let unknown = self.findings("unknown", &spec.unknown);
+        let blocked = self.findings("blocked", &spec.blocked);
+        let ours = spec.ours.as_ref().and_then(|source| self.expression("ours", source, Some(Kind::Bool)));
+        let shared = Shared { unknown: &unknown, blocked: &blocked, ours: ours.as_ref() };
+        let restart = self.steps("", &spec.prepare, &spec.done, spec.progress.as_ref(), &spec.restore, &shared);
+        let removal = match &spec.removal {
+            Removal::Steps(own) => {
+                Some(self.steps("removal.", &own.prepare, &own.done, own.progress.as_ref(), &own.restore, &shared))
+            }
+            Removal::Word(_) | Removal::None => None,
+        };
+        let member_reads = self.names.certain_reads(&member);
+        Some(Plan {
+            name: String::new(),
+            hash: hash(spec)?,
+            spec: spec.clone(),
+            parameter_templates,
+            endpoints,
+            observe,
+            variables,
+            member,
+            member_reads,
+            unknown,
+            blocked,
+            ours,
+            restart,
+            removal,
+        })
+    }
+
+    /// Takes in all names first: they are ordered by reference, not by place.
+    fn declare(&mut self, spec: &PlanSpec) {
+        let Self { names, mistakes } = self;
+        spec.params.keys().for_each(|name| names.parameter(name, mistakes));
+        spec.endpoints.keys().for_each(|name| names.add(name, Meaning::Endpoint, mistakes));
+        for (name, read) in &spec.observe {
+            names.add(name, Meaning::Observation { list: read.for_each.is_some() }, mistakes);
+        }
+        spec.variables.keys().for_each(|name| names.add(name, Meaning::Variable, mistakes));
+    }
+
+    fn endpoint(&mut self, name: &str, spec: &EndpointSpec) -> Endpoint {
+        let field = format!("endpoints.{name}");
+        let endpoint = Endpoint {
+            url: self.url(&format!("{field}.url"), &spec.url, &[]),
+            tls_secret: self.template(&format!("{field}.tlsSecret"), &spec.tls_secret, &[]),
+            auth_secret: self.template(&format!("{field}.authSecret"), &spec.auth_secret, &[]),
+        };
+        let secrets = endpoint.tls_secret.expressions().chain(endpoint.auth_secret.expressions());
+        self.names.connect(name, endpoint.url.expressions(), secrets);
+        endpoint
+    }
+
+    fn read(&mut self, name: &str, spec: &ReadSpec) -> ReadPlan {
+        let field = format!("observe.{name}");
+        let for_each_field = format!("{field}.forEach");
+        let for_each =
+            spec.for_each.as_ref().and_then(|source| self.expression(&for_each_field, source, Some(Kind::List)));
+        let item = spec.item.clone().unwrap_or_else(|| "item".to_owned());
+        let mut items = Vec::new();
+        if spec.for_each.is_some() {
+            self.names.check_item(&format!("{field}.as"), &item, &mut self.mistakes);
+            items.push(item.as_str());
+        } else if spec.item.is_some() {
+            self.mistake(&format!("{field}.as"), "names an item, but there is no forEach", None);
+        }
+        let method = spec.method.as_deref().unwrap_or("GET");
+        let request = RequestPlan {
+            method: self.method(&field, method, &READ_METHODS),
+            url: self.url(&format!("{field}.url"), &spec.url, &items),
+            body: self.body(&field, spec.body.as_ref(), &items),
+            ok: self.accept(&field, &spec.ok),
+            timeout: self.timeout(&field, spec.timeout.as_deref(), LONGEST_WAIT),
+            tls_secret: self.template(&format!("{field}.tlsSecret"), &spec.tls_secret, &items),
+            auth_secret: self.template(&format!("{field}.authSecret"), &spec.auth_secret, &items),
+        };
+        let by_endpoint = request.url.leading_name().is_some_and(|name| self.names.is_endpoint(name));
+        if by_endpoint && !(spec.tls_secret.is_empty() && spec.auth_secret.is_empty()) {
+            self.mistake(&field, "has a Secret of its own, but the endpoint's is used", Some("leave it out"));
+        }
+        self.names.connect(name, &for_each, expressions(&request));
+        ReadPlan { request, for_each, item, parse: spec.parse }
+    }
+
+    fn variable(&mut self, name: &str, source: &str) -> Option<Expression> {
+        let expression = self.expression(&format!("variables.{name}"), source, None);
+        self.names.connect(name, &expression, None);
+        expression
+    }
+
+    fn findings(&mut self, field: &str, specs: &[Finding]) -> Vec<FindingPlan> {
+        let mut findings = Vec::new();
+        for (index, spec) in specs.iter().enumerate() {
+            let field = format!("{field}[{index}]");
+            if spec.message.trim().is_empty() {
+                self.mistake(&format!("{field}.message"), "is empty", None);
+            }
+            let message = self.template(&format!("{field}.message"), &spec.message, &[]);
+            if let Some(when) = self.expression(&format!("{field}.when"), &spec.when, Some(Kind::Bool)) {
+                findings.push(FindingPlan { takes_member: self.names.takes_member(&when), when, message });
+            }
+        }
+        findings
+    }
+
+    fn steps(
+        &mut self,
+        prefix: &str,
+        prepare: &[ActSpec],
+        done: &str,
+        progress: Option<&ProgressSpec>,
+        restore: &[ActSpec],
+        shared: &Shared<'_>,
+    ) -> Steps {
+        let prepare = self.acts(&format!("{prefix}prepare"), prepare);
+        let done = self.expression(&format!("{prefix}done"), done, Some(Kind::Bool));
+        let progress = progress.and_then(|progress| self.progress(prefix, progress));
+        let restore = self.acts(&format!("{prefix}restore"), restore);
+        let findings = |list: &'_ [FindingPlan]| list.iter().map(|finding| finding.when.clone()).collect::<Vec<_>>();
+        let whens = |list: &'_ [ActPlan]| list.iter().map(|act| act.when.clone()).collect::<Vec<_>>();
+        let always: Vec<Expression> = findings(shared.unknown).into_iter().chain(shared.ours.cloned()).collect();
+        let counted = progress.iter().map(|(remaining, _)| remaining.clone());
+        let preparing: Vec<Expression> =
+            findings(shared.blocked).into_iter().chain(whens(&prepare)).chain(done.clone()).chain(counted).collect();
+        Steps {
+            prepare_reads: self.names.certain_reads(always.iter().chain(&preparing)),
+            restore_reads: self.names.certain_reads(always.iter().chain(&whens(&restore))),
+            prepare,
+            done,
+            progress,
+            restore,
+        }
+    }
+
+    fn progress(&mut self, prefix: &str, spec: &ProgressSpec) -> Option<(Expression, String)> {
+        if spec.unit.trim().is_empty() {
+            self.mistake(&format!("{prefix}progress.unit"), "is empty", Some("say what is counted, as leaders"));
+        }
+        let remaining = self.expression(&format!("{prefix}progress.remaining"), &spec.remaining, Some(Kind::Number))?;
+        Some((remaining, spec.unit.clone()))
+    }
+
+    fn acts(&mut self, field: &str, specs: &[ActSpec]) -> Vec<ActPlan> {
+        let mut acts = Vec::new();
+        for (index, spec) in specs.iter().enumerate() {
+            let field = format!("{field}[{index}]");
+            let longest = if spec.background { LONGEST_BACKGROUND_WAIT } else { LONGEST_WAIT };
+            let request = RequestPlan {
+                method: self.method(&field, &spec.method, &ACT_METHODS),
+                url: self.url(&format!("{field}.url"), &spec.url, &[]),
+                body: self.body(&field, spec.body.as_ref(), &[]),
+                ok: self.accept(&field, &spec.ok),
+                timeout: self.timeout(&field, spec.timeout.as_deref(), longest),
+                tls_secret: Template::empty(),
+                auth_secret: Template::empty(),
+            };
+            if let Some(when) = self.expression(&format!("{field}.when"), &spec.when, Some(Kind::Bool)) {
+                acts.push(ActPlan { when, request, background: spec.background, irreversible: spec.irreversible });
+            }
+        }
+        acts
+    }
+}
+
+/// What is asked whether a pod comes back or not.
+struct Shared<'a> {
+    unknown: &'a [FindingPlan],
+    blocked: &'a [FindingPlan],
+    ours: Option<&'a Expression>,
+}
+
+/// The pieces that all parts are made of.
+impl Compiler {
+    fn mistake(&mut self, field: &str, message: impl Into<String>, hint: Option<&str>) {
+        let hint = hint.map(str::to_owned);
+        self.mistakes.push(Mistake { field: field.to_owned(), message: message.into(), hint });
+    }
+
+    fn expression(&mut self, field: &str, source: &str, needed: Option<Kind>) -> Option<Expression> {
+        match Expression::compile(field, source) {
+            Ok(expression) => {
+                self.names.check(&expression, &[], &mut self.mistakes);
+                if let (Some(needed), Some(given)) = (needed, expression.kind())
+                    && needed != given
+                {
+                    let message = format!("gives {}, where {} is needed", given.describe(), needed.describe());
+                    self.mistake(field, message, None);
+                }
+                Some(expression)
+            }
+            Err(message) => {
+                self.mistake(field, message, None);
+                None
+            }
+        }
+    }
+
+    fn template(&mut self, field: &str, source: &str, items: &[&str]) -> Template {
+        match Template::compile(field, source) {
+            Ok(template) => {
+                for expression in template.expressions() {
+                    self.names.check(expression, items, &mut self.mistakes);
+                }
+                template
+            }
+            Err(message) => {
+                self.mistake(field, message, None);
+                Template::empty()
+            }
+        }
+    }
+
+    fn url(&mut self, field: &str, source: &str, items: &[&str]) -> Template {
+        if !["${", "http://", "https://"].iter().any(|begin| source.starts_with(begin)) {
+            let hint = Some("as ${name-of-an-endpoint}/path");
+            self.mistake(field, "begins neither with an endpoint nor with http:// or https://", hint);
+        }
+        self.template(field, source, items)
+    }
+
+    fn body(&mut self, field: &str, body: Option<&Json>, items: &[&str]) -> Option<Body> {
+        let body = Body::compile(&format!("{field}.body"), body?, &mut self.mistakes);
+        for expression in body.templates().into_iter().flat_map(Template::expressions) {
+            self.names.check(expression, items, &mut self.mistakes);
+        }
+        Some(body)
+    }
+
+    fn method(&mut self, field: &str, method: &str, allowed: &[&str]) -> String {
+        let upper = method.to_uppercase();
+        if !allowed.contains(&method) {
+            let hint = allowed.contains(&upper.as_str()).then(|| format!("write {upper}"));
+            let message = format!("{method:?} is none of {}", allowed.join(", "));
+            self.mistake(&format!("{field}.method"), message, hint.as_deref());
+        }
+        upper
+    }
+
+    fn accept(&mut self, field: &str, accept: &Accept) -> Accept {
+        if let Accept::Codes(codes) = accept
+            && let Some(code) = codes.iter().find(|code| !(100..=599).contains(*code))
+        {
+            self.mistake(&format!("{field}.ok"), format!("{code} is no HTTP status"), None);
+        }
+        accept.clone()
+    }
+
+    fn timeout(&mut self, field: &str, timeout: Option<&str>, longest: Duration) -> Duration {
+        let Some(text) = timeout else { return longest };
+        let field = format!("{field}.timeout");
+        match duration(text) {
+            Some(wait) if wait.is_zero() => self.mistake(&field, "is zero", None),
+            Some(wait) if wait > longest => {
+                self.mistake(&field, format!("is longer than {} s", longest.as_secs()), None);
+            }
+            Some(wait) => return wait,
+            None => self.mistake(&field, format!("{text:?} is no time"), Some("as 1s or 500ms")),
+        }
+        longest
+    }
+}
+
+fn expressions(request: &RequestPlan) -> impl Iterator<Item = &Expression> {
+    let templates = request.body.iter().flat_map(Body::templates);
+    templates.chain([&request.url, &request.tls_secret, &request.auth_secret]).flat_map(Template::expressions)
+}
+
+fn each<T, U>(from: &BTreeMap<String, T>, mut make: impl FnMut(&str, &T) -> Option<U>) -> BTreeMap<String, U> {
+    from.iter().filter_map(|(name, value)| Some((name.clone(), make(name, value)?))).collect()
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (digits, milliseconds) = match text.strip_suffix("ms") {
+        Some(digits) => (digits, 1),
+        None => (text.strip_suffix('s')?, 1000),
+    };
+    let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let count: u64 = plain.then(|| digits.parse().ok()).flatten()?;
+    Some(Duration::from_millis(count * milliseconds))
+}
+
+fn hash(spec: &PlanSpec) -> Option<String> {
+    let canonical = serde_json::to_value(spec).ok()?.to_string();
+    let mut digits = String::new();
+    for byte in Sha256::digest(canonical).iter().take(8) {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    Some(digits)
+}

@@ -4,16 +4,30 @@
 //! what was observed so far and says either what to read next or, once it knows enough, how things stand. Whoever
 //! calls it does the reading; the plan never sees a socket or a clock.
 
-pub mod compile;
+pub mod answer;
+pub mod catalogue;
+mod compile;
+mod compiled;
+mod expression;
+mod names;
+mod parameters;
+mod prometheus;
+mod request;
+mod round;
+mod scope;
 pub mod spec;
-
-pub use compile::{Plan, compile};
+mod syntax;
+mod template;
+mod value;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use self::compile::compile;
+pub use self::compiled::Plan;
 
 /// A mistake in a plan or a policy, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,9 +199,10 @@ pub struct Round {
     /// What the pod is called at the backend; `None` where it is not known there and `absent: Allow` lets it go, or
     /// where the round failed before that was known.
     pub member: Option<String>,
-    /// How much is left, where the plan counts.
+    /// How much is left, where the plan counts; none while the answers can't be believed.
     pub progress: Option<Progress>,
-    /// Whether the state bears our mark; `None` where the plan has no `ours`.
+    /// Whether the state at the backend bears our mark; `None` where the plan has no `ours`, or where the round ended
+    /// before that was known. A restore is [`Verdict::Done`] where it does not.
     pub ours: Option<bool>,
 }
 

@@ -1,0 +1,75 @@
+//! From an HTTP answer to an observation.
+
+use serde_json::Value;
+
+use super::spec::{Accept, Parse};
+use super::{Observation, Read, prometheus};
+use crate::plan::expression::clean;
+
+/// The largest body that is read, in bytes; whoever receives it stops there.
+pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
+
+impl Accept {
+    /// Whether a status is an answer: every 2xx is, and those that the plan lists.
+    #[must_use]
+    pub fn takes(&self, code: u16) -> bool {
+        match self {
+            Accept::Any(_) => true,
+            Accept::Codes(codes) => codes.contains(&code) || is_success(code),
+            Accept::None => is_success(code),
+        }
+    }
+}
+
+/// The observation that an answer makes.
+///
+/// JSON: an empty body is `null`; a body that is not JSON is a text where the status is an accepted one beyond 2xx, and
+/// else a failure. Documents nested more than 127 levels deep are a failure too.
+#[must_use]
+pub fn read_answer(read: &Read, code: u16, body: &[u8]) -> Observation {
+    if !read.request.ok.takes(code) {
+        return failed(read, &format!("answers {code}"), &String::from_utf8_lossy(body));
+    }
+    if body.len() > LARGEST_BODY {
+        return failed(read, "answers more than can be read", &format!("{} bytes", body.len()));
+    }
+    let Ok(text) = std::str::from_utf8(body) else {
+        return failed(read, "answers what is no text", &String::from_utf8_lossy(body));
+    };
+    let value = match read.parse {
+        Parse::Text => Value::String(text.to_owned()),
+        Parse::Json if text.trim().is_empty() => Value::Null,
+        Parse::Json => match serde_json::from_str(text) {
+            Ok(value) => value,
+            Err(_) if !is_success(code) => Value::String(text.to_owned()),
+            Err(error) => return failed(read, "answers what is no JSON", &format!("{error}: {text}")),
+        },
+        Parse::Prometheus => match prometheus::parse(text) {
+            Ok(samples) => samples,
+            Err(_) if !is_success(code) => Value::String(text.to_owned()),
+            Err(line) => {
+                let detail = format!("line {line}: {}", text.lines().nth(line - 1).unwrap_or_default());
+                return failed(read, "answers what is not in Prometheus' text format", &detail);
+            }
+        },
+    };
+    Observation::Answer { code, body: value }
+}
+
+/// The observation that is made when no answer came; `detail` says why, for the log.
+#[must_use]
+pub fn no_answer(read: &Read, detail: &str) -> Observation {
+    match read.request.ok {
+        Accept::Any(_) => Observation::Answer { code: 0, body: Value::Null },
+        Accept::Codes(_) | Accept::None => failed(read, "does not answer", detail),
+    }
+}
+
+fn failed(read: &Read, what: &str, detail: &str) -> Observation {
+    let message = format!("{} {} {what}", read.request.method, clean(&read.request.url, 300));
+    Observation::Failed { message, detail: clean(detail.trim(), 500) }
+}
+
+fn is_success(code: u16) -> bool {
+    (200..300).contains(&code)
+}

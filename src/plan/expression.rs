@@ -1,0 +1,191 @@
+//! CEL expressions: compiled once, evaluated many times, never able to end the process.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
+
+use kube_cel::KubeCelExt as _;
+use kube_cel::cel::common::ast::{CallExpr, Expr};
+use kube_cel::cel::parser::Parser;
+use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value};
+
+use super::syntax::{self, Kind, References};
+
+/// The longest expression that is read, in bytes.
+pub(super) const LONGEST: usize = 4096;
+
+/// How many levels an expression may have: what keeps a walk over it within a thread's stack.
+const DEEPEST: usize = 40;
+
+/// How many brackets may be open at once, and the stack that is surely enough to parse them.
+const DEEPEST_BRACKETS: usize = 24;
+const PARSER_STACK: usize = 16 * 1024 * 1024;
+
+/// The functions, registered once. Every evaluation takes place in a scope below this one.
+pub(super) static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
+
+/// An expression that compiled.
+#[derive(Clone, Debug)]
+pub(super) struct Expression {
+    /// Where it stands in the plan, as `prepare[0].when`.
+    pub field: String,
+    tree: IdedExpr,
+    /// What it refers to.
+    pub references: References,
+}
+
+impl Expression {
+    /// Compiles the expression that stands at `field`; an error says where in it and what is wrong.
+    pub fn compile(field: &str, source: &str) -> Result<Self, String> {
+        if source.trim().is_empty() {
+            return Err("is empty".to_owned());
+        }
+        if source.len() > LONGEST {
+            return Err(format!("is longer than {LONGEST} bytes: move parts of it into variables"));
+        }
+        refuse_deep(source)?;
+        let mut tree = parse(source)?;
+        syntax::make_strict(&mut tree, DEEPEST)?;
+        let references = syntax::references(&tree, &is_function);
+        Ok(Self { field: field.to_owned(), tree, references })
+    }
+
+    /// What it gives, where its form alone tells.
+    pub fn kind(&self) -> Option<Kind> {
+        syntax::kind(&self.tree)
+    }
+
+    /// Whether it is nothing but a name.
+    pub fn as_name(&self) -> Option<&str> {
+        match &self.tree.expr {
+            Expr::Ident(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Evaluates it.
+    pub fn evaluate(&self, scope: &Context<'_>) -> Result<Value, ExecutionError> {
+        guarded(|| Value::resolve(&self.tree, scope))
+            .unwrap_or_else(|| Err(ExecutionError::function_error("evaluate", "the interpreter failed")))
+    }
+}
+
+/// Whether there is a function of this name: a call without arguments then fails in any other way than by not being
+/// known.
+pub(super) fn is_function(name: &str) -> bool {
+    let call = Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args: Vec::new() });
+    let answer = guarded(|| Value::resolve(&IdedExpr { id: 0, expr: call }, &FUNCTIONS));
+    !matches!(answer, Some(Err(ExecutionError::UndeclaredReference(unknown))) if *unknown == name)
+}
+
+/// Parses an expression on a stack of its own: the parser takes more than 100 KiB for each level of brackets.
+fn parse(source: &str) -> Result<IdedExpr, String> {
+    let unreadable = || "can't be read".to_owned();
+    let parsed = std::thread::scope(|threads| {
+        let parser = std::thread::Builder::new().stack_size(PARSER_STACK);
+        let parser = parser.spawn_scoped(threads, || guarded(|| Parser::new().parse(source)));
+        parser.ok().and_then(|parser| parser.join().ok()).flatten()
+    });
+    parsed.ok_or_else(unreadable)?.map_err(|errors| {
+        errors.errors.first().map_or_else(unreadable, |error| {
+            let message = clean(error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg), 200);
+            match error.pos {
+                (line, column) if line <= 1 => format!("at column {column}: {message}"),
+                (line, column) => format!("at line {line}, column {column}: {message}"),
+            }
+        })
+    })
+}
+
+/// Refuses what nests too deeply for the parser's stack, before it sees it. Brackets within texts count too.
+fn refuse_deep(source: &str) -> Result<(), String> {
+    let mut depth = 0_usize;
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST_BRACKETS {
+            return Err("is nested too deeply: move parts of it into variables".to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Runs a part of the interpreter. Some odd values make it panic (negating the smallest integer is one); what comes
+/// from a plan or a backend must not end the process.
+fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
+/// A text for people: without control characters, and cut after `longest` letters.
+pub(super) fn clean(text: &str, longest: usize) -> String {
+    let mut letters =
+        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect::<Vec<_>>().into_iter();
+    let mut cleaned: String = letters.by_ref().take(longest).collect();
+    if letters.next().is_some() {
+        cleaned.push('…');
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn evaluate(source: &str) -> Result<Value, ExecutionError> {
+        Expression::compile("test", source).unwrap().evaluate(&FUNCTIONS)
+    }
+
+    #[test]
+    fn a_field_of_what_is_no_map_is_an_error_and_not_false() {
+        assert!(evaluate("!'text'.busy").is_err());
+        assert!(evaluate("has([1].busy)").is_ok_and(|value| value == Value::Bool(false)));
+        assert!(evaluate("!has('text'.busy)").is_err());
+        assert!(evaluate("{'busy': 1}.busy == 1 && has({'busy': 1}.busy)").is_ok_and(|value| value == true.into()));
+    }
+
+    #[test]
+    fn odd_expressions_fail_without_a_panic() {
+        assert!(evaluate("-(-9223372036854775807 - 1)").is_err());
+        assert!(evaluate("1 / 0").is_err());
+        assert!(evaluate("'abc'.substring(2, 1)").is_err());
+        assert!(evaluate("[1][-1]").is_err());
+        assert!(Expression::compile("test", "Name{a: 1}").is_err());
+    }
+
+    #[test]
+    fn deep_expressions_fit_a_small_stack_or_are_refused() {
+        let wrapped = ["(1)", "[1]", "{1:1}", "a[1]", "f(1)", "a.map(x,1)", "a?(1):b"].map(|form| {
+            let (open, close) = form.split_once('1').unwrap_or_default();
+            (open, close.trim_start_matches(":1"))
+        });
+        let chained = ["-", "!", "1+", "a.", "a&&", "a||", "1==", "a?b:"].map(|open| (open, ""));
+        let trailing = ["[0]", ".f()", "+1", ".a"].map(|close| ("", close));
+        let deep: Vec<String> = wrapped
+            .into_iter()
+            .chain(chained)
+            .chain(trailing)
+            .flat_map(|(open, close)| {
+                [10, 20, 40, 200, 1000].map(|times| format!("{}1{}", open.repeat(times), close.repeat(times)))
+            })
+            .collect();
+        let small = std::thread::Builder::new().stack_size(1024 * 1024);
+        let judged = small.spawn(move || {
+            deep.iter()
+                .filter_map(|source| Expression::compile("deep", source).ok())
+                .map(|expression| expression.evaluate(&FUNCTIONS).is_ok())
+                .count()
+        });
+        assert!(judged.unwrap().join().unwrap() > 20);
+    }
+
+    #[test]
+    fn functions_are_told_from_names() {
+        assert!(is_function("size") && is_function("math.least") && is_function("join"));
+        assert!(!is_function("sizes") && !is_function("voters.size"));
+        let references = Expression::compile("test", "math.least([a, 1]) + b.filter(c, c.d == e).size()").unwrap().references;
+        assert_eq!(references.names.into_iter().collect::<Vec<_>>(), ["a", "b", "e"]);
+    }
+}

@@ -1,0 +1,108 @@
+//! The values of a plan's parameters: those given, and defaults for the others.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::compiled::Plan;
+use super::spec::{Parameter, ParameterType};
+use super::template::Template;
+use super::{Mistake, Parameters};
+use crate::nearest::did_you_mean;
+
+impl Plan {
+    /// The values of all parameters: those given, and the plan's defaults for the others. A text may hold `${cel}` over
+    /// the `pod`; it is filled in by each round. One that has neither value nor default is `null`.
+    ///
+    /// # Errors
+    /// Names that the plan does not have, values of another type, required ones that are missing: all of them, with
+    /// the parameter's name as place.
+    pub fn parameters(&self, given: &Parameters) -> Result<Parameters, Vec<Mistake>> {
+        let declared = &self.spec().params;
+        let mut mistakes = Vec::new();
+        for (name, value) in given {
+            match declared.get(name) {
+                Some(parameter) => check_value(name, parameter.kind, value, &mut mistakes),
+                None => mistakes.push(Mistake {
+                    field: name.clone(),
+                    message: "the plan has no such parameter".to_owned(),
+                    hint: did_you_mean(name, declared.keys().map(String::as_str)),
+                }),
+            }
+        }
+        let mut values = Parameters::new();
+        for (name, parameter) in declared {
+            let value = given.get(name).or(parameter.default.as_ref());
+            if value.is_none() && parameter.required {
+                let message = "the plan requires this parameter".to_owned();
+                mistakes.push(Mistake { field: name.clone(), message, hint: None });
+            }
+            values.insert(name.clone(), value.cloned().unwrap_or_default());
+        }
+        if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
+    }
+}
+
+/// Compiles those defaults that are templates, by their texts, and checks all of them.
+pub(super) fn templates(
+    declared: &BTreeMap<String, Parameter>,
+    mistakes: &mut Vec<Mistake>,
+) -> BTreeMap<String, Template> {
+    let mut templates = BTreeMap::new();
+    for (name, parameter) in declared {
+        let field = format!("params.{name}.default");
+        let Some(default) = &parameter.default else { continue };
+        if parameter.required {
+            let message = "is never used: the parameter is required".to_owned();
+            mistakes.push(Mistake { field: field.clone(), message, hint: None });
+        }
+        check_value(&field, parameter.kind, default, mistakes);
+        if let Some(text) = default.as_str().filter(|text| text.contains("${"))
+            && let Ok(template) = Template::compile(&field, text)
+        {
+            templates.insert(text.to_owned(), template);
+        }
+    }
+    templates
+}
+
+fn check_value(field: &str, kind: ParameterType, value: &Value, mistakes: &mut Vec<Mistake>) {
+    let (fits, needed) = match kind {
+        ParameterType::String => (value.is_string(), "a text"),
+        ParameterType::Integer => (value.is_i64(), "a whole number"),
+        ParameterType::Boolean => (value.is_boolean(), "true or false"),
+    };
+    if !fits {
+        let hint = (kind == ParameterType::String && (value.is_number() || value.is_boolean()))
+            .then(|| format!("write \"{value}\", in quotes"));
+        let message = format!("is {}, where {needed} is needed", describe(value));
+        mistakes.push(Mistake { field: field.to_owned(), message, hint });
+    }
+    if let Some(text) = value.as_str().filter(|text| text.contains("${")) {
+        check_template(field, text, mistakes);
+    }
+}
+
+/// A parameter is filled in before anything was read, so that it can refer to the pod alone.
+fn check_template(field: &str, text: &str, mistakes: &mut Vec<Mistake>) {
+    let mut add = |message: String| mistakes.push(Mistake { field: field.to_owned(), message, hint: None });
+    match Template::compile(field, text) {
+        Err(message) => add(message),
+        Ok(template) => template
+            .expressions()
+            .flat_map(|expression| &expression.references.names)
+            .filter(|name| *name != "pod")
+            .for_each(|name| add(format!("refers to {name}: a parameter can refer to pod alone"))),
+    }
+}
+
+fn describe(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}

@@ -1,0 +1,246 @@
+//! Walks over CEL syntax trees: made strict, searched for names, judged by type.
+
+use std::collections::BTreeSet;
+
+use kube_cel::cel::IdedExpr;
+use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
+
+/// What an expression gives, where its form alone tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bool,
+    Number,
+    Text,
+    List,
+    Map,
+    Null,
+}
+
+impl Kind {
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Kind::Bool => "true or false",
+            Kind::Number => "a number",
+            Kind::Text => "a text",
+            Kind::List => "a list",
+            Kind::Map => "a map",
+            Kind::Null => "null",
+        }
+    }
+}
+
+/// The expressions directly below one.
+fn children(expr: &Expr) -> Vec<&IdedExpr> {
+    match expr {
+        Expr::Call(call) => call.target.iter().map(AsRef::as_ref).chain(&call.args).collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),
+        Expr::Struct(fields) => fields.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),
+        Expr::Comprehension(loops) => {
+            vec![&loops.iter_range, &loops.accu_init, &loops.loop_cond, &loops.loop_step, &loops.result]
+        }
+        Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+    }
+}
+
+fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    }
+}
+
+fn children_mut(expr: &mut Expr) -> Vec<&mut IdedExpr> {
+    match expr {
+        Expr::Call(call) => call.target.iter_mut().map(AsMut::as_mut).chain(&mut call.args).collect(),
+        Expr::Select(select) => vec![&mut select.operand],
+        Expr::List(list) => list.elements.iter_mut().collect(),
+        Expr::Map(map) => map
+            .entries
+            .iter_mut()
+            .flat_map(|entry| match &mut entry.expr {
+                EntryExpr::StructField(field) => vec![&mut field.value],
+                EntryExpr::MapEntry(entry) => vec![&mut entry.key, &mut entry.value],
+            })
+            .collect(),
+        Expr::Comprehension(loops) => {
+            let ComprehensionExpr { iter_range, accu_init, loop_cond, loop_step, result, .. } = &mut **loops;
+            vec![iter_range, accu_init, loop_cond, loop_step, result]
+        }
+        Expr::Struct(_) | Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => Vec::new(),
+    }
+}
+
+/// Makes an expression strict, and refuses what the interpreter can't evaluate.
+///
+/// The interpreter takes `x.field` on anything but a map for `false`, so that `!answer.body.busy` would hold for an
+/// answer that is a text. `x["field"]` is an error there, as CEL wants it: every `x.field` becomes that, and every
+/// `has(x.field)` becomes `"field" in x`. It has no message types (`Name{…}`) either: it would panic.
+pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), String> {
+    let Some(levels) = levels.checked_sub(1) else {
+        return Err("is nested too deeply: move parts of it into variables".to_owned());
+    };
+    if let Expr::Struct(message) = &node.expr {
+        return Err(format!("there are no message types such as {}", message.type_name));
+    }
+    if matches!(node.expr, Expr::Unspecified) {
+        return Err("has a part that is empty".to_owned());
+    }
+    for child in children_mut(&mut node.expr) {
+        make_strict(child, levels)?;
+    }
+    if let Expr::Select(select) = &mut node.expr {
+        let id = node.id;
+        let operand = std::mem::take(&mut *select.operand);
+        let literal = Expr::Literal(LiteralValue::String(select.field.as_str().into()));
+        let field = IdedExpr { id, expr: literal };
+        let (name, args) = if select.test {
+            (operators::IN, vec![field, operand])
+        } else {
+            (operators::INDEX, vec![operand, field])
+        };
+        node.expr = Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args });
+    }
+    Ok(())
+}
+
+/// What an expression refers to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct References {
+    /// Names that are no loop variables.
+    pub names: BTreeSet<String>,
+    /// Those of them that are looked up whichever way its conditionals (`a ? b : c`) turn out.
+    pub certain: BTreeSet<String>,
+    /// The loop variables of `filter`, `map`, `exists`, `all`.
+    pub loop_variables: BTreeSet<String>,
+    /// Functions, with their name space where they have one, as `math.least`.
+    pub functions: BTreeSet<String>,
+    /// Fields taken of a name, as `(params, pd)` in `params.pd`.
+    pub fields: BTreeSet<(String, String)>,
+}
+
+/// Collects the references of an expression that was made strict. `is_function` tells whether there is a function of
+/// that full name: only so can the name space in `math.least(1, 2)` be told from a variable.
+pub(super) fn references(node: &IdedExpr, is_function: &dyn Fn(&str) -> bool) -> References {
+    let mut walk = Walk { found: References::default(), bound: Vec::new(), is_function };
+    walk.visit(node, true);
+    walk.found
+}
+
+struct Walk<'a> {
+    found: References,
+    bound: Vec<String>,
+    is_function: &'a dyn Fn(&str) -> bool,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, node: &IdedExpr, certain: bool) {
+        match &node.expr {
+            Expr::Ident(name) => self.name(name, certain),
+            Expr::Call(call) => self.call(call, certain),
+            Expr::Comprehension(loops) => {
+                self.visit(&loops.iter_range, certain);
+                self.visit(&loops.accu_init, certain);
+                self.found.loop_variables.insert(loops.iter_var.clone());
+                let outer = self.bound.len();
+                self.bound.extend([loops.iter_var.clone(), loops.accu_var.clone()]);
+                self.bound.extend(loops.iter_var2.clone());
+                self.visit(&loops.loop_cond, certain);
+                self.visit(&loops.loop_step, certain);
+                self.visit(&loops.result, certain);
+                self.bound.truncate(outer);
+            }
+            other => children(other).into_iter().for_each(|child| self.visit(child, certain)),
+        }
+    }
+
+    fn name(&mut self, name: &str, certain: bool) {
+        if self.bound.iter().any(|bound| bound == name) {
+            return;
+        }
+        self.found.names.insert(name.to_owned());
+        if certain {
+            self.found.certain.insert(name.to_owned());
+        }
+    }
+
+    fn call(&mut self, call: &CallExpr, certain: bool) {
+        if let (operators::INDEX, [operand, index]) = (call.func_name.as_str(), call.args.as_slice())
+            && let (Expr::Ident(name), Expr::Literal(LiteralValue::String(field))) = (&operand.expr, &index.expr)
+            && !self.bound.contains(name)
+        {
+            self.found.fields.insert((name.clone(), field.inner().to_owned()));
+        }
+        match call.target.as_ref().map(|target| &target.expr) {
+            Some(Expr::Ident(space)) if (self.is_function)(&format!("{space}.{}", call.func_name)) => {
+                self.found.functions.insert(format!("{space}.{}", call.func_name));
+            }
+            _ => {
+                if call.func_name.chars().all(|letter| letter.is_alphanumeric() || letter == '_' || letter == '.')
+                    && call.func_name.chars().any(char::is_alphabetic)
+                {
+                    self.found.functions.insert(call.func_name.clone());
+                }
+                if let Some(target) = &call.target {
+                    self.visit(target, certain);
+                }
+            }
+        }
+        let conditional = call.func_name == operators::CONDITIONAL;
+        for (index, argument) in call.args.iter().enumerate() {
+            self.visit(argument, certain && !(conditional && index > 0));
+        }
+    }
+}
+
+/// What an expression gives, where its form alone tells.
+pub(super) fn kind(node: &IdedExpr) -> Option<Kind> {
+    match &node.expr {
+        Expr::Literal(literal) => match literal {
+            LiteralValue::Boolean(_) => Some(Kind::Bool),
+            LiteralValue::Double(_) | LiteralValue::Int(_) | LiteralValue::UInt(_) => Some(Kind::Number),
+            LiteralValue::String(_) => Some(Kind::Text),
+            LiteralValue::Null => Some(Kind::Null),
+            LiteralValue::Bytes(_) => None,
+        },
+        Expr::List(_) => Some(Kind::List),
+        Expr::Map(_) => Some(Kind::Map),
+        Expr::Comprehension(loops) => match (&loops.result.expr, kind(&loops.accu_init)) {
+            (Expr::Ident(_), Some(kind)) => Some(kind),
+            _ => kind(&loops.result),
+        },
+        Expr::Call(call) => kind_of_call(call),
+        _ => None,
+    }
+}
+
+fn kind_of_call(call: &CallExpr) -> Option<Kind> {
+    match call.func_name.as_str() {
+        operators::LOGICAL_AND
+        | operators::LOGICAL_OR
+        | operators::LOGICAL_NOT
+        | operators::EQUALS
+        | operators::NOT_EQUALS
+        | operators::LESS
+        | operators::LESS_EQUALS
+        | operators::GREATER
+        | operators::GREATER_EQUALS
+        | operators::IN
+        | "startsWith"
+        | "endsWith"
+        | "contains"
+        | "matches" => Some(Kind::Bool),
+        "size" | "int" | "uint" | "double" => Some(Kind::Number),
+        "string" | "join" | "format" => Some(Kind::Text),
+        "split" => Some(Kind::List),
+        operators::CONDITIONAL => {
+            let (yes, no) = (kind(call.args.get(1)?)?, kind(call.args.get(2)?)?);
+            (yes == no).then_some(yes)
+        }
+        operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO => {
+            call.args.iter().find_map(kind)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,229 @@
+//! Reading YAML, with the places of mistakes.
+
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Options, Spanned, UserMessageFormatter};
+
+use crate::nearest::did_you_mean;
+
+/// The longest document that is read, in bytes.
+pub const LONGEST: usize = 1024 * 1024;
+
+/// What is wrong with a YAML text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct YamlError {
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// The field, where it is known.
+    pub field: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead, where that can be told.
+    pub hint: Option<String>,
+}
+
+/// Reads one document. Texts that unfold to very much (aliases of aliases) are refused.
+///
+/// # Errors
+/// The first mistake, with its line.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
+    if text.len() > LONGEST {
+        let message = format!("is longer than {LONGEST} bytes");
+        return Err(YamlError { line: None, field: None, message, hint: None });
+    }
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| describe(&error))
+}
+
+/// One of several documents in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Document<'a> {
+    /// The number of its first line, from 1.
+    pub first_line: usize,
+    /// The document.
+    pub text: &'a str,
+}
+
+impl Document<'_> {
+    /// The line in the whole text of a line of this document.
+    #[must_use]
+    pub fn line(&self, line: usize) -> usize {
+        self.first_line + line.saturating_sub(1)
+    }
+}
+
+/// The documents of a text, which lines `---` divide. Those that hold nothing but comments are left out.
+#[must_use]
+pub fn documents(text: &str) -> Vec<Document<'_>> {
+    let mut starts = vec![(1, 0)];
+    let mut at = 0;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        // In the first column these can't be anything but a document's beginning, not even within a text.
+        if line.strip_prefix("---").is_some_and(|rest| rest.trim_start().len() < rest.len() || rest.is_empty()) {
+            starts.push((index + 1, at));
+        }
+        at += line.len();
+    }
+    let ends = starts.iter().skip(1).map(|(_, at)| *at).chain([text.len()]);
+    let documents = starts.iter().zip(ends).map(|((first_line, from), to)| Document {
+        first_line: *first_line,
+        text: text.get(*from..to).unwrap_or_default(),
+    });
+    documents.filter(|document| document.text.lines().any(holds_something)).collect()
+}
+
+fn holds_something(line: &str) -> bool {
+    let line = line.strip_prefix("---").unwrap_or(line).trim();
+    !line.is_empty() && !line.starts_with('#') && line != "..."
+}
+
+/// The line of a field, as `observe.stores.url` or `prepare[0].when`; where the path leads nowhere, that of the
+/// innermost part that is there. `None` where the text is no YAML.
+#[must_use]
+pub fn line_of(text: &str, field: &str) -> Option<usize> {
+    let root: Spanned<Node> = parse(text).ok()?;
+    let mut line = usize::try_from(root.referenced.line()).ok()?;
+    let mut rest = field;
+    let mut node = root.value;
+    while !rest.is_empty() {
+        let Some((found_line, next, remaining)) = node.step(rest) else { break };
+        line = usize::try_from(found_line).ok()?;
+        node = next;
+        rest = remaining.trim_start_matches('.');
+    }
+    Some(line)
+}
+
+/// A document whose parts know their lines.
+enum Node {
+    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+    List(Vec<Spanned<Node>>),
+    Leaf,
+}
+
+impl Node {
+    /// The part that the beginning of `path` names: its line, itself, and the rest of the path. A name that holds dots
+    /// is found as well.
+    fn step(self, path: &str) -> Option<(u64, Node, &str)> {
+        match self {
+            Node::Map(entries) => {
+                let ends = |rest: &str| rest.is_empty() || rest.starts_with(['.', '[']);
+                let named = entries.into_iter().filter_map(|(key, value)| {
+                    let rest = path.strip_prefix(key.value.as_str()).filter(|rest| ends(rest))?;
+                    Some((key.referenced.line(), value.value, rest))
+                });
+                named.min_by_key(|(_, _, rest)| rest.len())
+            }
+            Node::List(items) => {
+                let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+                let item = items.into_iter().nth(index.parse().ok()?)?;
+                Some((item.referenced.line(), item.value, rest))
+            }
+            Node::Leaf => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("anything")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Node::Map(entries))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Node::List(items))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Leaf)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: 48,
+            max_nodes: 50_000,
+            max_events: 100_000,
+            max_aliases: 100,
+            max_anchors: 100,
+            max_total_scalar_bytes: LONGEST,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 10_000,
+            max_replay_stack_depth: 8,
+            max_alias_expansions_per_anchor: 100,
+        },
+        with_snippet: false,
+        strict_booleans: true,
+    }
+}
+
+fn describe(error: &serde_saphyr::Error) -> YamlError {
+    let line = error.location().and_then(|place| usize::try_from(place.line()).ok()).filter(|line| *line > 0);
+    let message = error.render_with_formatter(&UserMessageFormatter);
+    let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let unknown = message.contains("unknown field") || message.contains("unknown variant");
+    let hint = match words.as_slice() {
+        [word, known @ ..] if unknown => did_you_mean(word, known.iter().copied()),
+        _ => None,
+    };
+    YamlError { line, field: None, message, hint }
+}

@@ -1,0 +1,134 @@
+//! Runs rounds against answers that are given by URL, without a network.
+
+use std::collections::BTreeMap;
+
+use castoff::plan::answer::{no_answer, read_answer};
+use castoff::plan::{Act, Inputs, Mode, Next, Observations, Parameters, Plan, Request, Round, Task, Verdict};
+use serde_json::{Value, json};
+
+/// A backend that answers by method and URL.
+#[derive(Clone, Default)]
+pub struct Backend {
+    answers: BTreeMap<String, (u16, Vec<u8>)>,
+}
+
+impl Backend {
+    pub fn json(mut self, request: &str, code: u16, body: &Value) -> Self {
+        self.answers.insert(request.to_owned(), (code, body.to_string().into_bytes()));
+        self
+    }
+
+    pub fn text(mut self, request: &str, code: u16, body: &str) -> Self {
+        self.answers.insert(request.to_owned(), (code, body.as_bytes().to_vec()));
+        self
+    }
+
+    fn answer(&self, request: &Request) -> Option<&(u16, Vec<u8>)> {
+        self.answers.get(&format!("{} {}", request.method, request.url))
+    }
+}
+
+/// A plan with what its rounds work on.
+pub struct Case<'a> {
+    pub plan: &'a Plan,
+    pub pod: Value,
+    pub parameters: Value,
+    pub member: Option<&'a str>,
+    pub mode: Mode,
+    pub task: Task,
+}
+
+/// A round with the reads that it took: the names of each wave, sorted.
+pub struct Outcome {
+    pub round: Round,
+    pub waves: Vec<Vec<String>>,
+}
+
+impl Case<'_> {
+    pub fn run(&self, backend: &Backend) -> Outcome {
+        let given: Parameters = serde_json::from_value(self.parameters.clone()).unwrap();
+        let parameters = self.plan.parameters(&given).unwrap();
+        let inputs = Inputs {
+            pod: &self.pod,
+            parameters: &parameters,
+            member: self.member,
+            mode: self.mode,
+            task: self.task,
+        };
+        let mut seen = Observations::new();
+        let mut waves = Vec::new();
+        for _ in 0..20 {
+            match self.plan.next(&inputs, &seen) {
+                Next::Round(round) => return Outcome { round, waves },
+                Next::Read(reads) => {
+                    let mut names = Vec::new();
+                    for read in reads {
+                        let observation = match backend.answer(&read.request) {
+                            Some((code, body)) => read_answer(&read, *code, body),
+                            None => no_answer(&read, "connection refused"),
+                        };
+                        names.push(read.key.name.clone());
+                        assert!(seen.insert(read.key, observation).is_none(), "asked twice");
+                    }
+                    waves.push(names);
+                }
+            }
+        }
+        panic!("the round does not end");
+    }
+
+    pub fn verdict(&self, backend: &Backend) -> Verdict {
+        self.run(backend).round.verdict
+    }
+
+    /// The act that the round asks for, as `METHOD URL BODY`.
+    pub fn act(&self, backend: &Backend) -> String {
+        match self.verdict(backend) {
+            Verdict::Act(act) => shown(&act),
+            other => panic!("no act but {other:?}"),
+        }
+    }
+}
+
+pub fn shown(act: &Act) -> String {
+    let body = act.request.body.as_ref().map_or_else(String::new, |body| format!(" {body}"));
+    format!("{} {}{body}", act.request.method, act.request.url)
+}
+
+pub fn pod(name: &str) -> Value {
+    json!({
+        "metadata": {"name": name, "namespace": "db", "uid": "u-1", "labels": {}, "annotations": {}},
+        "spec": {"hostname": name, "subdomain": "peer"},
+        "status": {"phase": "Running", "podIP": "10.0.0.7"},
+    })
+}
+
+/// The answers of a recording's exchanges, in their order: `METHOD path` with status and body.
+pub fn recording(name: &str) -> Vec<(String, u16, Value)> {
+    let path = format!("{}/tests/recordings/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let steps = document["steps"].as_array().unwrap().iter();
+    steps.map(|step| {
+        let request = format!("{} {}", step["request"]["method"].as_str().unwrap_or_default(), path_of(step));
+        let code = step["response"]["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default();
+        (request, code, without_marks(step["response"]["body"].clone()))
+    }).collect()
+}
+
+fn path_of(step: &Value) -> &str {
+    step["request"]["path"].as_str().unwrap_or_default()
+}
+
+/// A recorded body without the marks of what was left out of it.
+fn without_marks(body: Value) -> Value {
+    let is_mark = |value: &Value| value.as_str().is_some_and(|text| text.starts_with('…'));
+    match body {
+        Value::Array(items) => {
+            Value::Array(items.into_iter().filter(|item| !is_mark(item)).map(without_marks).collect())
+        }
+        Value::Object(fields) => Value::Object(
+            fields.into_iter().filter(|(name, _)| !name.starts_with('…')).map(|(k, v)| (k, without_marks(v))).collect(),
+        ),
+        other => other,
+    }
+}

@@ -1,0 +1,11 @@
+//! What the plan language and the built-in plans promise, on answers that real backends gave where there are such.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod etcd;
+mod harness;
+mod http_hook;
+mod language;
+mod mistakes;
+mod patroni;
+mod properties;
+mod tikv;
