@@ -14,7 +14,7 @@
 
 pub mod admission;
 pub mod backend;
-// pub mod cli;
+pub mod cli;
 pub mod controller;
 pub mod lifecycle;
 pub mod nearest;
@@ -24,3 +24,4 @@ pub mod policy;
 pub mod server;
 // pub mod simulation;
 pub mod standalone;
+pub mod yaml;

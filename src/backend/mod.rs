@@ -5,7 +5,7 @@
 //! answer, and [`trouble`] finds the words when there is none.
 
 pub mod address;
-mod client;
+pub mod client;
 pub mod credentials;
 pub mod dns;
 mod exchange;

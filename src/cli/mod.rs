@@ -65,7 +65,13 @@ struct Serve {
     admin_listen: SocketAddr,
 
     /// The server's certificate, with its chain (PEM)
-    #[arg(long, env = "CASTOFF_TLS_CERT", value_name = "FILE", requires = "tls_key", required_unless_present = "self_signed")]
+    #[arg(
+        long,
+        env = "CASTOFF_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key",
+        required_unless_present = "self_signed"
+    )]
     tls_cert: Option<PathBuf>,
 
     /// The certificate's private key (PEM)

@@ -80,7 +80,10 @@ fn print_table(rows: &[Row]) {
     for row in rows {
         let answer = if row.allowed { "allow" } else { "deny" };
         let said = if row.message.is_empty() { row.warnings.join("; ") } else { row.message.clone() };
-        println!("{}", format!("{:file$}  {answer:6}  {:question$}  {:4}  {said}", row.file, row.question, row.code).trim_end());
+        println!(
+            "{}",
+            format!("{:file$}  {answer:6}  {:question$}  {:4}  {said}", row.file, row.question, row.code).trim_end()
+        );
     }
 }
 

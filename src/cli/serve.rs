@@ -94,6 +94,8 @@ fn tell_of(command: &Serve, parts: &Parts) {
         tracing::warn!("no --state: what was set at a backend is forgotten if this process is killed");
     }
     if command.sources.pods.is_none() {
-        tracing::warn!("no --pods: it can't be seen that a pod has left, so its departure stays open and holds its slot");
+        tracing::warn!(
+            "no --pods: it can't be seen that a pod has left, so its departure stays open and holds its slot"
+        );
     }
 }

@@ -68,9 +68,9 @@ impl Collector for DrainsByPhase {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for phase in [
-            "Queued", "Draining", "Drained", "Departing", "Restoring", "Completed", "Blocked", "Stalled", "Unknown",
-        ] {
+        for phase in
+            ["Queued", "Draining", "Drained", "Departing", "Restoring", "Completed", "Blocked", "Stalled", "Unknown"]
+        {
             self.gauge.with_label_values(&[phase]).set(0);
         }
         for drain in self.store.all() {

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::backend::trouble::shown;
 use crate::backend::{Backend, Scope};
 use crate::lifecycle::{Drain, DrainStep, Look};
 use crate::plan::{self, Inputs, Plan, Round, Verdict};
@@ -70,7 +71,7 @@ impl Observer {
         let sent = self.backend.send(&scope(drain, step, pod_present), act).await;
         let (step, pod) = (&step.name, drain.pod_name());
         if sent.accepted {
-            tracing::info!(%pod, %step, method = %act.request.method, url = %act.request.url, "act sent");
+            tracing::info!(%pod, %step, method = %act.request.method, url = %shown(&act.request.url), "act sent");
         } else {
             let (message, detail) = (&sent.message, &sent.detail);
             tracing::warn!(%pod, %step, message, detail, "an act was not accepted; the next round looks again");
@@ -82,11 +83,12 @@ impl Observer {
         if let Some(plan) = plans.get(&step.hash) {
             return Ok(Arc::clone(plan));
         }
-        let plan = plan::compile(&step.plan, &step.plan_spec).map_err(|mistakes| {
-            let first = mistakes.first().map_or_else(String::new, |mistake| format!("{}: {}", mistake.field, mistake.message));
+        let plan = plan::compile(&step.plan_spec).map_err(|mistakes| {
+            let first =
+                mistakes.first().map_or_else(String::new, |mistake| format!("{}: {}", mistake.field, mistake.message));
             format!("the plan {} that this departure began with does not compile: {first}", step.plan)
         })?;
-        let plan = Arc::new(plan);
+        let plan = Arc::new(plan.named(step.plan.as_str()));
         plans.insert(step.hash.clone(), Arc::clone(&plan));
         Ok(plan)
     }

@@ -39,9 +39,9 @@ pub fn successor(drain: &Drain, pods: &[Arc<Pod<'static>>], owner: &OwnerSeen) -
     };
     let ready = |pod: &Pod<'_>| pod.is_ready() && !pod.is_terminating();
     let is_back = match controller.kind.as_str() {
-        "StatefulSet" | "DaemonSet" => {
-            pods.iter().any(|pod| pod.metadata.uid != gone.metadata.uid && seat_of(pod) == drain.spec.seat && ready(pod))
-        }
+        "StatefulSet" | "DaemonSet" => pods
+            .iter()
+            .any(|pod| pod.metadata.uid != gone.metadata.uid && seat_of(pod) == drain.spec.seat && ready(pod)),
         _ => {
             let wanted = match owner {
                 OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), .. }) => *replicas as usize,
@@ -134,7 +134,8 @@ mod tests {
         let unknown = NodeSeen::Unknown;
         assert!(owner_wants(&member(0, "a", true), &known(3, "new"), &unknown));
         assert!(!owner_wants(&member(0, "a", true), &known(3, "old"), &unknown));
-        let cordoned = NodeSeen::Known(crate::controller::interfaces::NodeFacts { leaving: true, ..Default::default() });
+        let cordoned =
+            NodeSeen::Known(crate::controller::interfaces::NodeFacts { leaving: true, ..Default::default() });
         assert!(owner_wants(&member(0, "a", true), &OwnerSeen::Unknown, &cordoned));
     }
 }

@@ -110,8 +110,7 @@ impl Controller {
         let policy = policies.get(&drain.metadata.namespace, &drain.spec.policy).map(Arc::as_ref);
         let (peers, missing) = sight::peers(policy, drain, &around.pods, &around.owner);
         let limit = drain.spec.limits.max_unavailable.of(peers.len() + missing).unwrap_or(1);
-        let candidate =
-            Candidate { seat: &drain.spec.seat, drain: &drain.metadata.name, ready, predecessor };
+        let candidate = Candidate { seat: &drain.spec.seat, drain: &drain.metadata.name, ready, predecessor };
         around.slots.slots.ask(candidate, &peers, missing, limit)
     }
 

@@ -185,7 +185,8 @@ mod tests {
     fn functions_are_told_from_names() {
         assert!(is_function("size") && is_function("math.least") && is_function("join"));
         assert!(!is_function("sizes") && !is_function("voters.size"));
-        let references = Expression::compile("test", "math.least([a, 1]) + b.filter(c, c.d == e).size()").unwrap().references;
+        let references =
+            Expression::compile("test", "math.least([a, 1]) + b.filter(c, c.d == e).size()").unwrap().references;
         assert_eq!(references.names.into_iter().collect::<Vec<_>>(), ["a", "b", "e"]);
     }
 }

@@ -11,8 +11,28 @@ const GIVEN: [&str; 4] = ["member", "params", "pod", "removal"];
 
 /// Words that CEL keeps for itself.
 const KEPT_BY_CEL: [&str; 22] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "namespace", "null", "package", "return", "true", "var", "void", "while", "has",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+    "has",
 ];
 
 /// How many variables may follow one from another: bounds the stack that an evaluation takes.

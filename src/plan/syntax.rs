@@ -95,11 +95,8 @@ pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), Stri
         let operand = std::mem::take(&mut *select.operand);
         let literal = Expr::Literal(LiteralValue::String(select.field.as_str().into()));
         let field = IdedExpr { id, expr: literal };
-        let (name, args) = if select.test {
-            (operators::IN, vec![field, operand])
-        } else {
-            (operators::INDEX, vec![operand, field])
-        };
+        let (name, args) =
+            if select.test { (operators::IN, vec![field, operand]) } else { (operators::INDEX, vec![operand, field]) };
         node.expr = Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args });
     }
     Ok(())

@@ -81,8 +81,7 @@ impl Gatekeeper {
     ) -> Answer {
         let facts = self.facts(pod).await;
         let drain = self.departure_of(pod, dry_run).await;
-        let case =
-            Case { request, pod, guard, facts: &facts, drain: drain.as_deref(), now: jiff::Timestamp::now() };
+        let case = Case { request, pod, guard, facts: &facts, drain: drain.as_deref(), now: jiff::Timestamp::now() };
         match admission::decide(&case) {
             Decision::Answer(answer) => {
                 if !dry_run {
@@ -209,7 +208,9 @@ impl Gatekeeper {
         let name = drain.pod_name();
         match tokio::time::timeout_at(deadline, self.store.create(drain)).await {
             Ok(Ok(_) | Err(StoreError::Conflict)) => {}
-            Ok(Err(error)) => tracing::error!(pod = %name, %error, "the departure could not be written; denied all the same"),
+            Ok(Err(error)) => {
+                tracing::error!(pod = %name, %error, "the departure could not be written; denied all the same")
+            }
             Err(_) => tracing::error!(pod = %name, "the departure was not written in time; denied all the same"),
         }
     }

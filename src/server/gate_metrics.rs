@@ -28,7 +28,8 @@ impl Metrics {
     /// # Errors
     /// When a metric of that name is registered already.
     pub fn register(registry: &Registry, departures: ControllerMetrics) -> prometheus::Result<Self> {
-        let options = Opts::new("castoff_requests_total", "Requests answered, by decision and the question that decided.");
+        let options =
+            Opts::new("castoff_requests_total", "Requests answered, by decision and the question that decided.");
         let requests = IntCounterVec::new(options, &["decision", "question"])?;
         registry.register(Box::new(requests.clone()))?;
         let counters = |decision: &str| {

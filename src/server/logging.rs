@@ -18,7 +18,8 @@ pub enum Format {
 /// # Errors
 /// When the filter can't be read, or logging has begun already.
 pub fn init(format: Format, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("the log filter `{filter}` is not valid: {error}"))?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| format!("the log filter `{filter}` is not valid: {error}"))?;
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     match format {

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Counters of the webhook's listener.
 #[derive(Clone, Debug)]
@@ -53,7 +51,8 @@ impl Metrics {
         let connections = IntGauge::new("castoff_connections", "Open connections to the webhook.")?;
         let handshakes_failed =
             IntCounter::new("castoff_tls_handshake_failures_total", "TLS handshakes that did not succeed.")?;
-        let build = IntGaugeVec::new(Opts::new("castoff_build_info", "Always 1; the version is a label."), &["version"])?;
+        let build =
+            IntGaugeVec::new(Opts::new("castoff_build_info", "Always 1; the version is a label."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;

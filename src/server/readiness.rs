@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn is_ready_only_when_every_condition_holds_and_says_which_does_not() {
         let readiness = Readiness::new();
-        let (policies, caches) = (readiness.register("policies", "not read yet"), readiness.register("caches", "empty"));
+        let (policies, caches) =
+            (readiness.register("policies", "not read yet"), readiness.register("caches", "empty"));
         policies.ready();
         assert_eq!(readiness.report(), (false, "[+]policies ok\n[-]caches: empty\n".to_owned()));
         caches.ready();

@@ -42,10 +42,7 @@ struct Shared {
 /// The routes of the webhook's listener.
 pub(super) fn router(gate: Arc<dyn Gate>, metrics: Metrics, body_timeout: Duration, shutdown: Shutdown) -> Router {
     let shared = Arc::new(Shared { gate, metrics, body_timeout, shutdown });
-    Router::new()
-        .route("/validate", post(validate).fallback(wrong_method))
-        .fallback(wrong_path)
-        .with_state(shared)
+    Router::new().route("/validate", post(validate).fallback(wrong_method)).fallback(wrong_path).with_state(shared)
 }
 
 #[derive(serde::Deserialize)]

@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,18 +29,17 @@ const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// # Errors
 /// A sentence that names the directory; also where only some of the files are there.
 pub fn make(directory: &Path, hosts: &[String]) -> Result<Files, String> {
-    let files = Files {
-        ca: directory.join("ca.crt"),
-        certificate: directory.join("tls.crt"),
-        key: directory.join("tls.key"),
-    };
+    let files =
+        Files { ca: directory.join("ca.crt"), certificate: directory.join("tls.crt"), key: directory.join("tls.key") };
     let there = [&files.ca, &files.certificate, &files.key].map(|path| path.exists());
     if there == [true; 3] {
         return Ok(files);
     }
     let said = |error: &dyn std::fmt::Display| format!("{}: {error}", directory.display());
     if there != [false; 3] {
-        return Err(said(&"some of ca.crt, tls.crt and tls.key are there, but not all: remove them, or give another directory"));
+        return Err(said(
+            &"some of ca.crt, tls.crt and tls.key are there, but not all: remove them, or give another directory",
+        ));
     }
     let made = generate(hosts).map_err(|error| said(&error))?;
     write_all(directory, &files, &made).map_err(|error| said(&error))?;
@@ -72,12 +73,7 @@ fn generate(hosts: &[String]) -> Result<Made, rcgen::Error> {
 
 fn write_all(directory: &Path, files: &Files, made: &Made) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&files.key)?
-        .write_all(made.key.as_bytes())?;
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&files.key)?.write_all(made.key.as_bytes())?;
     fs::write(&files.certificate, &made.certificate)?;
     fs::write(&files.ca, &made.ca)
 }

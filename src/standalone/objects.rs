@@ -64,10 +64,7 @@ impl Objects {
             }
             "StatefulSet" | "ReplicaSet" | "DaemonSet" | "Job" => {
                 let owner: Owner = read(object)?;
-                let facts = OwnerFacts {
-                    replicas: owner.spec.replicas,
-                    update_revision: owner.status.update_revision,
-                };
+                let facts = OwnerFacts { replicas: owner.spec.replicas, update_revision: owner.status.update_revision };
                 let stays = owner.metadata.deletion_timestamp.is_none();
                 self.owners.insert(owner.metadata.uid, stays.then_some(facts));
                 Ok(())

@@ -110,8 +110,7 @@ impl FileStore {
         };
         drain.metadata.resource_version = next.to_string();
         if let Some(directory) = &self.directory {
-            let file =
-                DrainFile { api_version: API_VERSION.to_owned(), kind: "PodDrain".to_owned(), drain: &drain };
+            let file = DrainFile { api_version: API_VERSION.to_owned(), kind: "PodDrain".to_owned(), drain: &drain };
             write_file(directory.join(file_name(&drain)), &file).await?;
         }
         let drain = Arc::new(drain);
@@ -206,7 +205,10 @@ fn file_name(drain: &Drain) -> String {
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
     let said = |error: &dyn std::fmt::Display| {
-        format!("{}: {error}. Mend the file, or move it away: what it says was set at a backend stays set", path.display())
+        format!(
+            "{}: {error}. Mend the file, or move it away: what it says was set at a backend stays set",
+            path.display()
+        )
     };
     let bytes = std::fs::read(path).map_err(|error| said(&error))?;
     serde_json::from_slice(&bytes).map_err(|error| said(&error))

@@ -176,7 +176,8 @@ fn one_scheduler_that_runs_is_no_end_of_the_window() {
 #[test]
 fn a_paused_scheduler_blocks() {
     let paused = body("pd-evict-leader-limits", 15);
-    let backend = draining(&settled_stores()).json(&format!("GET {PD}/pd/api/v1/schedulers?status=paused"), 200, &paused);
+    let backend =
+        draining(&settled_stores()).json(&format!("GET {PD}/pd/api/v1/schedulers?status=paused"), 200, &paused);
     let outcome = case(Some("2"), Task::Prepare).run(&backend);
     let Verdict::Blocked { message } = outcome.round.verdict else { panic!("{:?}", outcome.round) };
     assert_eq!(message, "the evict-leader scheduler is paused at PD: resume it");

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::backend::client::Clients;
+use crate::backend::credentials::Secret;
+use crate::backend::dns::{GuardedDns, SystemDns};
 use crate::lifecycle::drain::seat_of;
 use crate::pod::Pod;
 use crate::standalone::cluster::LocalCluster;
@@ -42,7 +45,7 @@ impl ApiServer {
         let webhook = match guard {
             None => None,
             Some(guard) => {
-                let client = crate::backend::client_trusting(&guard.ca).map_err(|error| said(&error))?;
+                let client = trusting(&guard.ca).map_err(|error| said(&error))?;
                 Some((client, format!("https://localhost:{}/validate?timeout=10s", guard.port)))
             }
         };
@@ -88,8 +91,16 @@ impl ApiServer {
         let Some((client, url)) = &self.webhook else { return Ok(None) };
         let failed = |error: &dyn std::fmt::Display| Failure::No(format!("the guard could not be asked: {error}"));
         let review = review_of(pod);
-        let answer = client.post(url).timeout(Duration::from_secs(10)).json(&review).send().await.map_err(|error| failed(&error))?;
-        let answer: Value = answer.json().await.map_err(|error| failed(&error))?;
+        let answer = client
+            .post(url)
+            .timeout(Duration::from_secs(10))
+            .header("content-type", "application/json")
+            .body(review.to_string())
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
+        let answer = answer.bytes().await.map_err(|error| failed(&error))?;
+        let answer: Value = serde_json::from_slice(&answer).map_err(|error| failed(&error))?;
         if answer.pointer("/response/allowed") == Some(&Value::Bool(true)) {
             return Ok(None);
         }
@@ -99,6 +110,12 @@ impl ApiServer {
             "Error from server ({reason}): admission webhook \"pods.castoff.dev\" denied the request: {message}"
         )))
     }
+}
+
+/// A client that trusts this CA, as the API server trusts the one in the webhook's configuration.
+fn trusting(ca: &[u8]) -> Result<reqwest::Client, String> {
+    let secret: Secret = [("ca.crt".to_owned(), ca.to_vec())].into_iter().collect();
+    Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), true)).with(&secret)
 }
 
 fn review_of(pod: &Pod<'static>) -> Value {

@@ -52,7 +52,7 @@ pub(super) async fn run(command: Demo) -> Result<(), Failure> {
     } else {
         Some(begin_guard(&directory.0, &pd, &cluster, &store, stop.clone()).await?)
     };
-    let api = ApiServer::new(Arc::clone(&cluster), guard.as_ref().map(|guard| &guard.address)).map_err(|error| said(&error))?;
+    let api = ApiServer::new(Arc::clone(&cluster), guard.as_ref().map(|guard| &guard.address))?;
     let screen = Screen::new(command.output == DemoOutput::Text, command.unguarded);
     let rolling = RollOut::new(api, Arc::clone(&pd), Arc::clone(&store), screen);
     let outcome = tokio::time::timeout(PATIENCE, rolling.run()).await;
