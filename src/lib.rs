@@ -22,6 +22,6 @@ pub mod plan;
 pub mod pod;
 pub mod policy;
 pub mod server;
-// pub mod simulation;
+pub mod simulation;
 pub mod standalone;
 pub mod yaml;
