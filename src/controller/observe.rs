@@ -73,8 +73,8 @@ impl Observer {
         if sent.accepted {
             tracing::info!(%pod, %step, method = %act.request.method, url = %shown(&act.request.url), "act sent");
         } else {
-            let (message, detail) = (&sent.message, &sent.detail);
-            tracing::warn!(%pod, %step, message, detail, "an act was not accepted; the next round looks again");
+            let (why, detail) = (&sent.message, &sent.detail);
+            tracing::warn!(%pod, %step, why, detail, "an act was not accepted; the next round looks again");
         }
     }
 

@@ -165,10 +165,10 @@ fn may_be_taken_over(other: &Drain, drain: &Drain, pods: &[Arc<Pod<'static>>]) -
 fn log_change(before: &Drain, after: &Drain) {
     if before.status.phase != after.status.phase {
         let (from, to) = (before.status.phase, after.status.phase);
-        let message = &after.status.message;
-        tracing::info!(pod = %after.pod_name(), policy = %after.spec.policy, ?from, ?to, message, "departure");
+        let why = &after.status.message;
+        tracing::info!(pod = %after.pod_name(), policy = %after.spec.policy, ?from, ?to, why, "departure");
     } else if before.status.message != after.status.message && !after.status.message.is_empty() {
-        let (message, detail) = (&after.status.message, &after.status.detail);
-        tracing::warn!(pod = %after.pod_name(), policy = %after.spec.policy, message, detail, "departure does not go on");
+        let (why, detail) = (&after.status.message, &after.status.detail);
+        tracing::warn!(pod = %after.pod_name(), policy = %after.spec.policy, why, detail, "departure does not go on");
     }
 }

@@ -11,9 +11,9 @@ impl Events for LogEvents {
     fn tell(&self, drain: &Drain, event: &Event) {
         let (pod, reason, message) = (drain.pod_name(), event.reason, &event.message);
         if event.warning {
-            tracing::warn!(%pod, reason, message, "event");
+            tracing::warn!(%pod, reason, "{message}");
         } else {
-            tracing::info!(%pod, reason, message, "event");
+            tracing::info!(%pod, reason, "{message}");
         }
     }
 }
