@@ -1,7 +1,7 @@
 //! The command line: arguments, and one file for each command.
 
 mod assemble;
-//mod demo;
+mod demo;
 mod review;
 mod serve;
 
@@ -204,7 +204,7 @@ pub fn run() -> ExitCode {
         match arguments.command {
             Command::Serve(command) => serve::run(command).await,
             Command::Review(command) => review::run(command).await,
-            Command::Demo(_) => Err(Failure::No(String::new())),
+            Command::Demo(command) => demo::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)

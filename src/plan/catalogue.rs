@@ -21,8 +21,8 @@ static PLANS: LazyLock<BTreeMap<&'static str, Arc<Plan>>> = LazyLock::new(|| {
 
 /// The built-in plan of that name.
 #[must_use]
-pub fn builtin(name: &str) -> Option<Arc<Plan>> {
-    PLANS.get(name).cloned()
+pub fn builtin(name: &str) -> Option<&'static Arc<Plan>> {
+    PLANS.get(name)
 }
 
 /// The names of the built-in plans, sorted.

@@ -51,7 +51,7 @@ struct Known(BTreeMap<String, Arc<Plan>>);
 impl Plans for Known {
     fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String> {
         match (&reference.built_in, &reference.name) {
-            (Some(name), None) => catalogue::builtin(name).ok_or_else(|| {
+            (Some(name), None) => catalogue::builtin(name).cloned().ok_or_else(|| {
                 let names = catalogue::names().join(", ");
                 format!("there is no built-in plan {name}; there are {names}")
             }),

@@ -1,0 +1,345 @@
+//! What PD knows, and how it changes with time. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a PD that has just begun answers that it has not.
+const STARTING: u32 = 10;
+
+/// A store, as PD and TiKV know it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Its address.
+    pub address: String,
+    /// The leaders on it.
+    pub leaders: u64,
+    /// Its state.
+    pub state: StoreState,
+    /// PD reads its leader count as 0, whatever it is.
+    pub stale_count: bool,
+}
+
+/// A store's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreState {
+    /// It reports.
+    Up,
+    /// It has not reported for a while.
+    Disconnected,
+    /// It is being removed.
+    Offline,
+    /// It is removed.
+    Tombstone,
+}
+
+impl StoreState {
+    /// As PD spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            StoreState::Up => "Up",
+            StoreState::Disconnected => "Disconnected",
+            StoreState::Offline => "Offline",
+            StoreState::Tombstone => "Tombstone",
+        }
+    }
+}
+
+/// The time after a PD start in which it lies.
+#[derive(Clone, Debug)]
+struct Window {
+    /// Until then requests are answered 500.
+    starting_until: Duration,
+    until: Duration,
+    /// The evict-leader scheduler that was made in the window, if one was: it wins over the stored one.
+    made: Option<BTreeSet<u64>>,
+}
+
+/// What PD knows.
+#[derive(Clone, Debug)]
+pub struct State {
+    stores: BTreeMap<u64, Store>,
+    /// Stores with a stored evict-leader entry.
+    entries: BTreeSet<u64>,
+    /// When a paused evict-leader scheduler goes on.
+    paused_until: Option<Duration>,
+    window: Option<Window>,
+    /// Leaders stay where they are.
+    pub stuck: bool,
+    leaders_per_second: u64,
+    leaders_lost: u64,
+    now: Duration,
+    /// Until when leaders have moved.
+    moved_until: Duration,
+}
+
+impl State {
+    /// A PD with these stores: id, address and leaders.
+    #[must_use]
+    pub fn new(stores: Vec<(u64, String, u64)>, leaders_per_second: u64) -> Self {
+        let store =
+            |(id, address, leaders)| (id, Store { address, leaders, state: StoreState::Up, stale_count: false });
+        State {
+            stores: stores.into_iter().map(store).collect(),
+            entries: BTreeSet::new(),
+            paused_until: None,
+            window: None,
+            stuck: false,
+            leaders_per_second: leaders_per_second.max(1),
+            leaders_lost: 0,
+            now: Duration::ZERO,
+            moved_until: Duration::ZERO,
+        }
+    }
+
+    /// Lets time come to `now`: windows end, and leaders move.
+    pub fn advance(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        if let Some(window) = self.window.take_if(|window| window.until <= now) {
+            if let Some(made) = window.made {
+                self.entries = made;
+            }
+            self.moved_until = window.until;
+        }
+        self.paused_until.take_if(|until| *until <= now);
+        let between_moves = Duration::from_secs(1) / u32::try_from(self.leaders_per_second).unwrap_or(u32::MAX);
+        while self.moved_until + between_moves <= self.now {
+            self.moved_until += between_moves;
+            if self.window.is_none() && !self.stuck {
+                self.move_leaders();
+            }
+        }
+    }
+
+    /// One leader leaves each evicted store; one goes back to a store that has too few.
+    fn move_leaders(&mut self) {
+        if self.paused_until.is_none() {
+            for id in self.entries.clone() {
+                let has_any = self.stores.get(&id).is_some_and(|store| store.leaders > 0);
+                if let Some(target) = self.emptiest_store().filter(|_| has_any) {
+                    self.move_leader(id, target);
+                }
+            }
+        }
+        if let (Some(fullest), Some(emptiest)) = (self.fullest_store(), self.emptiest_store())
+            && self.leaders(fullest) > self.leaders(emptiest) + 1
+        {
+            self.move_leader(fullest, emptiest);
+        }
+    }
+
+    fn move_leader(&mut self, from: u64, to: u64) {
+        if let Some(store) = self.stores.get_mut(&from) {
+            store.leaders -= 1;
+        }
+        if let Some(store) = self.stores.get_mut(&to) {
+            store.leaders += 1;
+        }
+    }
+
+    /// The stores that may get leaders.
+    fn open_stores(&self) -> impl Iterator<Item = (&u64, &Store)> {
+        self.stores.iter().filter(|(id, store)| store.state == StoreState::Up && !self.entries.contains(id))
+    }
+
+    fn emptiest_store(&self) -> Option<u64> {
+        self.open_stores().min_by_key(|(_, store)| store.leaders).map(|(id, _)| *id)
+    }
+
+    fn fullest_store(&self) -> Option<u64> {
+        self.open_stores().max_by_key(|(_, store)| store.leaders).map(|(id, _)| *id)
+    }
+
+    /// A store's process ends: its leaders are lost for a moment, then elected elsewhere.
+    pub fn end_store(&mut self, id: u64) {
+        let Some(store) = self.stores.get_mut(&id) else { return };
+        let leaders = std::mem::take(&mut store.leaders);
+        store.state = StoreState::Disconnected;
+        self.leaders_lost += leaders;
+        for _ in 0..leaders {
+            if let Some(target) = self.emptiest_store().and_then(|target| self.stores.get_mut(&target)) {
+                target.leaders += 1;
+            }
+        }
+    }
+
+    /// A store's process begins.
+    pub fn start_store(&mut self, id: u64, address: &str) {
+        if let Some(store) = self.stores.get_mut(&id) {
+            address.clone_into(&mut store.address);
+            store.state = StoreState::Up;
+        }
+    }
+
+    /// PD is killed and begins anew.
+    pub fn restart(&mut self, window: Duration) {
+        let starting_until = self.now + window / STARTING;
+        self.window = Some(Window { starting_until, until: self.now + window, made: None });
+        self.paused_until = None;
+    }
+
+    /// The leaders on a store, as TiKV knows it.
+    #[must_use]
+    pub fn leaders(&self, id: u64) -> u64 {
+        self.stores.get(&id).map_or(0, |store| store.leaders)
+    }
+
+    /// The leaders that were on a store when its process ended.
+    #[must_use]
+    pub fn leaders_lost(&self) -> u64 {
+        self.leaders_lost
+    }
+
+    /// The stores with a stored entry, also while PD hides it. One that was made in the window counts already.
+    #[must_use]
+    pub fn stored_entries(&self) -> Vec<u64> {
+        let made = self.window.as_ref().and_then(|window| window.made.as_ref());
+        made.unwrap_or(&self.entries).iter().copied().collect()
+    }
+
+    /// Sets an entry, as a person would with pd-ctl.
+    pub fn set_entry(&mut self, id: u64) {
+        self.entries.insert(id);
+    }
+
+    /// Removes an entry, as a person would with pd-ctl.
+    pub fn remove_entry(&mut self, id: u64) {
+        self.entries.remove(&id);
+    }
+
+    /// Makes PD read a store's leader count as 0, whatever it is.
+    pub fn set_stale_count(&mut self, id: u64, stale: bool) {
+        if let Some(store) = self.stores.get_mut(&id) {
+            store.stale_count = stale;
+        }
+    }
+
+    // What follows is what PD itself answers by.
+
+    pub(super) fn stores(&self) -> &BTreeMap<u64, Store> {
+        &self.stores
+    }
+
+    pub(super) fn store_mut(&mut self, id: u64) -> Option<&mut Store> {
+        self.stores.get_mut(&id)
+    }
+
+    /// Answers 500 to everything.
+    pub(super) fn is_starting(&self) -> bool {
+        self.window.as_ref().is_some_and(|window| self.now < window.starting_until)
+    }
+
+    /// Has not heard of its regions yet.
+    pub(super) fn is_lying(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// The entries of the scheduler that runs; `None` where none does.
+    pub(super) fn running_entries(&self) -> Option<&BTreeSet<u64>> {
+        let entries = match &self.window {
+            Some(window) => window.made.as_ref(),
+            None => Some(&self.entries),
+        };
+        entries.filter(|entries| !entries.is_empty())
+    }
+
+    /// Whether an entry of any store is stored, running or not.
+    pub(super) fn stores_scheduler(&self) -> bool {
+        !self.stored_entries().is_empty()
+    }
+
+    pub(super) fn add_entry(&mut self, id: u64) {
+        match &mut self.window {
+            Some(window) => window.made.get_or_insert_default().insert(id),
+            None => self.entries.insert(id),
+        };
+    }
+
+    /// Removes an entry of the scheduler that runs; false where it has none of this store.
+    pub(super) fn drop_entry(&mut self, id: u64) -> bool {
+        match &mut self.window {
+            None => self.entries.remove(&id),
+            Some(window) => {
+                let Some(made) = &mut window.made else { return false };
+                let removed = made.remove(&id);
+                if made.is_empty() {
+                    // Nothing made in the window is left, so what was stored before comes back.
+                    window.made = None;
+                }
+                removed
+            }
+        }
+    }
+
+    /// Removes the scheduler that runs, with all its entries; false where none does.
+    pub(super) fn drop_scheduler(&mut self) -> bool {
+        let runs = self.running_entries().is_some();
+        match &mut self.window {
+            Some(window) => window.made = None,
+            None => self.entries.clear(),
+        }
+        runs
+    }
+
+    pub(super) fn pause(&mut self, delay: Duration) {
+        self.paused_until = (!delay.is_zero()).then(|| self.now + delay);
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused_until.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pd() -> State {
+        State::new((1..=3).map(|id| (id, format!("tikv-{id}:20160"), 20)).collect(), 10)
+    }
+
+    #[test]
+    fn leaders_leave_an_evicted_store_with_time_and_come_back_afterwards() {
+        let mut pd = pd();
+        pd.add_entry(3);
+        pd.advance(SECOND);
+        assert_eq!(pd.leaders(3), 10);
+        pd.advance(2 * SECOND);
+        assert_eq!(pd.leaders(3), 0);
+        assert_eq!(pd.leaders(1) + pd.leaders(2), 60);
+        pd.drop_entry(3);
+        pd.advance(5 * SECOND);
+        assert_eq!(pd.leaders(3), 20);
+    }
+
+    #[test]
+    fn counts_the_leaders_that_were_on_a_store_when_it_ended() {
+        let mut pd = pd();
+        pd.end_store(2);
+        assert_eq!((pd.leaders_lost(), pd.leaders(2)), (20, 0));
+        assert_eq!(pd.leaders(1) + pd.leaders(3), 60);
+    }
+
+    #[test]
+    fn an_entry_is_hidden_after_a_start_and_comes_back() {
+        let mut pd = pd();
+        pd.add_entry(3);
+        pd.restart(SECOND);
+        assert!(pd.is_starting() && pd.running_entries().is_none());
+        assert!(!pd.drop_entry(3));
+        pd.advance(SECOND);
+        assert_eq!(pd.stored_entries(), [3]);
+    }
+
+    #[test]
+    fn an_entry_made_in_the_window_wins_over_the_stored_ones() {
+        let mut pd = pd();
+        pd.add_entry(3);
+        pd.restart(SECOND);
+        pd.add_entry(1);
+        pd.advance(SECOND);
+        assert_eq!(pd.stored_entries(), [1]);
+    }
+}
