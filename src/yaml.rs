@@ -218,12 +218,67 @@ fn options() -> Options {
 
 fn describe(error: &serde_saphyr::Error) -> YamlError {
     let line = error.location().and_then(|place| usize::try_from(place.line()).ok()).filter(|line| *line > 0);
-    let message = error.render_with_formatter(&UserMessageFormatter);
-    let words: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let unknown = message.contains("unknown field") || message.contains("unknown variant");
-    let hint = match words.as_slice() {
-        [word, known @ ..] if unknown => did_you_mean(word, known.iter().copied()),
-        _ => None,
-    };
+    let rendered = error.render_with_formatter(&UserMessageFormatter);
+    // The place is told apart from the message.
+    let message = rendered.rsplit_once(" at line ").map_or(rendered.as_str(), |(message, _)| message).to_owned();
+    let hint = hint_of(&message);
     YamlError { line, field: None, message, hint }
+}
+
+/// What was meant, from "unknown field `x`, expected one of `a`, `b`".
+fn hint_of(message: &str) -> Option<String> {
+    let (_, from) = message.split_once("unknown field ").or_else(|| message.split_once("unknown variant "))?;
+    let (word, expected) = from.split_once(", expected ")?;
+    let known = expected.trim_start_matches("one of ").split([',', ' ']).map(|name| name.trim_matches('`'));
+    did_you_mean(word.trim_matches('`'), known.filter(|name| !name.is_empty() && *name != "or"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn finds_the_lines_of_fields() {
+        let text = "# a plan\nsummary: x\nobserve:\n  stores:\n    url: a\n    ok: [1,\n      2]\nlist:\n- when: a\n- {when: b,\n   x: y}\na.b: 1\n";
+        for (field, line) in [
+            ("summary", 2),
+            ("observe.stores.url", 5),
+            ("observe.stores.ok[1]", 7),
+            ("observe.stores.nothing.there", 4),
+            ("list[1].x", 11),
+            ("list[0].when", 9),
+            ("list[7]", 8),
+            ("a.b", 12),
+            ("", 2),
+        ] {
+            assert_eq!(line_of(text, field), Some(line), "{field}");
+        }
+    }
+
+    #[test]
+    fn divides_documents_and_keeps_their_lines() {
+        let text = "# only this\n---\na: 1\n--- # two\nb: |\n  --- no\n  ----\n---\n# nothing\n";
+        let found = documents(text);
+        assert_eq!(found.iter().map(|document| document.first_line).collect::<Vec<_>>(), [2, 4]);
+        let first: serde_json::Value = parse(found[0].text).unwrap();
+        let second: serde_json::Value = parse(found[1].text).unwrap();
+        assert_eq!((first["a"].as_i64(), second["b"].as_str()), (Some(1), Some("--- no\n----\n")));
+        assert_eq!(found[1].line(line_of(found[1].text, "b").unwrap()), 5);
+    }
+
+    #[test]
+    fn refuses_aliases_that_unfold_without_end() {
+        let level = |name: char, of: char| format!("{name}: &{name} [{}]\n", vec![format!("*{of}"); 9].join(","));
+        let bomb: String = ('b'..='i').zip('a'..='h').map(|(name, of)| level(name, of)).collect();
+        assert!(parse::<serde_json::Value>(&format!("a: &a [x,x,x,x,x,x,x,x,x]\n{bomb}")).is_err());
+        assert!(parse::<serde_json::Value>(&"[".repeat(10_000)).is_err());
+        assert!(parse::<serde_json::Value>("a: &a 1\nb: *a").is_ok());
+    }
+
+    #[test]
+    fn refuses_a_field_that_is_given_twice() {
+        let error = parse::<serde_json::Value>("a: 1\nb: 2\na: 3\n").unwrap_err();
+        assert_eq!(error.line, Some(3), "{error:?}");
+    }
 }

@@ -166,8 +166,12 @@ impl Walk<'_> {
     }
 
     fn call(&mut self, call: &CallExpr, certain: bool) {
-        if let (operators::INDEX, [operand, index]) = (call.func_name.as_str(), call.args.as_slice())
-            && let (Expr::Ident(name), Expr::Literal(LiteralValue::String(field))) = (&operand.expr, &index.expr)
+        let taken = match (call.func_name.as_str(), call.args.as_slice()) {
+            (operators::INDEX, [operand, field]) | (operators::IN, [field, operand]) => Some((operand, field)),
+            _ => None,
+        };
+        if let Some((operand, field)) = taken
+            && let (Expr::Ident(name), Expr::Literal(LiteralValue::String(field))) = (&operand.expr, &field.expr)
             && !self.bound.contains(name)
         {
             self.found.fields.insert((name.clone(), field.inner().to_owned()));
