@@ -11,8 +11,28 @@ const GIVEN: [&str; 4] = ["member", "params", "pod", "removal"];
 
 /// Words that CEL keeps for itself.
 const KEPT_BY_CEL: [&str; 22] = [
-    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-    "namespace", "null", "package", "return", "true", "var", "void", "while", "has",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+    "has",
 ];
 
 /// How many variables may follow one from another: bounds the stack that an evaluation takes.
@@ -57,29 +77,18 @@ pub(super) struct Names {
 
 impl Names {
     pub fn parameter(&mut self, name: &str, mistakes: &mut Vec<Mistake>) {
-        self.check_form(&format!("params.{name}"), name, mistakes);
+        check_form(&format!("params.{name}"), name, mistakes);
         self.parameters.insert(name.to_owned());
     }
 
     pub fn add(&mut self, name: &str, meaning: Meaning, mistakes: &mut Vec<Mistake>) {
         let field = format!("{}.{name}", meaning.section());
-        self.check_form(&field, name, mistakes);
+        check_form(&field, name, mistakes);
         if GIVEN.contains(&name) {
             mistakes.push(mistake(&field, format!("{name} is a name that every plan has"), None));
         } else if let Some(other) = self.meanings.insert(name.to_owned(), meaning) {
             let message = format!("{name} is in {} already: they are one name space", other.section());
             mistakes.push(mistake(&field, message, None));
-        }
-    }
-
-    fn check_form(&self, field: &str, name: &str, mistakes: &mut Vec<Mistake>) {
-        let mut letters = name.chars();
-        let begins = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
-        if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
-            let message = "a name is made of letters, digits and _, and does not begin with a digit".to_owned();
-            mistakes.push(mistake(field, message, None));
-        } else if KEPT_BY_CEL.contains(&name) {
-            mistakes.push(mistake(field, format!("CEL keeps the word {name} for itself"), None));
         }
     }
 
@@ -130,7 +139,7 @@ impl Names {
 
     /// Checks the name that a `forEach` gives its items.
     pub fn check_item(&self, field: &str, name: &str, mistakes: &mut Vec<Mistake>) {
-        self.check_form(field, name, mistakes);
+        check_form(field, name, mistakes);
         if self.is_known(name) {
             mistakes.push(mistake(field, format!("{name} stands for something else in this plan"), None));
         }
@@ -241,4 +250,15 @@ impl Names {
 
 fn mistake(field: &str, message: String, hint: Option<String>) -> Mistake {
     Mistake { field: field.to_owned(), message, hint }
+}
+
+fn check_form(field: &str, name: &str, mistakes: &mut Vec<Mistake>) {
+    let mut letters = name.chars();
+    let begins = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+    if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        let message = "a name is made of letters, digits and _, and does not begin with a digit".to_owned();
+        mistakes.push(mistake(field, message, None));
+    } else if KEPT_BY_CEL.contains(&name) {
+        mistakes.push(mistake(field, format!("CEL keeps the word {name} for itself"), None));
+    }
 }

@@ -148,7 +148,12 @@ fn prepare(scope: &Scope<'_>, steps: &Steps) -> Result<Round, Trouble> {
     let ours = || plan.ours.as_ref().and_then(|ours| scope.holds(ours).ok());
     if let Some(message) = first(scope, &plan.blocked, |_| true)? {
         let progress = progress(scope, steps).ok().flatten();
-        return Ok(Round { verdict: Verdict::Blocked { message }, progress, ours: ours(), ..round(scope, Verdict::Done) });
+        return Ok(Round {
+            verdict: Verdict::Blocked { message },
+            progress,
+            ours: ours(),
+            ..round(scope, Verdict::Done)
+        });
     }
     let verdict = match act(scope, &steps.prepare)? {
         Some(act) => act,

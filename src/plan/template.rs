@@ -41,7 +41,7 @@ impl Template {
             text.push_str(before);
             let inner = &from[2..];
             let Some(end) = closing_brace(inner) else {
-                return Err(format!("has a ${{ without its }}, after {:?}", before));
+                return Err(format!("has a ${{ without its }}, after {before:?}"));
             };
             if !text.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut text)));

@@ -22,7 +22,9 @@ fn cluster(members: u64, leader: u64, healthy: &[u64]) -> Backend {
         let url = format!("GET http://etcd-{number}.etcd:2379/health");
         match healthy.contains(&number) {
             true => backend.json(&url, 200, &json!({"health": "true", "reason": ""})),
-            false if number % 2 == 0 => backend.json(&url, 503, &json!({"health": "false", "reason": "RAFT NO LEADER"})),
+            false if number % 2 == 0 => {
+                backend.json(&url, 503, &json!({"health": "false", "reason": "RAFT NO LEADER"}))
+            }
             false => backend,
         }
     })
@@ -76,7 +78,10 @@ fn is_done_when_another_member_leads() {
 fn keeps_the_quorum() {
     for backend in [cluster(3, 2, &[2]), cluster(3, 1, &[1, 3]), cluster(5, 2, &[2, 4])] {
         let verdict = run("etcd-1", &backend).round.verdict;
-        assert!(matches!(&verdict, Verdict::Blocked { message } if message.contains("to keep the quorum")), "{verdict:?}");
+        assert!(
+            matches!(&verdict, Verdict::Blocked { message } if message.contains("to keep the quorum")),
+            "{verdict:?}"
+        );
     }
 }
 

@@ -48,13 +48,8 @@ impl Case<'_> {
     pub fn run(&self, backend: &Backend) -> Outcome {
         let given: Parameters = serde_json::from_value(self.parameters.clone()).unwrap();
         let parameters = self.plan.parameters(&given).unwrap();
-        let inputs = Inputs {
-            pod: &self.pod,
-            parameters: &parameters,
-            member: self.member,
-            mode: self.mode,
-            task: self.task,
-        };
+        let inputs =
+            Inputs { pod: &self.pod, parameters: &parameters, member: self.member, mode: self.mode, task: self.task };
         let mut seen = Observations::new();
         let mut waves = Vec::new();
         for _ in 0..20 {
@@ -108,11 +103,13 @@ pub fn recording(name: &str) -> Vec<(String, u16, Value)> {
     let path = format!("{}/tests/recordings/{name}.json", env!("CARGO_MANIFEST_DIR"));
     let document: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let steps = document["steps"].as_array().unwrap().iter();
-    steps.map(|step| {
-        let request = format!("{} {}", step["request"]["method"].as_str().unwrap_or_default(), path_of(step));
-        let code = step["response"]["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default();
-        (request, code, without_marks(step["response"]["body"].clone()))
-    }).collect()
+    steps
+        .map(|step| {
+            let request = format!("{} {}", step["request"]["method"].as_str().unwrap_or_default(), path_of(step));
+            let code = step["response"]["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default();
+            (request, code, without_marks(step["response"]["body"].clone()))
+        })
+        .collect()
 }
 
 fn path_of(step: &Value) -> &str {

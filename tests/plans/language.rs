@@ -10,14 +10,7 @@ fn plan(text: &str) -> Plan {
 }
 
 fn case(plan: &Plan) -> Case<'_> {
-    Case {
-        plan,
-        pod: pod("web-0"),
-        parameters: json!({}),
-        member: None,
-        mode: Mode::Restart,
-        task: Task::Prepare,
-    }
+    Case { plan, pod: pod("web-0"), parameters: json!({}), member: None, mode: Mode::Restart, task: Task::Prepare }
 }
 
 const ONE: &str = "GET http://a/one";
@@ -53,7 +46,8 @@ fn a_value_can_lead_a_path_nowhere_else() {
 
 #[test]
 fn a_url_from_a_backend_holds_no_blanks_or_line_breaks() {
-    let plan = plan("summary: x\nobserve: {one: {url: http://a/one}, two: {url: '${one.body}/x'}}\ndone: two.code == 200");
+    let plan =
+        plan("summary: x\nobserve: {one: {url: http://a/one}, two: {url: '${one.body}/x'}}\ndone: two.code == 200");
     for address in ["http://b\r\nHost: c", "http://b c", "ftp://b", "http://user@b", "/x", "http://"] {
         let verdict = case(&plan).verdict(&Backend::default().json(ONE, 200, &json!(address)));
         assert!(matches!(verdict, Verdict::Failed { .. }), "{address}: {verdict:?}");
@@ -64,7 +58,8 @@ fn a_url_from_a_backend_holds_no_blanks_or_line_breaks() {
 
 #[test]
 fn errors_are_never_done() {
-    for done in ["!one.body.busy", "one.body.x == 1", "one.body", "1 / 0 == 0", "one.body.items[3] == 1", "!has(one.body.x)"]
+    for done in
+        ["!one.body.busy", "one.body.x == 1", "one.body", "1 / 0 == 0", "one.body.items[3] == 1", "!has(one.body.x)"]
     {
         let plan = plan(&format!("summary: x\nobserve: {{one: {{url: http://a/one}}}}\ndone: '{done}'"));
         for body in [json!("text"), json!(null), json!(1), json!([])] {
@@ -101,7 +96,9 @@ fn a_failed_read_that_nobody_asks_for_spoils_nothing() {
 
 #[test]
 fn progress_that_fails_is_absent() {
-    let plan = plan("summary: x\nobserve: {one: {url: http://a/one}}\nblocked: [{when: 'true', message: 'no ${1}'}]\ndone: 'true'\nprogress: {remaining: one.body.left, unit: things}");
+    let plan = plan(
+        "summary: x\nobserve: {one: {url: http://a/one}}\nblocked: [{when: 'true', message: 'no ${1}'}]\ndone: 'true'\nprogress: {remaining: one.body.left, unit: things}",
+    );
     let outcome = case(&plan).run(&Backend::default());
     assert_eq!(outcome.round.verdict, Verdict::Blocked { message: "no 1".to_owned() });
     assert_eq!(outcome.round.progress, None);
@@ -175,6 +172,14 @@ fn removal_follows_its_own_words() {
     assert_eq!(case(&deny).verdict(&Backend::default()), Verdict::Done);
     assert_eq!(verdict(&as_restart), Verdict::Waiting);
     assert_eq!(verdict(&own), Verdict::Done);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_a_failure() {
+    let plan = plan("summary: x\nobserve: {one: {url: http://a/one}}\ndone: one.code == 200");
+    let verdict = |count: usize| case(&plan).verdict(&Backend::default().json(ONE, 200, &json!(vec![0; count])));
+    assert_eq!(verdict(200_000), Verdict::Done);
+    assert!(matches!(verdict(300_000), Verdict::Failed { message, .. } if message.contains("more than can be read")));
 }
 
 #[test]

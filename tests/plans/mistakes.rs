@@ -9,7 +9,10 @@ use serde_json::json;
 fn mistakes(text: &str) -> Vec<String> {
     let Err(mistakes) = catalogue::read(text) else { return Vec::new() };
     let hint = |hint: Option<String>| hint.map_or_else(String::new, |hint| format!(" ({hint})"));
-    mistakes.into_iter().map(|mistake| format!("{}: {}{}", mistake.field, mistake.message, hint(mistake.hint))).collect()
+    mistakes
+        .into_iter()
+        .map(|mistake| format!("{}: {}{}", mistake.field, mistake.message, hint(mistake.hint)))
+        .collect()
 }
 
 #[track_caller]
@@ -91,9 +94,13 @@ fn what_refers_to_itself() {
         "summary: x\nobserve: {one: {url: 'http://a/${x}'}}\nvariables: {x: y + 1, y: one.code}\ndone: x == 1",
         &["refers to itself: one → x → y → one"],
     );
-    finds("summary: x\nvariables: {x: member}\nmember: '[x]'\ndone: x == ''", &["refers to itself: member → x → member"]);
-    let chain: String = (1..=14).map(|number| format!("  v{number}: v{} + 1\n", number - 1)).collect();
-    finds(&format!("summary: x\nvariables:\n  v0: '1'\n{chain}done: v14 == 1"), &["more than 12 names follow"]);
+    finds(
+        "summary: x\nvariables: {x: member}\nmember: '[x]'\ndone: x == ''",
+        &["refers to itself: member → x → member"],
+    );
+    let chain: Vec<String> = (1..=14).map(|number| format!("  v{number}: v{} + 1", number - 1)).collect();
+    let text = format!("summary: x\nvariables:\n  v0: '1'\n{}\ndone: v14 == 1", chain.join("\n"));
+    finds(&text, &["more than 12 names follow"]);
 }
 
 #[test]

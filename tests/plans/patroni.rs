@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::harness::{Backend, Case, pod};
 
 fn member(name: &str, role: &str, state: &str, lag: Option<Value>) -> Value {
-    let mut member = json!({"name": name, "role": role, "state": state, "host": "10.0.0.1", "port": 5432, "timeline": 1});
+    let mut member =
+        json!({"name": name, "role": role, "state": state, "host": "10.0.0.1", "port": 5432, "timeline": 1});
     if let Some(lag) = lag {
         member["lag"] = lag;
     }
@@ -77,9 +78,7 @@ fn only_synchronous_replicas_are_fit_where_there_are_any() {
 
 #[test]
 fn a_paused_cluster_blocks_its_leader_and_no_one_else() {
-    let paused = |leads: &str, follows: &str| {
-        json!({"members": [leader(leads), replica(follows, json!(0))], "pause": true, "scope": "demo"})
-    };
+    let paused = |leads: &str, follows: &str| json!({"members": [leader(leads), replica(follows, json!(0))], "pause": true, "scope": "demo"});
     assert!(blocked(&verdict_of("pg-0", &paused("pg-0", "pg-1"), json!({})), "paused"));
     assert_eq!(verdict_of("pg-0", &paused("pg-1", "pg-0"), json!({})), Verdict::Done);
 }
