@@ -182,7 +182,8 @@ impl Names {
         if mistakes.len() > before {
             return;
         }
-        for name in self.edges.keys().filter(|name| self.chain(name) == LONGEST_CHAIN + 1) {
+        let mut lengths = BTreeMap::new();
+        for name in self.edges.keys().filter(|name| self.chain(name, &mut lengths) == LONGEST_CHAIN + 1) {
             let message = format!("more than {LONGEST_CHAIN} names follow one from another");
             mistakes.push(mistake(&self.field(name), message, None));
         }
@@ -205,9 +206,15 @@ impl Names {
         settled.insert(name.to_owned());
     }
 
-    fn chain(&self, name: &str) -> usize {
+    fn chain(&self, name: &str, lengths: &mut BTreeMap<String, usize>) -> usize {
+        if let Some(length) = lengths.get(name) {
+            return *length;
+        }
         let below = self.edges.get(name).into_iter().flat_map(|edges| &edges.nested);
-        1 + below.filter(|next| *next != "member").map(|next| self.chain(next)).max().unwrap_or(0)
+        let longest = below.filter(|next| *next != "member").map(|next| self.chain(next, lengths)).max();
+        let length = 1 + longest.unwrap_or(0);
+        lengths.insert(name.to_owned(), length);
+        length
     }
 
     fn field(&self, name: &str) -> String {

@@ -1,9 +1,11 @@
 //! What the plan language promises, on small plans.
 
-use castoff::plan::{Mode, Plan, Task, Verdict, catalogue};
+use castoff::plan::{
+    Inputs, Mode, Next, Observation, Observations, Parameters, Plan, ReadKey, Task, Verdict, catalogue,
+};
 use serde_json::json;
 
-use crate::harness::{Backend, Case, pod};
+use crate::harness::{Backend, Case, pod, shown};
 
 fn plan(text: &str) -> Plan {
     catalogue::read(text).unwrap().named("test")
@@ -145,6 +147,59 @@ fn a_pod_without_an_address_fails_to_prepare_and_has_nothing_to_restore() {
     assert!(matches!(prepare, Verdict::Failed { message, .. } if message.contains("no address")));
     let restore = Case { pod: gone, task: Task::Restore, ..case(plan) }.verdict(&Backend::default());
     assert_eq!(restore, Verdict::Done);
+}
+
+#[test]
+fn a_pod_that_lost_its_address_meanwhile_is_no_failure_of_a_restore() {
+    let plan = catalogue::builtin("http-hook").unwrap();
+    let (pod, parameters) = (pod("web-0"), plan.parameters(&Parameters::new()).unwrap());
+    let key = ReadKey { name: "hook".to_owned(), item: None };
+    let seen: Observations = [(key, Observation::PodGone)].into();
+    let verdict = |task| {
+        let inputs = Inputs { pod: &pod, parameters: &parameters, member: None, mode: Mode::Restart, task };
+        match plan.next(&inputs, &seen) {
+            Next::Round(round) => round.verdict,
+            Next::Read(reads) => panic!("{reads:?}"),
+        }
+    };
+    assert!(matches!(verdict(Task::Prepare), Verdict::Failed { message, .. } if message.contains("no address")));
+    assert_eq!(verdict(Task::Restore), Verdict::Done);
+}
+
+#[test]
+fn addresses_of_ipv6_stand_in_brackets() {
+    let direct = plan(
+        "summary: x\nprepare: [{when: 'true', method: POST, url: 'http://${pod.status.podIP}:1/x'}]\ndone: 'true'",
+    );
+    for (plan, url) in [
+        (&direct, "POST http://[fd00::7]:1/x"),
+        (catalogue::builtin("http-hook").unwrap(), "GET http://[fd00::7]:8080/prestop"),
+        (catalogue::builtin("patroni").unwrap(), "GET http://[fd00::7]:8008/cluster"),
+    ] {
+        let mut pod = pod("web-0");
+        pod["status"]["podIP"] = json!("fd00::7");
+        match (Case { pod, ..case(plan) }).verdict(&Backend::default()) {
+            Verdict::Act(act) => assert_eq!(shown(&act), url),
+            Verdict::Failed { message, .. } => assert_eq!(message, format!("{url} does not answer")),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn variables_that_follow_one_from_another_take_no_longer_for_it() {
+    // Without a memory these would be 30 to the power of 10 evaluations.
+    let refer = |name: usize| vec![format!("v{name}"); 30].join(" || ");
+    let chain: Vec<String> = (1..=10).map(|number| format!("  v{number}: {}", refer(number - 1))).collect();
+    let text = format!(
+        "summary: x\nobserve: {{one: {{url: http://a/one}}}}\nvariables:\n  v0: one.body\n{}\ndone: v10",
+        chain.join("\n")
+    );
+    let plan = plan(&text);
+    let answering = |body| case(&plan).verdict(&Backend::default().json(ONE, 200, &body));
+    assert_eq!(answering(json!(false)), Verdict::Waiting);
+    assert_eq!(answering(json!(true)), Verdict::Done);
+    assert!(matches!(answering(json!(1)), Verdict::Failed { .. }));
 }
 
 #[test]
