@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use super::Mistake;
@@ -238,10 +239,22 @@ fn each<T, U>(from: &BTreeMap<String, T>, mut make: impl FnMut(&str, &T) -> Opti
 }
 
 fn hash(spec: &PlanSpec) -> Option<String> {
-    let canonical = serde_json::to_value(spec).ok()?.to_string();
+    let canonical = sorted(serde_json::to_value(spec).ok()?).to_string();
     let mut digits = String::new();
     for byte in Sha256::digest(canonical).iter().take(8) {
         let _ = write!(digits, "{byte:02x}");
     }
     Some(digits)
+}
+
+/// The same document with its fields in order, whatever order its maps keep.
+fn sorted(document: Json) -> Json {
+    match document {
+        Json::Object(fields) => {
+            let fields: BTreeMap<String, Json> = fields.into_iter().collect();
+            Json::Object(fields.into_iter().map(|(name, value)| (name, sorted(value))).collect())
+        }
+        Json::Array(items) => Json::Array(items.into_iter().map(sorted).collect()),
+        leaf => leaf,
+    }
 }

@@ -35,6 +35,30 @@ const KEPT_BY_CEL: [&str; 22] = [
     "has",
 ];
 
+/// Functions that people mistype; there are more.
+const COMMON_FUNCTIONS: [&str; 20] = [
+    "all",
+    "contains",
+    "double",
+    "endsWith",
+    "exists",
+    "filter",
+    "format",
+    "int",
+    "join",
+    "lowerAscii",
+    "map",
+    "matches",
+    "max",
+    "min",
+    "size",
+    "split",
+    "startsWith",
+    "string",
+    "sum",
+    "trim",
+];
+
 /// How many variables may follow one from another: bounds the stack that an evaluation takes.
 const LONGEST_CHAIN: usize = 12;
 
@@ -111,7 +135,8 @@ impl Names {
             }
         }
         for function in references.functions.iter().filter(|function| !is_function(function)) {
-            mistakes.push(mistake(field, format!("there is no function {function}"), None));
+            let hint = did_you_mean(function, COMMON_FUNCTIONS);
+            mistakes.push(mistake(field, format!("there is no function {function}"), hint));
         }
         for (name, taken) in &references.fields {
             self.check_field(field, name, taken, mistakes);

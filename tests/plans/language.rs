@@ -203,6 +203,19 @@ fn variables_that_follow_one_from_another_take_no_longer_for_it() {
 }
 
 #[test]
+fn the_longest_chain_of_the_deepest_expressions_fits_a_threads_stack() {
+    let added = " + 1".repeat(38);
+    let chain: Vec<String> = (1..=10).map(|number| format!("  v{number}: v{}{added}", number - 1)).collect();
+    let text = format!(
+        "summary: x\nobserve: {{one: {{url: http://a/one}}}}\nvariables:\n  v0: one.body{added}\n{}\ndone: v10 > 0",
+        chain.join("\n")
+    );
+    let round = move || case(&plan(&text)).verdict(&Backend::default().json(ONE, 200, &json!(1)));
+    let small = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(round);
+    assert_eq!(small.unwrap().join().unwrap(), Verdict::Done);
+}
+
+#[test]
 fn only_what_bears_our_mark_is_restored() {
     let plan = plan(
         "summary: x\nobserve: {one: {url: http://a/one}}\nours: one.body.by == 'castoff'\ndone: one.body.off\n\

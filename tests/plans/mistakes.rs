@@ -56,7 +56,7 @@ done: cuont == 0 && sizes(stores.body) == 1 && !has(stores.bdy) && stores.leader
             "unknown[0].when: there is no url in this plan (did you mean params.url?)",
             "unknown[0].message: there is no nothing in this plan",
             "done: there is no cuont in this plan (did you mean count?)",
-            "done: there is no function sizes",
+            "done: there is no function sizes (did you mean size?)",
             "done: an answer has code and body, no leader (did you mean stores.body.leader?)",
             "done: each is a list of answers, one for each item: it has no code",
             "done: an answer has code and body, no bdy",
