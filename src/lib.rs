@@ -12,7 +12,16 @@
 //! `standalone` keeps the state where there is no cluster, `simulation` plays backends for the demo and the tests,
 //! and `cli` puts everything together.
 
+pub mod admission;
+pub mod backend;
+pub mod cli;
+pub mod controller;
+pub mod lifecycle;
 pub mod nearest;
 pub mod plan;
 pub mod pod;
+pub mod policy;
+pub mod server;
+pub mod simulation;
+pub mod standalone;
 pub mod yaml;

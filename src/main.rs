@@ -1,1 +1,5 @@
-fn main() {}
+//! The `castoff` program.
+
+fn main() -> std::process::ExitCode {
+    castoff::cli::run()
+}

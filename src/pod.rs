@@ -340,6 +340,14 @@ impl PodStatus<'_> {
     }
 }
 
+/// Reads a pod that is kept longer than the bytes it came in.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn deserialize_owned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pod<'static>, D::Error> {
+    Pod::deserialize(deserializer).map(Pod::into_owned)
+}
+
 fn owned_map(map: TextMap<'_>) -> TextMap<'static> {
     map.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned())).collect()
 }

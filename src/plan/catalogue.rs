@@ -1,7 +1,7 @@
 //! The plans that are built in.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::{Mistake, Plan, compile};
 use crate::yaml;
@@ -14,15 +14,15 @@ pub const SOURCES: [(&str, &str); 4] = [
     ("tikv", include_str!("builtin/tikv.yaml")),
 ];
 
-static PLANS: LazyLock<BTreeMap<&'static str, Plan>> = LazyLock::new(|| {
+static PLANS: LazyLock<BTreeMap<&'static str, Arc<Plan>>> = LazyLock::new(|| {
     // A plan that does not compile is left out; a test sees to it that none is.
-    SOURCES.iter().filter_map(|(name, text)| read(text).ok().map(|plan| (*name, plan.named(*name)))).collect()
+    SOURCES.iter().filter_map(|(name, text)| read(text).ok().map(|plan| (*name, Arc::new(plan.named(*name))))).collect()
 });
 
 /// The built-in plan of that name.
 #[must_use]
-pub fn builtin(name: &str) -> Option<&'static Plan> {
-    PLANS.get(name)
+pub fn builtin(name: &str) -> Option<Arc<Plan>> {
+    PLANS.get(name).cloned()
 }
 
 /// The names of the built-in plans, sorted.

@@ -1,10 +1,9 @@
 //! The plan `etcd`, on answers in the form of etcd's JSON gateway.
 
-use castoff::plan::catalogue::builtin;
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, Outcome, pod};
+use crate::harness::{Backend, Case, Outcome, builtin, pod};
 
 const ANY: &str = "http://etcd:2379";
 
@@ -45,7 +44,7 @@ fn member(number: u64, learner: bool) -> Value {
 
 fn case(name: &str, mode: Mode) -> Case<'static> {
     Case {
-        plan: builtin("etcd").unwrap(),
+        plan: builtin("etcd"),
         pod: pod(name),
         parameters: json!({"url": ANY}),
         member: None,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use castoff::plan::answer::{no_answer, read_answer};
-use castoff::plan::{Act, Inputs, Mode, Next, Observations, Parameters, Plan, Request, Round, Task, Verdict};
+use castoff::plan::{
+    Act, Inputs, Mode, Next, Observations, Parameters, Plan, Request, Round, Task, Verdict, catalogue,
+};
 use serde_json::{Value, json};
 
 /// A backend that answers by method and URL.
@@ -26,6 +28,11 @@ impl Backend {
     fn answer(&self, request: &Request) -> Option<&(u16, Vec<u8>)> {
         self.answers.get(&format!("{} {}", request.method, request.url))
     }
+}
+
+/// The built-in plan of that name, for as long as the tests run.
+pub fn builtin(name: &str) -> &'static Plan {
+    Box::leak(Box::new(catalogue::builtin(name).unwrap()))
 }
 
 /// A plan with what its rounds work on.

@@ -5,7 +5,7 @@ use castoff::plan::{
 };
 use serde_json::json;
 
-use crate::harness::{Backend, Case, pod, shown};
+use crate::harness::{Backend, Case, builtin, pod, shown};
 
 fn plan(text: &str) -> Plan {
     catalogue::read(text).unwrap().named("test")
@@ -140,7 +140,7 @@ fn reads_once_for_each_item_and_for_64_at_most() {
 
 #[test]
 fn a_pod_without_an_address_fails_to_prepare_and_has_nothing_to_restore() {
-    let plan = catalogue::builtin("http-hook").unwrap();
+    let plan = builtin("http-hook");
     let mut gone = pod("web-0");
     gone["status"] = json!({"phase": "Running"});
     let prepare = Case { pod: gone.clone(), ..case(plan) }.verdict(&Backend::default());
@@ -151,7 +151,7 @@ fn a_pod_without_an_address_fails_to_prepare_and_has_nothing_to_restore() {
 
 #[test]
 fn a_pod_that_lost_its_address_meanwhile_is_no_failure_of_a_restore() {
-    let plan = catalogue::builtin("http-hook").unwrap();
+    let plan = builtin("http-hook");
     let (pod, parameters) = (pod("web-0"), plan.parameters(&Parameters::new()).unwrap());
     let key = ReadKey { name: "hook".to_owned(), item: None };
     let seen: Observations = [(key, Observation::PodGone)].into();
@@ -173,8 +173,8 @@ fn addresses_of_ipv6_stand_in_brackets() {
     );
     for (plan, url) in [
         (&direct, "POST http://[fd00::7]:1/x"),
-        (catalogue::builtin("http-hook").unwrap(), "GET http://[fd00::7]:8080/prestop"),
-        (catalogue::builtin("patroni").unwrap(), "GET http://[fd00::7]:8008/cluster"),
+        (builtin("http-hook"), "GET http://[fd00::7]:8080/prestop"),
+        (builtin("patroni"), "GET http://[fd00::7]:8008/cluster"),
     ] {
         let mut pod = pod("web-0");
         pod["status"]["podIP"] = json!("fd00::7");

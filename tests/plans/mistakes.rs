@@ -5,6 +5,8 @@ use castoff::plan::{Mode, Parameters};
 use castoff::yaml;
 use serde_json::json;
 
+use crate::harness::builtin;
+
 /// The mistakes of a plan, as `place: message (hint)`.
 fn mistakes(text: &str) -> Vec<String> {
     let Err(mistakes) = catalogue::read(text) else { return Vec::new() };
@@ -165,14 +167,14 @@ fn unknown_words_come_with_their_line_and_the_word_that_was_meant() {
 
 #[test]
 fn parameters_are_checked_and_completed() {
-    let plan = catalogue::builtin("patroni").unwrap();
+    let plan = builtin("patroni");
     let given = |value| serde_json::from_value::<Parameters>(value).unwrap();
     let complete = plan.parameters(&given(json!({"minOthers": 2}))).unwrap();
     assert_eq!((&complete["minOthers"], &complete["maxLagBytes"]), (&json!(2), &json!(1_048_576)));
     let wrong = plan.parameters(&given(json!({"minOther": 2, "maxLagBytes": "5", "url": "${member}"}))).unwrap_err();
     let told: Vec<_> = wrong.iter().map(|mistake| (mistake.field.as_str(), mistake.hint.as_deref())).collect();
     assert_eq!(told, [("maxLagBytes", None), ("minOther", Some("did you mean minOthers?")), ("url", None)]);
-    let missing = catalogue::builtin("tikv").unwrap().parameters(&Parameters::new()).unwrap_err();
+    let missing = builtin("tikv").parameters(&Parameters::new()).unwrap_err();
     assert_eq!(missing[0].field, "pd");
 }
 
@@ -186,7 +188,7 @@ fn plans_that_differ_have_other_hashes() {
 
 #[test]
 fn tells_whether_there_is_anything_to_restore() {
-    let restores = |name: &str, mode| catalogue::builtin(name).unwrap().restores(mode);
+    let restores = |name: &str, mode| builtin(name).restores(mode);
     assert!(restores("tikv", Mode::Restart) && restores("tikv", Mode::Removal) && restores("http-hook", Mode::Removal));
     assert!(!restores("etcd", Mode::Restart) && !restores("etcd", Mode::Removal));
 }

@@ -1,10 +1,9 @@
 //! The plan `patroni`, on answers in the form of Patroni's `GET /cluster`.
 
-use castoff::plan::catalogue::builtin;
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, pod};
+use crate::harness::{Backend, Case, builtin, pod};
 
 fn member(name: &str, role: &str, state: &str, lag: Option<Value>) -> Value {
     let mut member =
@@ -29,7 +28,7 @@ fn verdict(name: &str, members: &[Value], parameters: Value) -> Verdict {
 
 fn verdict_of(name: &str, cluster: &Value, parameters: Value) -> Verdict {
     let case = Case {
-        plan: builtin("patroni").unwrap(),
+        plan: builtin("patroni"),
         pod: pod(name),
         parameters,
         member: None,

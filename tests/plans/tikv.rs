@@ -1,16 +1,15 @@
 //! The plan `tikv`, on what PD 8.5.7 answered.
 
-use castoff::plan::catalogue::builtin;
 use castoff::plan::{Mode, Progress, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, pod, recording};
+use crate::harness::{Backend, Case, builtin, pod, recording};
 
 const PD: &str = "https://basic-pd:2379";
 
 fn case(member: Option<&'static str>, task: Task) -> Case<'static> {
     Case {
-        plan: builtin("tikv").unwrap(),
+        plan: builtin("tikv"),
         pod: pod("tikv-2"),
         parameters: json!({"pd": PD, "tlsSecret": "pd-client"}),
         member,

@@ -1,0 +1,57 @@
+//! What the gate says.
+
+use crate::lifecycle::Departure;
+
+use super::question::Question;
+
+/// What the gate says to one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The question that decided.
+    pub question: Question,
+    /// Whether the request may go on.
+    pub allowed: bool,
+    /// Why not, for the caller; empty where allowed.
+    pub message: String,
+    /// Further lines for the caller, shown on allow and on deny.
+    pub warnings: Vec<String>,
+    /// After how many seconds the caller is told to try again. Only for callers whose waiting holds up nothing else.
+    pub retry_after_seconds: Option<u32>,
+    /// How a guarded pod goes, where it is let go.
+    pub departure: Option<Departure>,
+}
+
+impl Answer {
+    /// Goes on, with nothing to say.
+    #[must_use]
+    pub fn allow(question: Question) -> Self {
+        Answer {
+            question,
+            allowed: true,
+            message: String::new(),
+            warnings: Vec::new(),
+            retry_after_seconds: None,
+            departure: None,
+        }
+    }
+
+    /// Stays, for this reason.
+    #[must_use]
+    pub fn deny(question: Question, message: String) -> Self {
+        Answer { allowed: false, message, ..Answer::allow(question) }
+    }
+
+    /// The same, with one more line for the caller.
+    #[must_use]
+    pub fn warn(mut self, warning: String) -> Self {
+        self.warnings.push(warning);
+        self
+    }
+
+    /// The same, of a guarded pod that goes in this way.
+    #[must_use]
+    pub fn departs(mut self, departure: Departure) -> Self {
+        self.departure = Some(departure);
+        self
+    }
+}

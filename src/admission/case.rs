@@ -1,0 +1,153 @@
+//! A guarded pod's case: everything that its answer is made from.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::lifecycle::Drain;
+use crate::pod::Pod;
+use crate::policy::spec::{Exemption, PolicyMode};
+
+use super::bypass::{self, Bypass};
+use super::first::Guard;
+use super::messages::Subject;
+use super::request::Request;
+
+/// The seconds that a caller which waits when told is told to wait.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// A guarded pod's case.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// What is asked.
+    pub request: &'a Request<'a>,
+    /// The pod, from the request or read live.
+    pub pod: &'a Pod<'a>,
+    /// What guards it.
+    pub guard: &'a Guard,
+    /// What is known of the things around it.
+    pub facts: &'a Facts,
+    /// Its departure, where there is one. That of another UID counts as none.
+    pub drain: Option<&'a Drain>,
+    /// The time, to which a bypass is held.
+    pub now: Timestamp,
+}
+
+/// What is known of the things around a pod. What is not known never lets a pod go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Its namespace; `None` where not known.
+    pub namespace: Option<ObjectFacts>,
+    /// Its node.
+    pub node: NodeFact,
+    /// The owner that controls it.
+    pub owner: OwnerFact,
+}
+
+/// What is known of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectFacts {
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// It is being deleted.
+    pub deleting: bool,
+}
+
+/// What is known of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NodeFact {
+    /// It is there.
+    Known {
+        /// Its condition `Ready`.
+        ready: NodeReady,
+        /// Its annotations.
+        annotations: BTreeMap<String, String>,
+    },
+    /// There is no such node, by a live look.
+    Gone,
+    /// Not known.
+    #[default]
+    Unknown,
+}
+
+/// A node's condition `Ready`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeReady {
+    /// It is well.
+    True,
+    /// It answers, and says that it is not well.
+    False,
+    /// It does not answer.
+    Unknown,
+}
+
+/// What is known of the owner that controls a pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnerFact {
+    /// It is there.
+    Present,
+    /// It is being deleted, or gone, by a live look.
+    DeletingOrGone,
+    /// Not known.
+    #[default]
+    Unknown,
+    /// The pod has none.
+    None,
+}
+
+impl<'a> Case<'a> {
+    /// The departure of this very pod.
+    #[must_use]
+    pub fn drain(&self) -> Option<&'a Drain> {
+        self.drain.filter(|drain| self.pod.metadata.uid == *drain.pod_uid())
+    }
+
+    /// The pod and what holds it, for texts; with the step under way where `with_step`.
+    #[must_use]
+    pub fn subject(&self, with_step: bool) -> Subject<'a> {
+        let drain = self.drain();
+        Subject {
+            namespace: &self.pod.metadata.namespace,
+            name: &self.pod.metadata.name,
+            policy: drain.map_or(&self.guard.policy.name, |drain| &drain.spec.policy),
+            step: drain.filter(|_| with_step).and_then(current_step),
+        }
+    }
+
+    /// Whether every policy that selects the pod exempts this.
+    #[must_use]
+    pub fn exempts(&self, exemption: Exemption) -> bool {
+        let exempts = |guard: &crate::policy::Policy| guard.spec.exempt.contains(&exemption);
+        exempts(&self.guard.policy) && self.guard.rival.as_deref().is_none_or(exempts)
+    }
+
+    /// Whether every policy that selects the pod only tells what would have happened.
+    #[must_use]
+    pub fn is_audit(&self) -> bool {
+        let audits = |guard: &crate::policy::Policy| guard.spec.mode == PolicyMode::Audit;
+        audits(&self.guard.policy) && self.guard.rival.as_deref().is_none_or(audits)
+    }
+
+    /// What the annotations of the pod, its node and its namespace say of a bypass, with their places.
+    #[must_use]
+    pub fn bypasses(&self) -> [(&'static str, Bypass<'a>); 3] {
+        let pod = &self.pod.metadata.annotations;
+        let on_pod = bypass::read(|key| pod.get(key).map(crate::pod::Text::as_str), self.now);
+        let on = |annotations: &'a BTreeMap<String, String>| {
+            bypass::read(|key| annotations.get(key).map(String::as_str), self.now)
+        };
+        let on_node = match &self.facts.node {
+            NodeFact::Known { annotations, .. } => on(annotations),
+            NodeFact::Gone | NodeFact::Unknown => Bypass::None,
+        };
+        let on_namespace = self.facts.namespace.as_ref().map_or(Bypass::None, |namespace| on(&namespace.annotations));
+        [("pod", on_pod), ("node", on_node), ("namespace", on_namespace)]
+    }
+}
+
+/// The name of the step under way, where there is one.
+#[must_use]
+pub fn current_step(drain: &Drain) -> Option<&str> {
+    let counted = drain.status.progress.as_ref().map(|progress| progress.step.as_str());
+    drain.status.step.as_deref().or(counted)
+}

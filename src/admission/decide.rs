@@ -1,0 +1,242 @@
+//! The second questions: a guarded pod's exemptions, then its departure.
+
+use crate::lifecycle::claim::may_be_claimed;
+use crate::lifecycle::{Departure, Drain, Phase};
+use crate::policy::spec::Exemption;
+
+use super::answer::Answer;
+use super::bypass::Bypass;
+use super::case::{Case, NodeFact, NodeReady, OwnerFact, RETRY_AFTER_SECONDS};
+use super::messages;
+use super::question::Question;
+
+/// What is to be done with a guarded pod's request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing but to answer.
+    Answer(Answer),
+    /// Make the pod's drain, then answer this denial, whether that could be made or not. Never on a dry run.
+    Create(Answer),
+    /// The pod's drain is over: begin it anew, then answer this denial. Never on a dry run.
+    Again(Answer),
+    /// Observe every step live. If all are done, claim the departure (not on a dry run) and answer [`allowed`]; else
+    /// [`not_verified`].
+    Verify,
+}
+
+/// Why a pod that seemed prepared stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotVerified<'a> {
+    /// This step is no longer done.
+    NotDone {
+        /// The step's name.
+        step: &'a str,
+    },
+    /// The plan of this step says "not now".
+    Blocked {
+        /// The step's name.
+        step: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// Nothing could be learnt: the backend does not answer, or its answers can't be believed.
+    Failed {
+        /// The step's name.
+        step: &'a str,
+        /// Why; constant for a cause.
+        reason: &'a str,
+    },
+    /// The look at the backend took too long, or every step is done but the claim was refused or late.
+    NotClaimed,
+}
+
+/// What lets a guarded pod go unprepared, in the order of the questions.
+const EXEMPTIONS: [fn(&Case<'_>) -> Option<Answer>; 7] =
+    [bypassed, namespace_deleted, owner_deleted, node_lost, not_running, unready, force];
+
+/// What holds a guarded pod, in the order of the questions; after them its phase decides.
+const HOLDS: [fn(&Case<'_>) -> Option<Decision>; 5] = [conflict, invalid_policy, not_begun, blocked, stalled];
+
+/// What is to be done with a guarded pod's request.
+#[must_use]
+pub fn decide(case: &Case<'_>) -> Decision {
+    if let Some(answer) = EXEMPTIONS.iter().find_map(|question| question(case)) {
+        return Decision::Answer(answer);
+    }
+    let held = held(case);
+    if case.is_audit() {
+        return Decision::Answer(audited(case, &held));
+    }
+    match held {
+        Decision::Create(answer) | Decision::Again(answer) if case.request.dry_run => Decision::Answer(answer),
+        decision => decision,
+    }
+}
+
+/// The answer where every step was seen done and the claim, but on a dry run, succeeded.
+#[must_use]
+pub fn allowed(case: &Case<'_>) -> Answer {
+    let departing = case.drain().is_some_and(|drain| drain.status.phase == Phase::Departing);
+    let question = if departing { Question::Departing } else { Question::Drained };
+    Answer::allow(question).departs(Departure::Prepared)
+}
+
+/// The answer where a pod that seemed prepared stays.
+#[must_use]
+pub fn not_verified(case: &Case<'_>, why: &NotVerified<'_>) -> Answer {
+    let of = |step| messages::Subject { step: Some(step), ..case.subject(false) };
+    match *why {
+        NotVerified::NotDone { step } => deny(case, Question::Draining, messages::preparing(&of(step))),
+        NotVerified::Blocked { step, reason } => deny(case, Question::Blocked, messages::blocked(&of(step), reason)),
+        NotVerified::Failed { step, reason } => deny(case, Question::Draining, messages::waiting(&of(step), reason)),
+        NotVerified::NotClaimed => {
+            let reason = "it was prepared, but that could not be confirmed and written down just now";
+            deny(case, Question::NotClaimed, messages::waiting(&case.subject(false), reason))
+        }
+    }
+}
+
+fn bypassed(case: &Case<'_>) -> Option<Answer> {
+    case.bypasses().into_iter().find_map(|(place, bypass)| {
+        let Bypass::InForce(reason) = bypass else { return None };
+        let why = format!("bypassed on the {place}: {reason}");
+        let warning = messages::leaves_unprepared(&case.subject(false), &why);
+        Some(Answer::allow(Question::Bypassed).warn(warning).departs(Departure::Bypassed))
+    })
+}
+
+/// The namespace's secrets, services and claims go too: nothing can be held.
+fn namespace_deleted(case: &Case<'_>) -> Option<Answer> {
+    let deleting = case.facts.namespace.as_ref().is_some_and(|namespace| namespace.deleting);
+    deleting.then(|| exempt(case, Question::NamespaceDeleted))
+}
+
+fn owner_deleted(case: &Case<'_>) -> Option<Answer> {
+    let deleted = case.facts.owner == OwnerFact::DeletingOrGone;
+    (deleted && case.exempts(Exemption::OwnerDeleted)).then(|| exempt(case, Question::OwnerDeleted))
+}
+
+/// A node that says itself that it is not well is not lost: its pods may still serve.
+fn node_lost(case: &Case<'_>) -> Option<Answer> {
+    let lost = matches!(case.facts.node, NodeFact::Gone | NodeFact::Known { ready: NodeReady::Unknown, .. });
+    (lost && case.exempts(Exemption::NodeLost)).then(|| exempt(case, Question::NodeLost))
+}
+
+/// A crash loop must be replaceable. What a node that is not Ready last said of its containers proves nothing.
+fn not_running(case: &Case<'_>) -> Option<Answer> {
+    let node_ready = matches!(case.facts.node, NodeFact::Known { ready: NodeReady::True, .. });
+    let stopped = node_ready && !case.pod.has_running_container();
+    (stopped && case.exempts(Exemption::NotRunning)).then(|| exempt(case, Question::NotRunning))
+}
+
+fn unready(case: &Case<'_>) -> Option<Answer> {
+    (!case.pod.is_ready() && case.exempts(Exemption::Unready)).then(|| exempt(case, Question::Unready))
+}
+
+fn force(case: &Case<'_>) -> Option<Answer> {
+    let forced = case.request.grace_period_seconds() == Some(0);
+    (forced && case.exempts(Exemption::Force)).then(|| exempt(case, Question::Force))
+}
+
+fn exempt(case: &Case<'_>, question: Question) -> Answer {
+    let warning = messages::leaves_unprepared(&case.subject(false), question.as_str());
+    Answer::allow(question).warn(warning).departs(Departure::Exempt)
+}
+
+fn audited(case: &Case<'_>, held: &Decision) -> Answer {
+    let (question, denied) = match held {
+        Decision::Answer(answer) | Decision::Create(answer) | Decision::Again(answer) => (answer.question, true),
+        Decision::Verify => (allowed(case).question, false),
+    };
+    let warning = messages::audited(&case.subject(false), question.as_str(), denied);
+    Answer::allow(Question::Audited).warn(warning)
+}
+
+fn held(case: &Case<'_>) -> Decision {
+    HOLDS.iter().find_map(|question| question(case)).unwrap_or_else(|| by_phase(case))
+}
+
+fn conflict(case: &Case<'_>) -> Option<Decision> {
+    let rival = case.guard.rival.as_ref()?;
+    let subject = messages::Subject { policy: &case.guard.policy.name, ..case.subject(false) };
+    Some(Decision::Answer(deny(case, Question::Conflict, messages::conflict(&subject, &rival.name))))
+}
+
+fn invalid_policy(case: &Case<'_>) -> Option<Decision> {
+    let mistakes = case.guard.policy.steps.as_ref().err()?;
+    let subject = messages::Subject { policy: &case.guard.policy.name, ..case.subject(false) };
+    Some(Decision::Answer(deny(case, Question::InvalidPolicy, messages::invalid_policy(&subject, mistakes))))
+}
+
+fn not_begun(case: &Case<'_>) -> Option<Decision> {
+    let subject = case.subject(false);
+    let begin = || Decision::Create(deny(case, Question::Queued, messages::waiting(&subject, "it is to be prepared")));
+    case.drain().is_none().then(begin)
+}
+
+fn blocked(case: &Case<'_>) -> Option<Decision> {
+    let drain = case.drain().filter(|drain| drain.status.blocked && is_under_way(drain))?;
+    let message = messages::blocked(&case.subject(true), &drain.status.message);
+    Some(Decision::Answer(deny(case, Question::Blocked, message)))
+}
+
+fn stalled(case: &Case<'_>) -> Option<Decision> {
+    let drain = case.drain().filter(|drain| drain.status.stalled && is_under_way(drain))?;
+    let message = messages::stalled(&case.subject(true), &drain.status.message);
+    Some(Decision::Answer(deny(case, Question::Stalled, message)))
+}
+
+fn is_under_way(drain: &Drain) -> bool {
+    matches!(drain.status.phase, Phase::Queued | Phase::Draining)
+}
+
+fn by_phase(case: &Case<'_>) -> Decision {
+    let reason = case.drain().map_or("", |drain| &drain.status.message);
+    let phase = case.drain().map_or(Phase::Queued, |drain| drain.status.phase);
+    let denied = |question, message| Decision::Answer(deny(case, question, message));
+    match phase {
+        Phase::Queued => {
+            let reason = if reason.is_empty() { "it is to be prepared" } else { reason };
+            denied(Question::Queued, messages::waiting(&case.subject(true), reason))
+        }
+        Phase::Draining if reason.is_empty() => denied(Question::Draining, messages::preparing(&case.subject(true))),
+        Phase::Draining => denied(Question::Draining, messages::waiting(&case.subject(true), reason)),
+        Phase::Drained | Phase::Departing if case.drain().is_some_and(may_be_claimed) => Decision::Verify,
+        Phase::Drained | Phase::Departing => {
+            let reason = "it was seen to leave already, without having been allowed to";
+            denied(Question::Departing, messages::waiting(&case.subject(false), reason))
+        }
+        Phase::Restoring => {
+            let reason = "what was prepared before is being undone first";
+            denied(Question::Restoring, messages::waiting(&case.subject(false), reason))
+        }
+        Phase::Completed => {
+            let reason = "what was prepared before is undone, and it is prepared anew";
+            Decision::Again(deny(case, Question::Completed, messages::waiting(&case.subject(false), reason)))
+        }
+        Phase::Unknown => denied(Question::UnknownPhase, messages::unknown_phase(&case.subject(false))),
+    }
+}
+
+/// A denial, with what every denial has: the sentence for callers that don't try again, why a bypass does not count,
+/// the progress, and the time to wait for those callers that wait when told.
+fn deny(case: &Case<'_>, question: Question, mut message: String) -> Answer {
+    for (place, bypass) in case.bypasses() {
+        if let Bypass::DoesNotCount(why) = bypass {
+            message.push_str(&messages::bypass_does_not_count(place, why));
+        }
+    }
+    if question.passes_by_itself() && !case.request.asker.tries_again() {
+        message.push_str(messages::NOT_KEPT);
+    }
+    let mut answer = Answer::deny(question, message);
+    answer.retry_after_seconds = case.request.asker.waits_when_told().then_some(RETRY_AFTER_SECONDS);
+    let progress = case
+        .drain()
+        .filter(|drain| drain.status.phase == Phase::Draining)
+        .and_then(|drain| drain.status.progress.as_ref());
+    match progress {
+        Some(progress) => answer.warn(messages::progress(&case.pod.metadata.name, progress)),
+        None => answer,
+    }
+}

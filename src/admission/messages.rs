@@ -1,0 +1,212 @@
+//! What people read: the texts of denials and warnings.
+//!
+//! A denial's message is constant for phase, step and reason: it holds no figure, no duration and no UID, since
+//! events with equal messages are counted together and others are soon held back. Progress goes into a warning.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::lifecycle::drain::StepProgress;
+use crate::plan::Mistake;
+
+use super::bypass;
+
+/// For callers that do not try again by themselves.
+pub const NOT_KEPT: &str = " This delete is not kept: repeat it until it is allowed.";
+
+/// The most of a foreign text that is shown, in characters.
+const LONGEST: usize = 400;
+
+/// A text from outside, fit for a terminal: control characters and marks that turn the direction of writing become
+/// harmless ones, and what is longer than a screen is cut. Nothing is copied when there is nothing to change.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST && !text.chars().any(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut safe: String = text.chars().take(LONGEST).map(harmless).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        safe.push('…');
+    }
+    Cow::Owned(safe)
+}
+
+fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn harmless(character: char) -> char {
+    match character {
+        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => ' ',
+        other if is_harmful(other) => '\u{fffd}',
+        other => other,
+    }
+}
+
+/// Which pod a text is about, and what holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The pod's namespace.
+    pub namespace: &'a str,
+    /// The pod's name.
+    pub name: &'a str,
+    /// The policy that guards it.
+    pub policy: &'a str,
+    /// The step under way.
+    pub step: Option<&'a str>,
+}
+
+impl Subject<'_> {
+    fn pod(&self) -> String {
+        format!("{}/{}", printable(self.namespace), printable(self.name))
+    }
+}
+
+/// `policy tikv, step evict-leaders`.
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "policy {}", printable(self.policy))?;
+        self.step.map_or(Ok(()), |step| write!(formatter, ", step {}", printable(step)))
+    }
+}
+
+/// The backend is being prepared, and nothing is in the way.
+#[must_use]
+pub fn preparing(subject: &Subject<'_>) -> String {
+    format!("{} is being prepared ({subject}) and may not leave yet.", subject.pod())
+}
+
+/// It waits for something, as another pod or a backend that does not answer.
+#[must_use]
+pub fn waiting(subject: &Subject<'_>, reason: &str) -> String {
+    format!("{} may not leave yet ({subject}): {}.", subject.pod(), clause(reason))
+}
+
+/// The plan says "not now".
+#[must_use]
+pub fn blocked(subject: &Subject<'_>, reason: &str) -> String {
+    let (reason_key, until_key) = (bypass::REASON, bypass::UNTIL);
+    format!(
+        "{} must not leave now ({subject}): {}. If this pod must go all the same, annotate it with {reason_key} and \
+         {until_key}.",
+        subject.pod(),
+        clause(reason)
+    )
+}
+
+/// No progress for the policy's deadline.
+#[must_use]
+pub fn stalled(subject: &Subject<'_>, reason: &str) -> String {
+    if reason.is_empty() {
+        return format!("{} may not leave yet ({subject}): its preparation makes no progress.", subject.pod());
+    }
+    format!("{} may not leave yet ({subject}): no progress: {}.", subject.pod(), clause(reason))
+}
+
+/// The policy can't be followed.
+#[must_use]
+pub fn invalid_policy(subject: &Subject<'_>, mistakes: &[Mistake]) -> String {
+    let first = mistakes.first().map_or_else(
+        || "it has a mistake".to_owned(),
+        |mistake| format!("{}: {}", printable(&mistake.field), clause(&mistake.message)),
+    );
+    format!("{} may not leave: its {subject} is not valid: {first}.", subject.pod())
+}
+
+/// Two policies select the pod.
+#[must_use]
+pub fn conflict(subject: &Subject<'_>, rival: &str) -> String {
+    let (one, other) = (printable(subject.policy), printable(rival));
+    format!("{} may not leave: the policies {one} and {other} both select it. Let one of them do so.", subject.pod())
+}
+
+/// The departure is in a phase that this version does not know.
+#[must_use]
+pub fn unknown_phase(subject: &Subject<'_>) -> String {
+    let pod = subject.pod();
+    format!("{pod} may not leave ({subject}): its drain is in a phase that only a newer version of Castoff knows.")
+}
+
+/// Nobody knows which pod is meant.
+#[must_use]
+pub fn unknown_pod(namespace: &str, name: &str, missing: Option<&str>) -> String {
+    let (namespace, name) = (printable(namespace), printable(name));
+    match missing {
+        Some(field) => {
+            format!("{namespace}/{name} may not leave: the review lacks {field}, and policies guard pods here.")
+        }
+        None => format!(
+            "{namespace}/{name} may not leave: policies guard pods here, and an eviction does not bring its pod along. \
+             Without a cluster, pods come from their drains and from --pods."
+        ),
+    }
+}
+
+/// Why a bypass does not count.
+#[must_use]
+pub fn bypass_does_not_count(place: &str, why: &str) -> String {
+    format!(" The bypass on the {place} does not count: {why}.")
+}
+
+/// A guarded pod is let go unprepared.
+#[must_use]
+pub fn leaves_unprepared(subject: &Subject<'_>, why: &str) -> String {
+    format!("castoff: {} leaves unprepared ({subject}): {}", subject.pod(), printable(why))
+}
+
+/// What would have happened, were the policy enforced.
+#[must_use]
+pub fn audited(subject: &Subject<'_>, question: &str, held: bool) -> String {
+    let pod = subject.pod();
+    if held {
+        format!("castoff: {pod} would have been denied ({subject}, audit only): {question}")
+    } else {
+        format!("castoff: {pod} would have been looked at once more, then allowed ({subject}, audit only): {question}")
+    }
+}
+
+/// `castoff: basic-tikv-2: 12 of 40 leaders left`.
+#[must_use]
+pub fn progress(name: &str, progress: &StepProgress) -> String {
+    let unit = if progress.left.unit.is_empty() { "steps" } else { &progress.left.unit };
+    let total = progress.total.max(progress.left.remaining);
+    format!("castoff: {}: {} of {total} {} left", printable(name), progress.left.remaining, printable(unit))
+}
+
+/// The webhook configuration sends something that nobody guards.
+#[must_use]
+pub fn not_for_us(described: &str) -> String {
+    format!("castoff: {described} is not guarded: send only DELETE of pods and CREATE of pods/eviction")
+}
+
+/// A foreign sentence, to be followed by our own full stop.
+fn clause(text: &str) -> Cow<'_, str> {
+    printable(text.trim().trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_and_direction_marks_never_reach_a_terminal() {
+        let shown = printable("a\u{1b}[2Jb\nc\u{202e}d\u{9b}");
+        assert_eq!(shown, "a\u{fffd}[2Jb c\u{fffd}d\u{fffd}");
+    }
+
+    #[test]
+    fn what_is_harmless_is_not_copied_and_what_is_endless_is_cut() {
+        assert!(matches!(printable("größer"), Cow::Borrowed("größer")));
+        assert_eq!(printable(&"ä".repeat(100_000)).chars().count(), LONGEST + 1);
+    }
+
+    #[test]
+    fn a_foreign_sentence_does_not_end_twice() {
+        let subject = Subject { namespace: "tidb", name: "tikv-2", policy: "tikv", step: Some("evict") };
+        assert_eq!(
+            waiting(&subject, "https://pd:2379/stores does not answer."),
+            "tidb/tikv-2 may not leave yet (policy tikv, step evict): https://pd:2379/stores does not answer."
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! The gate: from a review's bytes to the answer.
+//!
+//! 1. [`request::parse`]: bytes to a [`Request`], borrowed.
+//! 2. [`first_questions`]: what the request and the policies answer by themselves. Most requests end here.
+//! 3. [`decide()`]: a guarded pod, with its facts and its drain. Where it says [`Decision::Verify`], the caller looks
+//!    at the backend and claims the departure, then takes [`allowed`] or [`not_verified`].
+//! 4. [`response::render`]: the answer to bytes.
+//!
+//! The first question that applies decides; its name ([`Question`]) goes into the metric, the audit annotation and
+//! the log. Nothing here waits, reads a clock or keeps anything.
+
+pub mod answer;
+pub mod bypass;
+pub mod case;
+pub mod decide;
+pub mod first;
+pub mod messages;
+pub mod question;
+pub mod request;
+pub mod response;
+mod wire;
+
+pub use answer::Answer;
+pub use case::{Case, Facts, NodeFact, NodeReady, ObjectFacts, OwnerFact};
+pub use decide::{Decision, NotVerified, allowed, decide, not_verified};
+pub use first::{Guard, Stage, first_questions};
+pub use question::Question;
+pub use request::{Malformed, Request, What};

@@ -1,0 +1,133 @@
+//! Answer to bytes: the AdmissionReview that goes back.
+
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::request::API_VERSION;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    audit_annotations: AuditAnnotations,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    code: u16,
+    reason: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Details {
+    retry_after_seconds: u32,
+}
+
+#[derive(Serialize)]
+struct AuditAnnotations {
+    question: &'static str,
+}
+
+/// The one status of every denial. `kubectl drain` tries again for this one alone; 404 would be taken as deleted, and
+/// the reason `Invalid` would hide the message.
+pub const DENIED: (u16, &str) = (429, "TooManyRequests");
+
+/// The AdmissionReview, as JSON, that answers the call `uid`.
+#[must_use]
+pub fn render(uid: &str, answer: &Answer) -> Vec<u8> {
+    let status = (!answer.allowed).then(|| Status {
+        code: DENIED.0,
+        reason: DENIED.1,
+        message: &answer.message,
+        details: answer.retry_after_seconds.map(|retry_after_seconds| Details { retry_after_seconds }),
+    });
+    let review = Review {
+        api_version: API_VERSION,
+        kind: "AdmissionReview",
+        response: Response {
+            uid,
+            allowed: answer.allowed,
+            status,
+            warnings: &answer.warnings,
+            audit_annotations: AuditAnnotations { question: answer.question.as_str() },
+        },
+    };
+    let mut body = Vec::with_capacity(256 + answer.message.len());
+    if serde_json::to_writer(&mut body, &review).is_err() {
+        // Can't happen: texts and numbers always serialise. An empty body is taken as a failure, never as an allow.
+        body.clear();
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::super::question::Question;
+    use super::*;
+
+    fn rendered(answer: &Answer) -> Value {
+        serde_json::from_slice(&render("u-1", answer)).unwrap()
+    }
+
+    #[test]
+    fn an_allow_without_words_is_as_short_as_can_be() {
+        assert_eq!(
+            rendered(&Answer::allow(Question::NotGuarded)),
+            json!({
+                "apiVersion": "admission.k8s.io/v1",
+                "kind": "AdmissionReview",
+                "response": {"uid": "u-1", "allowed": true, "auditAnnotations": {"question": "NotGuarded"}},
+            })
+        );
+    }
+
+    #[test]
+    fn every_denial_is_429_too_many_requests_with_its_message_and_warnings() {
+        for question in Question::ALL {
+            let answer = Answer::deny(question, "a/b may not leave.".into()).warn("castoff: b: 3 of 4 left".into());
+            assert_eq!(
+                rendered(&answer)["response"],
+                json!({
+                    "uid": "u-1",
+                    "allowed": false,
+                    "status": {"code": 429, "reason": "TooManyRequests", "message": "a/b may not leave."},
+                    "warnings": ["castoff: b: 3 of 4 left"],
+                    "auditAnnotations": {"question": question.as_str()},
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn who_is_told_to_wait_is_told_in_details() {
+        let answer = Answer { retry_after_seconds: Some(5), ..Answer::deny(Question::Queued, String::new()) };
+        assert_eq!(rendered(&answer)["response"]["status"]["details"], json!({"retryAfterSeconds": 5}));
+    }
+
+    #[test]
+    fn the_uid_goes_back_as_it_came() {
+        let uid = "a\"\\\n\u{7f}ü";
+        let body: Value = serde_json::from_slice(&render(uid, &Answer::allow(Question::Finished))).unwrap();
+        assert_eq!(body["response"]["uid"], uid);
+    }
+}

@@ -1,0 +1,148 @@
+//! HTTP clients: one for each set of certificates, kept as long as it is used.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::Client;
+use reqwest::redirect::Policy;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use sha2::{Digest, Sha256};
+
+use super::credentials::Secret;
+use super::dns::GuardedDns;
+
+/// So many sets of certificates are kept; certificates that rotate would add one each time.
+const KEPT: usize = 64;
+
+/// Makes clients and keeps them.
+pub struct Clients {
+    dns: GuardedDns,
+    kept: Mutex<HashMap<[u8; 32], Client>>,
+}
+
+impl Clients {
+    /// Clients that look names up with `dns`.
+    pub fn new(dns: GuardedDns) -> Self {
+        Self { dns, kept: Mutex::default() }
+    }
+
+    /// The client for plain HTTP; no certificate at all is trusted.
+    ///
+    /// # Errors
+    /// For users: why there is none.
+    pub fn plain(&self) -> Result<Client, String> {
+        self.kept(Sha256::digest("plain").into(), || tls(&Secret::default(), RootCertStore::empty()))
+    }
+
+    /// The client that trusts `ca.crt` of `secret` and shows its `tls.crt`, where it has one.
+    ///
+    /// # Errors
+    /// For users: which key is missing or can't be read.
+    pub fn with(&self, secret: &Secret) -> Result<Client, String> {
+        let mut hash = Sha256::new();
+        for key in ["ca.crt", "tls.crt", "tls.key"] {
+            let value = secret.get(key).unwrap_or_default();
+            hash.update(value.len().to_be_bytes());
+            hash.update(value);
+        }
+        self.kept(hash.finalize().into(), || tls(secret, roots(secret)?))
+    }
+
+    fn kept(&self, key: [u8; 32], config: impl FnOnce() -> Result<ClientConfig, String>) -> Result<Client, String> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = kept.get(&key) {
+            return Ok(client.clone());
+        }
+        let client = build(config()?, self.dns.clone()).map_err(|error| format!("no HTTP client: {error}"))?;
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+fn build(tls: ClientConfig, dns: GuardedDns) -> reqwest::Result<Client> {
+    Client::builder()
+        .user_agent(concat!("castoff/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(dns)
+        .http1_only()
+        // Both could lead around the guard.
+        .no_proxy()
+        .redirect(Policy::none())
+        // Whoever made a request decides whether it is made again.
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .pool_idle_timeout(Duration::from_secs(5))
+        .pool_max_idle_per_host(4)
+        .build()
+}
+
+fn tls(secret: &Secret, roots: RootCertStore) -> Result<ClientConfig, String> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("no TLS: {error}"))?
+        .with_root_certificates(roots);
+    match (secret.get("tls.crt"), secret.get("tls.key")) {
+        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(_), None) => Err("it has tls.crt but no tls.key".to_owned()),
+        (None, Some(_)) => Err("it has tls.key but no tls.crt".to_owned()),
+        (Some(chain), Some(key)) => {
+            let key =
+                PrivateKeyDer::from_pem_slice(key).map_err(|_| "its tls.key holds no private key in PEM".to_owned())?;
+            builder
+                .with_client_auth_cert(certificates("tls.crt", chain)?, key)
+                .map_err(|error| format!("its tls.crt and tls.key don't work together: {error}"))
+        }
+    }
+}
+
+/// The system's own CAs are never trusted: a backend's CA is a decision of whoever wrote the policy.
+fn roots(secret: &Secret) -> Result<RootCertStore, String> {
+    let pem = secret.get("ca.crt").ok_or("it has no ca.crt, which https needs")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("ca.crt", pem)? {
+        roots.add(certificate).map_err(|error| format!("its ca.crt can't be used: {error}"))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        _ => Err(format!("its {key} holds no certificates in PEM")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::backend::dns::SystemDns;
+
+    /// A Secret with a CA of its own, padded: all of them are equally long.
+    fn secret() -> Secret {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+        [("ca.crt".to_owned(), format!("{pem:\n<2000}").into_bytes())].into_iter().collect()
+    }
+
+    #[test]
+    fn keeps_one_client_for_each_content_and_not_without_end() {
+        let clients = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), false));
+        let (one, other) = (secret(), secret());
+        for secret in [&one, &other, &one] {
+            clients.with(secret).unwrap();
+        }
+        assert_eq!(clients.kept.lock().unwrap().len(), 2);
+        for _ in 0..KEPT {
+            clients.with(&secret()).unwrap();
+        }
+        assert!(clients.kept.lock().unwrap().len() <= KEPT);
+    }
+}

@@ -1,0 +1,117 @@
+//! The guard's second half: a name is connected to only at addresses that are not forbidden.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::{address, guard};
+
+/// Finds the addresses of a host.
+#[async_trait]
+pub trait Lookup: Send + Sync {
+    /// The addresses of `host`, none twice.
+    ///
+    /// # Errors
+    /// For the log: why there is no answer.
+    async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, String>;
+}
+
+/// The machine's own DNS: `/etc/hosts`, then the name servers and search list of `/etc/resolv.conf`, read once.
+pub struct SystemDns(Result<TokioResolver, String>);
+
+impl SystemDns {
+    /// Reads the machine's configuration; where that fails, every lookup says so.
+    #[must_use]
+    pub fn new() -> Self {
+        let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
+            let options = builder.options_mut();
+            options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+            // Two tries fit into a round, and a pod that comes back under its name is found within seconds.
+            options.timeout = Duration::from_secs(1);
+            options.attempts = 2;
+            options.positive_max_ttl = Some(Duration::from_secs(5));
+            options.negative_max_ttl = Some(Duration::from_secs(1));
+            builder.build()
+        });
+        Self(resolver.map_err(|error| format!("the machine's DNS configuration can't be used: {error}")))
+    }
+}
+
+impl Default for SystemDns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Lookup for SystemDns {
+    async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        let resolver = self.0.as_ref().map_err(Clone::clone)?;
+        let answer = resolver.lookup_ip(host).await.map_err(|error| error.to_string())?;
+        Ok(answer.iter().collect())
+    }
+}
+
+/// DNS has an answer, but only with addresses that are never allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("DNS answers {host} with {address}, {kind}: never allowed")]
+pub struct ForbiddenAnswer {
+    host: String,
+    address: IpAddr,
+    kind: &'static str,
+}
+
+/// There is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no address for {host}: {reason}")]
+struct NoAnswer {
+    host: String,
+    reason: String,
+}
+
+/// A resolver for HTTP clients that gives no forbidden address.
+#[derive(Clone)]
+pub struct GuardedDns {
+    lookup: Arc<dyn Lookup>,
+    loopback: bool,
+}
+
+impl GuardedDns {
+    /// Drops the forbidden ones of what `lookup` finds.
+    pub fn new(lookup: Arc<dyn Lookup>, loopback: bool) -> Self {
+        Self { lookup, loopback }
+    }
+
+    async fn addresses(self, host: String) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
+        let found = if guard::is_localhost(host.trim_end_matches('.')) {
+            vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+        } else {
+            self.lookup.lookup(&host).await.map_err(|reason| NoAnswer { host: host.clone(), reason })?
+        };
+        let mut forbidden = None;
+        let mut allowed = Vec::with_capacity(found.len());
+        for address in found {
+            match address::forbidden(address, self.loopback) {
+                Some(kind) => forbidden = Some((address, kind)),
+                // Port 0: the client puts in the URL's.
+                None => allowed.push(SocketAddr::new(address, 0)),
+            }
+        }
+        match forbidden {
+            Some((address, kind)) if allowed.is_empty() => Err(ForbiddenAnswer { host, address, kind }.into()),
+            _ if allowed.is_empty() => Err(NoAnswer { host, reason: "the answer is empty".to_owned() }.into()),
+            _ => Ok(Box::new(allowed.into_iter())),
+        }
+    }
+}
+
+impl Resolve for GuardedDns {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(self.clone().addresses(name.as_str().to_owned()))
+    }
+}

@@ -1,0 +1,227 @@
+//! The endpoint guard: policies can make Castoff send requests, so it decides where to.
+//!
+//! A URL is checked before anything is sent ([`allow_url`]); what DNS then answers for its host is checked when it is
+//! connected to ([`super::dns`]).
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::{Scope, address};
+
+/// What whoever runs Castoff decided about endpoints.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Loopback addresses and `localhost` are fine (without a cluster only).
+    pub loopback: bool,
+    /// What is allowed besides the pod, its node and Services of the policy's own namespace.
+    pub allowed: Vec<Pattern>,
+    /// The cluster's DNS domain, lower case and without dots around it.
+    pub cluster_domain: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { loopback: false, allowed: Vec::new(), cluster_domain: "cluster.local".to_owned() }
+    }
+}
+
+/// One `--allow-endpoint`: a host, `*.suffix`, an address or a range of addresses, and a port where only that is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    host: HostPattern,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum HostPattern {
+    /// This very host.
+    Name(String),
+    /// Hosts that end with this; it begins with a dot.
+    Suffix(String),
+    /// Addresses in this range.
+    Range(IpNet),
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    /// Reads `pd.example.com`, `*.example.com:2379`, `10.0.0.0/8`, `10.1.2.3:80`, `[fd12::/16]:80`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is no endpoint: write a host, *.suffix, an address or a range as 10.0.0.0/8, then :PORT if need be"
+            )
+        };
+        if let Some(range) = range(text) {
+            return Ok(Self { host: HostPattern::Range(range), port: None });
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
+            None => (text, None),
+        };
+        let unwrapped = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if let Some(range) = range(unwrapped.unwrap_or(host)) {
+            return Ok(Self { host: HostPattern::Range(range), port });
+        }
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let (name, is_suffix) = host.strip_prefix("*.").map_or((host.as_str(), false), |suffix| (suffix, true));
+        if !is_host_name(name) {
+            return Err(wrong());
+        }
+        let host = if is_suffix { HostPattern::Suffix(format!(".{name}")) } else { HostPattern::Name(host) };
+        Ok(Self { host, port })
+    }
+}
+
+impl Pattern {
+    fn matches(&self, host: &Host<String>, port: u16) -> bool {
+        if self.port.is_some_and(|own| own != port) {
+            return false;
+        }
+        match (&self.host, host) {
+            (HostPattern::Name(own), Host::Domain(name)) => own == name.trim_end_matches('.'),
+            (HostPattern::Suffix(own), Host::Domain(name)) => name.trim_end_matches('.').ends_with(own.as_str()),
+            (HostPattern::Range(own), host) => ip(host).is_some_and(|address| own.contains(&address)),
+            _ => false,
+        }
+    }
+}
+
+/// Where a request may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The URL to send to: the plan's, with a short Service name spelled out.
+    pub url: Url,
+    /// It leads to an address of the pod itself.
+    pub of_pod: bool,
+}
+
+/// Why a request may not go where it should; constant for a URL, and fit for users.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// Whether a request of the policy of `scope` may go to `url`, and to what exactly.
+///
+/// # Errors
+/// Says which rule refuses, and what to do about it.
+pub fn allow_url(url: &str, scope: &Scope, settings: &Settings) -> Result<Target, Refused> {
+    let url = Url::parse(url).map_err(|error| Refused(format!("is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Refused("is not allowed: only http and https are spoken".to_owned()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refused("is not allowed: it holds a user name or password; name a Secret in its place".to_owned()));
+    }
+    let (Some(host), Some(port)) = (url.host().map(|host| host.to_owned()), url.port_or_known_default()) else {
+        return Err(Refused("is no URL: it has no host".to_owned()));
+    };
+    refuse_always(&host, settings.loopback)?;
+    let of_pod = ip(&host).is_some_and(|address| own_addresses(scope).any(|own| own == address));
+    if of_pod || settings.allowed.iter().any(|pattern| pattern.matches(&host, port)) {
+        return Ok(Target { url, of_pod });
+    }
+    Ok(Target { url: by_default(&host, port, url, scope, settings)?, of_pod })
+}
+
+/// The rules that `--allow-endpoint` can't change.
+fn refuse_always(host: &Host<String>, loopback: bool) -> Result<(), Refused> {
+    let kind = match host {
+        Host::Domain(name) => {
+            let name = name.trim_end_matches('.');
+            if address::is_metadata_name(name) {
+                Some("a cloud's metadata service")
+            } else {
+                (!loopback && is_localhost(name)).then_some("a loopback address")
+            }
+        }
+        Host::Ipv4(address) => address::forbidden((*address).into(), loopback),
+        Host::Ipv6(address) => address::forbidden((*address).into(), loopback),
+    };
+    kind.map_or(Ok(()), |kind| Err(Refused(format!("is never allowed: it leads to {kind}"))))
+}
+
+/// The rules for hosts that nobody allowed by name. What gets here is not forbidden: loopback is fine here.
+fn by_default(
+    host: &Host<String>,
+    port: u16,
+    mut url: Url,
+    scope: &Scope,
+    settings: &Settings,
+) -> Result<Url, Refused> {
+    let allowed = match host {
+        Host::Domain(name) if is_localhost(name.trim_end_matches('.')) => true,
+        Host::Domain(name) => match service_host(name, &scope.namespace, &settings.cluster_domain) {
+            Some(full) => url.set_host(Some(&full)).is_ok(),
+            None => false,
+        },
+        Host::Ipv4(_) | Host::Ipv6(_) => ip(host)
+            .is_some_and(|address| address.is_loopback() || parsed(scope.pod.status.host_ip.as_str()) == Some(address)),
+    };
+    if allowed {
+        return Ok(url);
+    }
+    Err(Refused(format!(
+        "is not allowed: {host} is neither the pod, its node nor a Service in namespace {namespace}. Whoever runs Castoff \
+         can allow it with --allow-endpoint {host}:{port}",
+        namespace = scope.namespace,
+    )))
+}
+
+/// The host to ask for where `host` names a Service of `namespace`, or a pod under its headless Service.
+///
+/// Short names get `.NAMESPACE.svc`: they would otherwise mean the namespace that Castoff itself runs in, and `db.io` in
+/// a namespace called `io` would mean a host of the internet.
+fn service_host(host: &str, namespace: &str, cluster_domain: &str) -> Option<String> {
+    let name = host.trim_end_matches('.');
+    let in_domain = name.strip_suffix(cluster_domain).and_then(|rest| rest.strip_suffix('.'));
+    let service = in_domain.unwrap_or(name).strip_suffix(".svc");
+    if in_domain.is_some() && service.is_none() {
+        return None;
+    }
+    let labels: Vec<&str> = service.unwrap_or(name).split('.').collect();
+    match (service, labels.as_slice()) {
+        (Some(_), [_, own] | [_, _, own]) if *own == namespace => Some(host.to_owned()),
+        (None, [service]) => Some(format!("{service}.{namespace}.svc")),
+        (None, [service, own]) if *own == namespace => Some(format!("{service}.{namespace}.svc")),
+        _ => None,
+    }
+    .filter(|_| labels.iter().all(|label| is_host_name(label)))
+}
+
+/// The pod's own addresses.
+fn own_addresses(scope: &Scope) -> impl Iterator<Item = IpAddr> {
+    let status = &scope.pod.status;
+    let all = status.pod_ips.iter().map(|own| own.ip.as_str());
+    std::iter::once(status.pod_ip.as_str()).chain(all).filter_map(parsed)
+}
+
+fn parsed(address: &str) -> Option<IpAddr> {
+    address.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// The host's address where it is one; an IPv4 address in IPv6 form is that IPv4 address.
+fn ip(host: &Host<String>) -> Option<IpAddr> {
+    match host {
+        Host::Domain(_) => None,
+        Host::Ipv4(address) => Some((*address).into()),
+        Host::Ipv6(address) => Some(IpAddr::from(*address).to_canonical()),
+    }
+}
+
+fn range(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// Whether `host` is reserved for this machine (RFC 6761 6.3).
+pub(super) fn is_localhost(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+fn is_host_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.split('.').all(|label| !label.is_empty() && label.bytes().all(fits))
+}

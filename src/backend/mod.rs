@@ -1,0 +1,196 @@
+//! Sends the requests of plans: rounds of reads, and acts.
+//!
+//! Where a request may go is decided by [`guard`] before and by [`dns`] while it is connected; with which Secrets,
+//! by [`credentials`]; the certificates of a Secret make a `client`; `exchange` is one request from there to its
+//! answer, and [`trouble`] finds the words when there is none.
+
+pub mod address;
+pub mod client;
+pub mod credentials;
+pub mod dns;
+mod exchange;
+pub mod guard;
+pub mod metrics;
+pub mod trouble;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::plan::answer::read_answer;
+use crate::plan::spec::{Accept, Parse};
+use crate::plan::{Act, Next, Observation, Observations, Read, Round, Verdict};
+use crate::pod::Pod;
+
+pub use exchange::BODY_LIMIT;
+pub use guard::{Pattern, Settings};
+pub use metrics::Metrics;
+
+use client::Clients;
+use credentials::Secrets;
+use dns::{GuardedDns, Lookup};
+use exchange::{Answer, exchange};
+use metrics::Outcome;
+use trouble::Trouble;
+
+/// A round ends within this time, unless told otherwise.
+pub const ROUND: Duration = Duration::from_secs(3);
+
+/// So many reads of a round run side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// So often a round may ask for more, each time because of what was read before.
+const WAVES: usize = 16;
+
+/// For whom requests are sent.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// The policy's namespace: the only one whose Services and Secrets count.
+    pub namespace: String,
+    /// The pod.
+    pub pod: Pod<'static>,
+    /// Whether the pod with this UID is there; its addresses are someone else's otherwise.
+    pub pod_present: bool,
+    /// The step's Secret, for requests that name none.
+    pub credentials: Option<String>,
+    /// The plan's name, for metrics.
+    pub plan: String,
+}
+
+/// What came of an act. It decides nothing: the next observation does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The backend answered with an accepted status.
+    pub accepted: bool,
+    /// For users, where it was not accepted: constant for a cause.
+    pub message: String,
+    /// For the log: errno, status, the body's beginning.
+    pub detail: String,
+}
+
+/// Sends requests to backends.
+pub struct Backend {
+    settings: Settings,
+    secrets: Arc<dyn Secrets>,
+    clients: Clients,
+    metrics: Metrics,
+    round: Duration,
+}
+
+impl Backend {
+    /// A backend that finds names with `lookup` (but `localhost`) and credentials in `secrets`.
+    pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
+        let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
+        Self { settings, secrets, clients, metrics, round: ROUND }
+    }
+
+    /// The same backend, whose rounds end within `round` in place of [`ROUND`].
+    #[must_use]
+    pub fn with_round(self, round: Duration) -> Self {
+        Self { round, ..self }
+    }
+
+    /// Goes through a round: makes the reads that `next` asks for, side by side, until it knows how things stand.
+    ///
+    /// Ends at `limit` or after the longest time of a round, whichever is earlier: reads that are still open then count as not answered.
+    pub async fn observe<F>(&self, scope: &Scope, limit: Instant, mut next: F) -> Round
+    where
+        F: FnMut(&Observations) -> Next,
+    {
+        let limit = limit.min(Instant::now() + self.round);
+        let mut observed = Observations::new();
+        for _ in 0..WAVES {
+            let reads = match next(&observed) {
+                Next::Round(round) => return round,
+                Next::Read(reads) => reads,
+            };
+            let asked = reads.into_iter().map(|read| async move {
+                let observation = self.read(scope, &read, limit).await;
+                (read.key, observation)
+            });
+            let wave: Vec<_> = stream::iter(asked).buffer_unordered(SIDE_BY_SIDE).collect().await;
+            observed.extend(wave);
+        }
+        let verdict = Verdict::Failed {
+            message: format!("plan {} asks for reads that depend on each other more than {WAVES} deep", scope.plan),
+            detail: format!("{} reads were made", observed.len()),
+        };
+        Round { verdict, member: None, progress: None, ours: None }
+    }
+
+    /// Sends an act, once.
+    pub async fn send(&self, scope: &Scope, act: &Act) -> Sent {
+        let begun = Instant::now();
+        let result = exchange(self, scope, &act.request, begun + act.request.timeout).await;
+        self.metrics.count(&scope.plan, outcome(&result), begun.elapsed());
+        match result {
+            Ok(answer) => {
+                let detail = format!("HTTP {}: {}", answer.code, answer.excerpt());
+                Sent { accepted: true, message: String::new(), detail }
+            }
+            Err(trouble) => Sent { accepted: false, message: trouble.message, detail: trouble.detail },
+        }
+    }
+
+    async fn read(&self, scope: &Scope, read: &Read, limit: Instant) -> Observation {
+        let begun = Instant::now();
+        let patience = begun + read.request.timeout;
+        let result = exchange(self, scope, &read.request, patience.min(limit)).await;
+        let result = result.and_then(|answer| Ok((answer.code, parse(read, &answer)?)));
+        self.metrics.count(&scope.plan, outcome(&result), begun.elapsed());
+        match result {
+            Ok((code, body)) => Observation::Answer { code, body },
+            Err(trouble) if trouble.outcome == Outcome::Gone => Observation::PodGone,
+            Err(trouble) if matches!(read.request.ok, Accept::Any(_)) && trouble.is_silence() => {
+                if trouble.outcome == Outcome::Timeout && patience > limit {
+                    // The round ran out of time, so nothing is known of a backend that might yet have answered.
+                    return failed(trouble);
+                }
+                Observation::Answer { code: 0, body: Value::Null }
+            }
+            Err(trouble) => failed(trouble),
+        }
+    }
+}
+
+impl fmt::Debug for Backend {
+    /// Shows what was decided about endpoints, and nothing of Secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Backend")
+            .field("settings", &self.settings)
+            .field("round", &self.round)
+            .finish_non_exhaustive()
+    }
+}
+
+fn failed(trouble: Trouble) -> Observation {
+    Observation::Failed { message: trouble.message, detail: trouble.detail }
+}
+
+fn outcome<T>(result: &Result<T, Trouble>) -> Outcome {
+    result.as_ref().map_or_else(|trouble| trouble.outcome, |_| Outcome::Ok)
+}
+
+/// What the answer says, as the read wants it read.
+fn parse(read: &Read, answer: &Answer) -> Result<Value, Trouble> {
+    let told = |body: &[u8]| read_answer(read, answer.code, body);
+    if let Observation::Answer { body, .. } = told(&answer.body) {
+        return Ok(body);
+    }
+    let predicate = match read.parse {
+        Parse::Json => "gives no valid JSON",
+        Parse::Prometheus => "gives no valid metrics",
+        Parse::Text => "gives no text",
+    };
+    // Told once more of the body without secrets: cutting a text first could leave half of one.
+    let detail = match told(answer.without_secrets().as_bytes()) {
+        Observation::Failed { detail, .. } => format!("HTTP {}: {detail}", answer.code),
+        Observation::Answer { .. } | Observation::PodGone => format!("HTTP {}: {}", answer.code, answer.excerpt()),
+    };
+    Err(Trouble::new(Outcome::Garbage, &read.request.url, predicate, detail))
+}

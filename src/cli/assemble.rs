@@ -1,0 +1,116 @@
+//! Puts the guard together. What `serve`, `review` and the demo run is this.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use prometheus::Registry;
+use tokio::time::Instant;
+
+use crate::backend::Backend;
+use crate::backend::dns::SystemDns;
+use crate::backend::guard::{self, Pattern};
+use crate::backend::metrics::Metrics as BackendMetrics;
+use crate::controller::interfaces::{Cluster, Store};
+use crate::controller::observe::Observer;
+use crate::controller::{self, Controller};
+use crate::lifecycle::Settings;
+use crate::policy::PolicyIndex;
+use crate::server::gate::{Gatekeeper, Tries};
+use crate::server::gate_metrics;
+use crate::standalone::cluster::LocalCluster;
+use crate::standalone::events::LogEvents;
+use crate::standalone::objects::Objects;
+use crate::standalone::policies;
+use crate::standalone::secrets::DirectorySecrets;
+use crate::standalone::store::FileStore;
+
+use super::{Failure, Sources};
+
+/// After a claim, until a pod that still stands there shows that the allow was not carried out: the longest timeout
+/// that a webhook may have, and 20 s.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(50);
+
+/// For how long a request of a process that was killed may still be under way at a backend.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// What the guard is made of.
+pub(super) struct Parts {
+    /// Policies in force.
+    pub policies: PolicyIndex,
+    /// Departures.
+    pub store: Arc<dyn Store>,
+    /// Pods and what they depend on.
+    pub cluster: Arc<LocalCluster>,
+    /// Where secrets are.
+    pub secrets: DirectorySecrets,
+    /// Further endpoints that plans may use.
+    pub allow_endpoints: Vec<Pattern>,
+}
+
+/// The guard: what answers, and what brings departures about.
+pub(super) struct Guard {
+    /// Answers.
+    pub gate: Arc<Gatekeeper>,
+    /// Brings departures about.
+    pub controller: Arc<Controller>,
+}
+
+impl Parts {
+    /// The parts that these sources name.
+    pub fn read(sources: &Sources) -> Result<Self, Failure> {
+        let policies = policies::read(&sources.policies).map_err(Failure::Usage)?;
+        let store = match &sources.state {
+            Some(directory) => FileStore::open(directory).map_err(Failure::Usage)?,
+            None => FileStore::in_memory(),
+        };
+        let cluster = match &sources.pods {
+            Some(directory) => LocalCluster::new(Objects::read(directory).map_err(Failure::Usage)?),
+            None => LocalCluster::unseen(),
+        };
+        Ok(Parts {
+            policies,
+            store: Arc::new(store),
+            cluster: Arc::new(cluster),
+            secrets: DirectorySecrets::new(sources.secrets.clone().unwrap_or_default()),
+            allow_endpoints: sources.allow_endpoints.clone(),
+        })
+    }
+
+    /// Puts the guard together; its metrics go into `registry`.
+    pub fn assemble(self, registry: &Registry) -> Result<Guard, Failure> {
+        let metric = |error: prometheus::Error| Failure::No(format!("metrics could not be set up: {error}"));
+        let settings = guard::Settings { loopback: true, allowed: self.allow_endpoints, ..Default::default() };
+        let backend_metrics = BackendMetrics::register(registry).map_err(metric)?;
+        let backend = Backend::new(settings, Arc::new(self.secrets), Arc::new(SystemDns::new()), backend_metrics);
+        let observer = Arc::new(Observer::new(backend));
+        let policies = Arc::new(ArcSwap::from_pointee(self.policies));
+        let controller_metrics =
+            controller::metrics::Metrics::register(registry, Arc::clone(&self.store)).map_err(metric)?;
+        let cluster: Arc<dyn Cluster> = self.cluster;
+        let gate = Gatekeeper {
+            policies: Arc::clone(&policies),
+            store: Arc::clone(&self.store),
+            cluster: Arc::clone(&cluster),
+            observer: Arc::clone(&observer),
+            metrics: gate_metrics::Metrics::register(registry, controller_metrics.clone()).map_err(metric)?,
+            tries: Tries::default(),
+        };
+        let controller = Controller {
+            store: self.store,
+            cluster,
+            events: Arc::new(LogEvents),
+            observer,
+            policies,
+            settings: Settings {
+                claim_patience: CLAIM_PATIENCE,
+                progress_every: Duration::ZERO,
+                completed_ttl: Duration::from_secs(3600),
+            },
+            quiet: QUIET,
+            metrics: controller_metrics,
+            started: Instant::now(),
+        };
+        Ok(Guard { gate: Arc::new(gate), controller: Arc::new(controller) })
+    }
+}

@@ -1,0 +1,232 @@
+//! The command line: arguments, and one file for each command.
+
+mod assemble;
+//mod demo;
+mod review;
+mod serve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::backend::guard::Pattern;
+use crate::server::logging;
+
+/// Holds back the delete of an important pod until its backend is ready for it to leave.
+#[derive(Debug, Parser)]
+#[command(name = "castoff", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  castoff demo                                            watch a rolling update of a simulated TiKV, guarded
+  castoff demo --unguarded                                the same without the guard
+  castoff review --policies DIR review.json               what the gate would answer to a stored AdmissionReview
+  castoff serve --standalone --policies DIR --self-signed certificates
+                                                          answer on https://127.0.0.1:8443/validate
+
+Exit codes: 0 fine, 1 the answer is no, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Serve),
+    Review(Review),
+    Demo(Demo),
+}
+
+/// Answers AdmissionReviews over HTTPS, and brings departures about.
+///
+/// Registered with an API server as a validating webhook for `pods` DELETE and `pods/eviction` CREATE, it denies until
+/// the backend of a guarded pod is prepared, and then lets the next try through.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  castoff serve --standalone --policies policies --self-signed certificates
+  castoff serve --standalone --policies policies --tls-cert tls.crt --tls-key tls.key --state state --pods objects")]
+struct Serve {
+    /// Work without a cluster: policies, pods and departures are files
+    #[arg(long, env = "CASTOFF_STANDALONE", required = true)]
+    standalone: bool,
+
+    #[command(flatten)]
+    sources: Sources,
+
+    /// Where to answer AdmissionReviews
+    #[arg(long, env = "CASTOFF_LISTEN", default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
+    listen: SocketAddr,
+
+    /// Where to answer /livez, /readyz and /metrics, without TLS
+    #[arg(long, env = "CASTOFF_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    admin_listen: SocketAddr,
+
+    /// The server's certificate, with its chain (PEM)
+    #[arg(
+        long,
+        env = "CASTOFF_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key",
+        required_unless_present = "self_signed"
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM)
+    #[arg(long, env = "CASTOFF_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Make a CA and a certificate for localhost in this directory, or use those that are there
+    #[arg(long, env = "CASTOFF_SELF_SIGNED", value_name = "DIR", conflicts_with = "tls_cert")]
+    self_signed: Option<PathBuf>,
+
+    /// How long to go on serving after SIGTERM, in seconds
+    #[arg(long, env = "CASTOFF_SHUTDOWN_DELAY", default_value_t = 5, value_name = "SECONDS")]
+    shutdown_delay: u64,
+
+    /// How to log
+    #[arg(long, env = "CASTOFF_LOG_FORMAT", default_value = "human", value_name = "FORMAT")]
+    log_format: LogFormat,
+
+    /// What to log: error, warn, info, debug, or per module as `info,castoff::controller=debug`
+    #[arg(long, env = "CASTOFF_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+/// Where policies and what they need come from.
+#[derive(Debug, Args)]
+struct Sources {
+    /// DrainPolicies, and DrainPlans of your own: every .yaml, .yml and .json file there
+    #[arg(long, env = "CASTOFF_POLICIES", value_name = "DIR")]
+    policies: PathBuf,
+
+    /// Keep departures here; without it they are forgotten with the process
+    #[arg(long, env = "CASTOFF_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// Objects as they are in the cluster: Pods, Nodes, Namespaces, StatefulSets; read again every second
+    #[arg(long, env = "CASTOFF_PODS", value_name = "DIR")]
+    pods: Option<PathBuf>,
+
+    /// Secrets, as DIR/NAMESPACE/NAME/KEY
+    #[arg(long, env = "CASTOFF_SECRETS", value_name = "DIR")]
+    secrets: Option<PathBuf>,
+
+    /// One more endpoint that plans may use: a host, *.suffix or CIDR, with :PORT if it matters; may be repeated
+    #[arg(long = "allow-endpoint", env = "CASTOFF_ALLOW_ENDPOINT", value_name = "PATTERN", value_delimiter = ',')]
+    allow_endpoints: Vec<Pattern>,
+}
+
+/// Says what the gate would answer to stored AdmissionReviews. Never acts: it is a dry run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  castoff review --policies policies tests/reviews/1.36/*.json
+  kubectl get --raw ... | castoff review --policies policies -o json -
+
+Exit codes: 0 every request would be allowed, 1 one would be denied or is no AdmissionReview, 2 wrong usage.")]
+struct Review {
+    /// Files with an AdmissionReview each; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    sources: Sources,
+
+    /// How to print
+    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+}
+
+/// Rolls three of four simulated TiKV pods, and counts what the roll-out costs.
+///
+/// The guard is the one that `serve` runs, asked over HTTPS. A simulated PD moves leaders, and counts from what it saw
+/// itself: leaders that were on a store when its pod ended, and evict-leader entries left behind.
+#[derive(Debug, Args)]
+struct Demo {
+    /// Leave the guard out, to see what it is for
+    #[arg(long)]
+    unguarded: bool,
+
+    /// How to print
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    output: DemoOutput,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DemoOutput {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Human,
+    Json,
+}
+
+impl From<LogFormat> for logging::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Human => logging::Format::Human,
+            LogFormat::Json => logging::Format::Json,
+        }
+    }
+}
+
+/// What went wrong, and whose fault it is.
+#[derive(Debug)]
+enum Failure {
+    /// The answer is no.
+    No(String),
+    /// The arguments, or the files that they name, can't be used.
+    Usage(String),
+}
+
+/// Reads the arguments and carries out the command.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(2);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&Failure::No(format!("the runtime could not be started: {error}"))),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Serve(command) => serve::run(command).await,
+            Command::Review(command) => review::run(command).await,
+            Command::Demo(_) => Err(Failure::No(String::new())),
+        }
+    });
+    done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    let (message, code) = match failure {
+        Failure::No(message) => (message, 1),
+        Failure::Usage(message) => (message, 2),
+    };
+    if !message.is_empty() {
+        eprintln!("castoff: {message}");
+    }
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

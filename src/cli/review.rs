@@ -1,0 +1,94 @@
+//! `castoff review`.
+
+use std::io::Read;
+use std::path::Path;
+
+use prometheus::Registry;
+use serde::Serialize;
+use tokio::time::{Duration, Instant};
+
+use crate::admission;
+
+use super::assemble::Parts;
+use super::{Failure, Output, Review};
+
+/// How long the backends are asked, as the API server would wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the gate says to one file.
+#[derive(Debug, Serialize)]
+struct Row {
+    file: String,
+    allowed: bool,
+    question: &'static str,
+    code: u16,
+    message: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// Answers the files, prints what came out, and says no if one was denied.
+pub(super) async fn run(command: Review) -> Result<(), Failure> {
+    let gate = Parts::read(&command.sources)?.assemble(&Registry::new())?.gate;
+    let mut rows = Vec::with_capacity(command.files.len());
+    for file in &command.files {
+        let bytes = read(file).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+        let name = file.display().to_string();
+        rows.push(match admission::request::parse(&bytes) {
+            Ok(request) => {
+                let answer = gate.ask(&request, true, Instant::now() + PATIENCE).await;
+                Row {
+                    file: name,
+                    allowed: answer.allowed,
+                    question: answer.question.as_str(),
+                    code: if answer.allowed { 200 } else { admission::response::DENIED.0 },
+                    message: answer.message,
+                    warnings: answer.warnings,
+                }
+            }
+            Err(malformed) => Row {
+                file: name,
+                allowed: false,
+                question: "Malformed",
+                code: 400,
+                message: malformed.message,
+                warnings: Vec::new(),
+            },
+        });
+    }
+    match command.output {
+        Output::Table => print_table(&rows),
+        Output::Json => print_json(&rows)?,
+    }
+    if rows.iter().all(|row| row.allowed) { Ok(()) } else { Err(Failure::No(String::new())) }
+}
+
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    if file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    std::fs::read(file)
+}
+
+fn print_table(rows: &[Row]) {
+    let width = |cell: fn(&Row) -> usize, title: &str| rows.iter().map(cell).max().unwrap_or(0).max(title.len());
+    let file = width(|row| row.file.chars().count(), "FILE");
+    let question = width(|row| row.question.len(), "QUESTION");
+    println!("{:file$}  ANSWER  {:question$}  CODE  MESSAGE", "FILE", "QUESTION");
+    for row in rows {
+        let answer = if row.allowed { "allow" } else { "deny" };
+        let said = if row.message.is_empty() { row.warnings.join("; ") } else { row.message.clone() };
+        println!(
+            "{}",
+            format!("{:file$}  {answer:6}  {:question$}  {:4}  {said}", row.file, row.question, row.code).trim_end()
+        );
+    }
+}
+
+fn print_json(rows: &[Row]) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(rows).map_err(|error| Failure::No(error.to_string()))?;
+    println!("{text}");
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Brings departures about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
+
+pub mod interfaces;
+pub mod metrics;
+pub mod observe;
+pub mod sight;
+mod turn;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::lifecycle::{Drain, Memory, Settings};
+use crate::policy::PolicyIndex;
+
+use interfaces::{Cluster, Events, Store};
+use metrics::Metrics;
+use observe::Observer;
+
+/// The most departures that are looked at side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// After a write that did not succeed, or a store that can't be read.
+const SOON: Duration = Duration::from_millis(200);
+
+/// How long a round may take.
+pub const ROUND_LIMIT: Duration = Duration::from_secs(3);
+
+/// Everything that a turn needs.
+pub struct Controller {
+    /// Departures and slots.
+    pub store: Arc<dyn Store>,
+    /// Pods and what they depend on.
+    pub cluster: Arc<dyn Cluster>,
+    /// People.
+    pub events: Arc<dyn Events>,
+    /// Backends.
+    pub observer: Arc<Observer>,
+    /// Policies in force.
+    pub policies: Arc<ArcSwap<PolicyIndex>>,
+    /// Waits that do not depend on a policy.
+    pub settings: Settings,
+    /// How long a request of the process that was in charge before may still be under way.
+    pub quiet: Duration,
+    /// Counters.
+    pub metrics: Metrics,
+    /// When this process began.
+    pub started: Instant,
+}
+
+/// What is known of a departure between two turns.
+struct Watched {
+    memory: Memory,
+    /// The version that the last turn has seen.
+    version: String,
+    due: Instant,
+    under_way: bool,
+}
+
+/// What a turn leaves behind.
+struct Report {
+    key: String,
+    memory: Option<Memory>,
+    version: String,
+    again: Duration,
+}
+
+impl Controller {
+    /// Works until `stop` is done; then finishes the turns under way.
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
+        let mut watched: HashMap<String, Watched> = HashMap::new();
+        let mut turns: JoinSet<Report> = JoinSet::new();
+        let mut store_changes = self.store.changes();
+        let mut pod_changes = self.cluster.changes();
+        let found_at_start = self.take_stock(&mut watched, self.quiet);
+        if found_at_start > 0 {
+            tracing::info!(departures = found_at_start, "goes on with departures that were under way");
+        }
+        tokio::pin!(stop);
+        loop {
+            let next = self.begin_turns(&mut watched, &mut turns);
+            tokio::select! {
+                () = &mut stop => break,
+                Some(report) = turns.join_next() => settle(&mut watched, report),
+                _ = store_changes.changed() => { self.take_stock(&mut watched, Duration::ZERO); }
+                _ = pod_changes.changed() => make_due(&mut watched),
+                () = tokio::time::sleep_until(next) => {}
+            }
+        }
+        while turns.join_next().await.is_some() {}
+    }
+
+    /// Compares what is watched with what the store holds; a departure that changed is due at once.
+    fn take_stock(&self, watched: &mut HashMap<String, Watched>, quiet: Duration) -> usize {
+        let drains = self.store.all();
+        let keys: std::collections::HashSet<String> = drains.iter().map(|drain| key(drain)).collect();
+        watched.retain(|key, _| keys.contains(key));
+        for drain in &drains {
+            let now = Instant::now();
+            let entry = watched.entry(key(drain)).or_insert_with(|| Watched {
+                memory: Memory::new(drain, self.now(), quiet),
+                version: String::new(),
+                due: now,
+                under_way: false,
+            });
+            if entry.version != drain.metadata.resource_version {
+                entry.due = now;
+            }
+        }
+        drains.len()
+    }
+
+    /// Begins the turns that are due; tells when the next one is.
+    fn begin_turns(self: &Arc<Self>, watched: &mut HashMap<String, Watched>, turns: &mut JoinSet<Report>) -> Instant {
+        let now = Instant::now();
+        let mut next = now + Duration::from_secs(60);
+        for drain in self.store.all() {
+            let Some(entry) = watched.get_mut(&key(&drain)) else { continue };
+            if entry.under_way {
+                continue;
+            }
+            if entry.due > now || turns.len() >= SIDE_BY_SIDE {
+                next = next.min(entry.due.max(now + Duration::from_millis(1)));
+                continue;
+            }
+            entry.under_way = true;
+            let (controller, memory) = (Arc::clone(self), entry.memory.clone());
+            turns.spawn(async move { controller.turn(drain, memory).await });
+        }
+        next
+    }
+
+    /// Time since this process began.
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+fn key(drain: &Drain) -> String {
+    format!("{}/{}", drain.metadata.namespace, drain.metadata.name)
+}
+
+fn settle(watched: &mut HashMap<String, Watched>, report: Result<Report, tokio::task::JoinError>) {
+    match report {
+        Ok(report) => {
+            let Some(entry) = watched.get_mut(&report.key) else { return };
+            entry.under_way = false;
+            entry.due = Instant::now() + report.again;
+            entry.version = report.version;
+            if let Some(memory) = report.memory {
+                entry.memory = memory;
+            }
+        }
+        Err(error) => {
+            // Nothing is lost: whatever the turn had written is found again by the next one.
+            tracing::error!(%error, "a turn has ended abnormally");
+            for entry in watched.values_mut().filter(|entry| entry.under_way) {
+                entry.under_way = false;
+                entry.due = Instant::now() + SOON;
+            }
+        }
+    }
+}
+
+fn make_due(watched: &mut HashMap<String, Watched>) {
+    let now = Instant::now();
+    for entry in watched.values_mut() {
+        entry.due = now;
+    }
+}

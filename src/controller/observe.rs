@@ -1,0 +1,105 @@
+//! A round at the backends of a departure's steps.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::backend::trouble::shown;
+use crate::backend::{Backend, Scope};
+use crate::lifecycle::{Drain, DrainStep, Look};
+use crate::plan::{self, Inputs, Plan, Round, Verdict};
+
+/// Looks at the backends of departures, by the plans that the departures carry.
+pub struct Observer {
+    backend: Backend,
+    /// Plans by hash: a departure carries its plans as text, and each is compiled once.
+    plans: Mutex<HashMap<String, Arc<Plan>>>,
+}
+
+impl Observer {
+    /// An observer that sends through this backend client.
+    #[must_use]
+    pub fn new(backend: Backend) -> Self {
+        Observer { backend, plans: Mutex::default() }
+    }
+
+    /// Makes a round for each of the steps, side by side; all of them end by `limit`.
+    pub async fn observe(
+        &self,
+        drain: &Drain,
+        pod_present: bool,
+        look: &Look,
+        limit: Instant,
+    ) -> BTreeMap<usize, Round> {
+        let pod = serde_json::to_value(&drain.spec.pod).unwrap_or(Value::Null);
+        let rounds = look.steps.iter().filter_map(|index| {
+            let step = drain.spec.steps.get(*index)?;
+            let member = drain.status.steps.get(*index).and_then(|status| status.member.as_deref());
+            let inputs =
+                Inputs { pod: &pod, parameters: &step.parameters, member, mode: drain.status.mode, task: look.task };
+            Some(async move { (*index, self.round(drain, step, pod_present, inputs, limit).await) })
+        });
+        join_all(rounds).await.into_iter().collect()
+    }
+
+    async fn round(
+        &self,
+        drain: &Drain,
+        step: &DrainStep,
+        pod_present: bool,
+        inputs: Inputs<'_>,
+        limit: Instant,
+    ) -> Round {
+        match self.plan(step) {
+            Ok(plan) => {
+                let scope = scope(drain, step, pod_present);
+                self.backend.observe(&scope, limit, |seen| plan.next(&inputs, seen)).await
+            }
+            Err(message) => {
+                let detail = String::new();
+                Round { verdict: Verdict::Failed { message, detail }, member: None, progress: None, ours: None }
+            }
+        }
+    }
+
+    /// Sends an act of a step. Its answer decides nothing: the next round does.
+    pub async fn send(&self, drain: &Drain, step: usize, pod_present: bool, act: &plan::Act) {
+        let Some(step) = drain.spec.steps.get(step) else { return };
+        let sent = self.backend.send(&scope(drain, step, pod_present), act).await;
+        let (step, pod) = (&step.name, drain.pod_name());
+        if sent.accepted {
+            tracing::info!(%pod, %step, method = %act.request.method, url = %shown(&act.request.url), "act sent");
+        } else {
+            let (why, detail) = (&sent.message, &sent.detail);
+            tracing::warn!(%pod, %step, why, detail, "an act was not accepted; the next round looks again");
+        }
+    }
+
+    fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, String> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(&step.hash) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = plan::compile(&step.plan_spec).map_err(|mistakes| {
+            let first =
+                mistakes.first().map_or_else(String::new, |mistake| format!("{}: {}", mistake.field, mistake.message));
+            format!("the plan {} that this departure began with does not compile: {first}", step.plan)
+        })?;
+        let plan = Arc::new(plan.named(step.plan.as_str()));
+        plans.insert(step.hash.clone(), Arc::clone(&plan));
+        Ok(plan)
+    }
+}
+
+fn scope(drain: &Drain, step: &DrainStep, pod_present: bool) -> Scope {
+    Scope {
+        namespace: drain.metadata.namespace.clone(),
+        pod: drain.spec.pod.clone(),
+        pod_present,
+        credentials: step.credentials.clone(),
+        plan: step.plan.clone(),
+    }
+}

@@ -1,0 +1,116 @@
+//! Who asks for a pod's departure, and how that caller behaves after a denial.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of caller. How each of them tries again was measured on a real control plane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Asker {
+    /// Retries with growing gaps, and at once when the pod changes.
+    StatefulSet,
+    /// As a StatefulSet, but chooses its victim afresh.
+    ReplicaSet,
+    /// As a StatefulSet, but chooses its victim afresh.
+    DaemonSet,
+    /// Retries with growing gaps; a change of the pod wakes it.
+    Job,
+    /// Retries with growing gaps; a change of the pod does not wake it.
+    GarbageCollector,
+    /// Retries with growing gaps; the pod does not wake it.
+    Namespace,
+    /// Five quick tries, then none until the node's taints change.
+    TaintEviction,
+    /// Grace 0, every 40 s.
+    PodGarbageCollector,
+    /// Preemption: 50 tries a second, unless told to wait.
+    Scheduler,
+    /// The final delete of a terminating pod.
+    Kubelet,
+    /// `kubectl drain` and autoscalers: they try again by themselves.
+    Eviction,
+    /// A person, or a program of theirs: no retry.
+    #[default]
+    Person,
+}
+
+/// The longest gap between two tries of a workload controller: its back-off ends at 1000 s.
+const LONGEST_GAP: Duration = Duration::from_secs(1060);
+
+impl Asker {
+    /// The caller behind this user name.
+    #[must_use]
+    pub fn of(username: &str, is_eviction: bool) -> Self {
+        if is_eviction {
+            return Asker::Eviction;
+        }
+        if username.starts_with("system:node:") {
+            return Asker::Kubelet;
+        }
+        if username == "system:kube-scheduler" {
+            return Asker::Scheduler;
+        }
+        match username.strip_prefix("system:serviceaccount:kube-system:").unwrap_or("") {
+            "statefulset-controller" => Asker::StatefulSet,
+            "replicaset-controller" => Asker::ReplicaSet,
+            "daemon-set-controller" => Asker::DaemonSet,
+            "job-controller" => Asker::Job,
+            "generic-garbage-collector" => Asker::GarbageCollector,
+            "namespace-controller" => Asker::Namespace,
+            "node-controller" => Asker::TaintEviction,
+            "pod-garbage-collector" => Asker::PodGarbageCollector,
+            _ => Asker::Person,
+        }
+    }
+
+    /// Whether a change to the pod makes this caller try again at once.
+    #[must_use]
+    pub fn is_woken_by_the_pod(self) -> bool {
+        matches!(self, Asker::StatefulSet | Asker::ReplicaSet | Asker::Job)
+    }
+
+    /// Whether this caller, told to wait some seconds, waits without holding anything else up. Only these two do;
+    /// without it the scheduler asks 50 times a second, and taint eviction gives the pod up.
+    #[must_use]
+    pub fn waits_when_told(self) -> bool {
+        matches!(self, Asker::Scheduler | Asker::TaintEviction)
+    }
+
+    /// Whether the caller tries again by itself, sooner or later.
+    #[must_use]
+    pub fn tries_again(self) -> bool {
+        self != Asker::Person
+    }
+
+    /// How long this caller may be silent before its next try, when it was denied for `denied` so far.
+    #[must_use]
+    pub fn longest_gap(self, denied: Duration) -> Duration {
+        match self {
+            Asker::StatefulSet
+            | Asker::ReplicaSet
+            | Asker::DaemonSet
+            | Asker::Job
+            | Asker::GarbageCollector
+            | Asker::Namespace => denied.mul_f32(1.25).min(LONGEST_GAP),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_loop_is_told_from_a_person_by_the_eviction() {
+        assert_eq!(Asker::of("alice", true), Asker::Eviction);
+        assert_eq!(Asker::of("alice", false), Asker::Person);
+    }
+
+    #[test]
+    fn a_controllers_gap_grows_with_the_time_denied_and_ends_at_its_back_off() {
+        let gap = |seconds| Asker::StatefulSet.longest_gap(Duration::from_secs(seconds)).as_secs();
+        assert_eq!((gap(80), gap(800), gap(5000)), (100, 1000, 1060));
+        assert_eq!(Asker::Person.longest_gap(Duration::from_secs(5000)), Duration::ZERO);
+    }
+}

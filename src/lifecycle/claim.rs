@@ -1,0 +1,89 @@
+//! What the gate writes: a try, the claim, and that a pod was let go. Each is a new version of the departure, to be
+//! written on the version that the gate read.
+
+use std::time::Duration;
+
+use super::asker::Asker;
+use super::drain::{Departure, Drain, Phase, StepStatus};
+
+/// Whether the gate may allow the pod to leave, once every step was seen done.
+#[must_use]
+pub fn may_be_claimed(drain: &Drain) -> bool {
+    match drain.status.phase {
+        Phase::Drained => true,
+        Phase::Departing => drain.status.allowed,
+        _ => false,
+    }
+}
+
+/// After a conflict: whether what is there now may be claimed by a gate that observed for `before`.
+#[must_use]
+pub fn may_be_claimed_anew(before: &Drain, now: &Drain) -> bool {
+    before.status.cycle == now.status.cycle && before.pod_uid() == now.pod_uid() && may_be_claimed(now)
+}
+
+/// The departure, claimed: the pod may leave.
+#[must_use]
+pub fn claimed(mut drain: Drain) -> Drain {
+    drain.status.phase = Phase::Departing;
+    drain.status.allowed = true;
+    drain.status.claims += 1;
+    drain.status.departure = Some(Departure::Prepared);
+    drain.status.message.clear();
+    drain.status.detail.clear();
+    drain
+}
+
+/// The departure with the step that a live look found to be no longer done.
+#[must_use]
+pub fn no_longer_done(mut drain: Drain, step: usize, message: &str) -> Drain {
+    drain.status.phase = Phase::Draining;
+    drain.status.step = drain.spec.steps.get(step).map(|step| step.name.clone());
+    message.clone_into(&mut drain.status.message);
+    drain
+}
+
+/// A completed departure whose pod is asked for again: queued anew.
+#[must_use]
+pub fn begun_anew(mut drain: Drain, asker: Asker) -> Drain {
+    let steps = vec![StepStatus::default(); drain.spec.steps.len()];
+    drain.spec.cancel = false;
+    drain.status = super::drain::DrainStatus {
+        cycle: drain.status.cycle + 1,
+        tries: drain.status.tries + 1,
+        claims: drain.status.claims,
+        asker,
+        steps,
+        ..Default::default()
+    };
+    drain
+}
+
+/// The departure of a pod that an exemption lets go.
+#[must_use]
+pub fn let_go(mut drain: Drain, departure: Departure) -> Drain {
+    drain.status.departure = Some(departure);
+    drain
+}
+
+/// The departure with this try written down; `None` where the last one that was written is recent enough.
+///
+/// `last` is how long ago that was, and `denied` how long the callers have been denied so far, both as far as this
+/// process has seen. Preemption would ask 50 times a second.
+#[must_use]
+pub fn tried(drain: &Drain, asker: Asker, last: Duration, denied: Duration) -> Option<Drain> {
+    if drain.status.asker == asker && last < between_tries(drain) {
+        return None;
+    }
+    let mut drain = drain.clone();
+    drain.status.tries += 1;
+    drain.status.asker = asker;
+    drain.status.denied_seconds = drain.status.denied_seconds.max(denied.as_secs());
+    Some(drain)
+}
+
+/// A try is written down only when the last one written is older than this.
+#[must_use]
+pub fn between_tries(drain: &Drain) -> Duration {
+    Duration::from_secs(drain.spec.limits.abandon_after_seconds.into()) / 4
+}

@@ -1,0 +1,318 @@
+//! The PodDrain: one pod's departure, as it is stored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::spec::PlanSpec;
+use crate::plan::{Mode, Parameters, Progress};
+use crate::pod::Pod;
+use crate::policy::Policy;
+use crate::policy::spec::MaxUnavailable;
+
+use super::asker::Asker;
+
+/// One pod's departure, from the first request to the restore.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// Name, namespace, and the version that a conditional write must name.
+    pub metadata: DrainMetadata,
+    /// What was asked for; fixed but for `cancel`.
+    pub spec: DrainSpec,
+    /// How far it is.
+    #[serde(default)]
+    pub status: DrainStatus,
+}
+
+/// A PodDrain's metadata.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainMetadata {
+    /// `POD-UID8`, so that two replicas create the same one.
+    pub name: String,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// Which version this is. The store gives it out; a write names the version that it was made from.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resource_version: String,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainSpec {
+    /// The pod, as it was at the first try.
+    #[serde(deserialize_with = "crate::pod::deserialize_owned")]
+    pub pod: Pod<'static>,
+    /// The place in the set that the pod holds: its name in a StatefulSet, its node in a DaemonSet.
+    pub seat: String,
+    /// The policy that guards the pod.
+    pub policy: String,
+    /// The steps as they were: an edit does not change a departure under way.
+    pub steps: Vec<DrainStep>,
+    /// The policy's limits as they were.
+    pub limits: Limits,
+    /// Who asked first: the user name in the request.
+    pub requester: String,
+    /// What kind of caller that is.
+    pub asker: Asker,
+    /// A person gives the departure up.
+    #[serde(default)]
+    pub cancel: bool,
+}
+
+/// One step of a departure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainStep {
+    /// The step's name.
+    pub name: String,
+    /// The plan's name.
+    pub plan: String,
+    /// The plan's hash.
+    pub hash: String,
+    /// The plan itself.
+    pub plan_spec: PlanSpec,
+    /// Its parameters, defaults filled in.
+    pub parameters: Parameters,
+    /// The Secret that its requests use by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<String>,
+}
+
+/// A policy's limits. Seconds throughout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// How many pods may be away at once.
+    pub max_unavailable: MaxUnavailable,
+    /// Between two looks at the backend.
+    pub poll_period_seconds: u32,
+    /// Without progress, until the departure is called stalled.
+    pub progress_deadline_seconds: u32,
+    /// Without a try, until the departure is given up.
+    pub abandon_after_seconds: u32,
+}
+
+/// Where a departure stands.
+///
+/// ```text
+/// Queued ─slot─► Draining ─all steps done─► Drained ─claim─► Departing ─replacement Ready, or none to come─► Restoring ─► Completed
+///    │              │  ▲                      │  │               │                                             │            │
+///    │              │  └──no longer done──────┘  │               └─not carried out─► Drained                   └─tried again┴─► Queued
+///    ├──────────────┴── given up or cancelled ───┴──► Restoring
+///    └── Queued, Draining, Drained: the pod is terminating or gone, by any path ──► Departing (Queued, nothing owned: Completed)
+/// ```
+///
+/// A Draining departure that is blocked before it owns anything goes back to Queued and gives its slot up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// Waits for a slot, or for the backend to allow it.
+    #[default]
+    Queued,
+    /// The backend is being prepared.
+    Draining,
+    /// Every step is done: the next try may be allowed.
+    Drained,
+    /// Allowed, or gone without our yes.
+    Departing,
+    /// What was set is being undone.
+    Restoring,
+    /// Over.
+    Completed,
+    /// A phase that a newer version wrote: left alone, and the pod stays.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How a pod left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Departure {
+    /// Prepared, with our yes.
+    Prepared,
+    /// By a named exemption.
+    Exempt,
+    /// By the break-glass annotation.
+    Bypassed,
+    /// Without our yes.
+    Unprepared,
+}
+
+/// How far a departure is.
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, shown to users as a condition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DrainStatus {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Counts how often the departure became Drained or began anew; part of the wake-up's mark.
+    pub cycle: u32,
+    /// Whether the pod is expected back; decided when draining begins.
+    pub mode: Mode,
+    /// The name of the step under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// The steps' states, in the order of the spec.
+    pub steps: Vec<StepStatus>,
+    /// How much is left in the step under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<StepProgress>,
+    /// Why it does not go on, for people; constant for a cause.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// More of the same: errno, status, the beginning of a body.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+    /// The plan says "not now".
+    pub blocked: bool,
+    /// No progress for the policy's deadline.
+    pub stalled: bool,
+    /// How often a try was written down (not every try is).
+    pub tries: u64,
+    /// What kind of caller made the last one.
+    pub asker: Asker,
+    /// How long the callers have been denied by then, as measured by whoever wrote it down.
+    pub denied_seconds: u64,
+    /// How often an allow was claimed.
+    pub claims: u64,
+    /// The last claim stands: the pod was allowed to leave, and it is not known yet that it did not.
+    pub allowed: bool,
+    /// The pod was seen to leave.
+    pub left: bool,
+    /// How often an allow was not carried out.
+    pub not_carried_out: u32,
+    /// How the pod left, or was let go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub departure: Option<Departure>,
+    /// The departure of the same seat whose ownership this one took over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<String>,
+}
+
+/// How much is left, and of which step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepProgress {
+    /// The step's name.
+    pub step: String,
+    /// The most that was seen in this step.
+    pub total: i64,
+    /// What is left now.
+    #[serde(flatten)]
+    pub left: Progress,
+}
+
+/// One step's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StepStatus {
+    /// What the pod is called at the backend; pinned before the first act.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// Whether the change at the backend is ours.
+    pub ownership: Ownership,
+    /// For how long an act of this step may go on at the backend after it was sent, in seconds.
+    pub act_seconds: u64,
+}
+
+/// Whether a change at the backend is ours to undo.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Ownership {
+    /// It is not, or there is none.
+    #[default]
+    None,
+    /// We are about to make it: written down before the first act.
+    Intent,
+    /// We made it.
+    Acted,
+}
+
+impl Drain {
+    /// A new departure of this pod, under this policy. `None` where the policy is not valid.
+    #[must_use]
+    pub fn new(pod: Pod<'static>, policy: &Policy, requester: &str, asker: Asker) -> Option<Self> {
+        let steps = policy.steps.as_ref().ok()?;
+        let spec = &policy.spec;
+        Some(Drain {
+            metadata: DrainMetadata {
+                name: drain_name(&pod.metadata.name, &pod.metadata.uid),
+                namespace: pod.metadata.namespace.as_str().to_owned(),
+                resource_version: String::new(),
+            },
+            spec: DrainSpec {
+                seat: seat_of(&pod),
+                policy: policy.name.clone(),
+                steps: steps.iter().map(DrainStep::from).collect(),
+                limits: Limits {
+                    max_unavailable: spec.max_unavailable.clone(),
+                    poll_period_seconds: spec.poll_period_seconds,
+                    progress_deadline_seconds: spec.progress_deadline_seconds,
+                    abandon_after_seconds: spec.abandon_after_seconds,
+                },
+                requester: requester.to_owned(),
+                asker,
+                cancel: false,
+                pod,
+            },
+            status: DrainStatus {
+                steps: vec![StepStatus::default(); steps.len()],
+                tries: 1,
+                asker,
+                ..Default::default()
+            },
+        })
+    }
+
+    /// The pod's UID.
+    #[must_use]
+    pub fn pod_uid(&self) -> &str {
+        &self.spec.pod.metadata.uid
+    }
+
+    /// How messages name the pod: `namespace/name`.
+    #[must_use]
+    pub fn pod_name(&self) -> String {
+        self.spec.pod.full_name()
+    }
+
+    /// Whether anything at a backend is, or may be, ours to undo.
+    #[must_use]
+    pub fn owns_anything(&self) -> bool {
+        self.status.steps.iter().any(|step| step.ownership != Ownership::None)
+    }
+
+    /// The wake-up's mark: the same for the same becoming-Drained, so that writing it twice changes nothing.
+    #[must_use]
+    pub fn wake_mark(&self) -> String {
+        format!("{}.{}", self.pod_uid(), self.status.cycle)
+    }
+}
+
+impl From<&crate::policy::Step> for DrainStep {
+    fn from(step: &crate::policy::Step) -> Self {
+        DrainStep {
+            name: step.name.clone(),
+            plan: step.plan_name.clone(),
+            hash: step.plan.hash().to_owned(),
+            plan_spec: step.plan.spec().clone(),
+            parameters: step.parameters.clone(),
+            credentials: step.credentials.clone(),
+        }
+    }
+}
+
+/// The name of the departure of the pod with this name and UID.
+#[must_use]
+pub fn drain_name(pod: &str, uid: &str) -> String {
+    let short: String = uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
+    format!("{pod}-{short}")
+}
+
+/// The place in its set that a pod holds. Pods of other owners are told apart by name: whichever pod replaces one of
+/// them is found by its not being Ready.
+#[must_use]
+pub fn seat_of(pod: &Pod<'_>) -> String {
+    match pod.controller() {
+        Some(owner) if owner.kind == "DaemonSet" => format!("node/{}", pod.spec.node_name),
+        _ => pod.metadata.name.as_str().to_owned(),
+    }
+}

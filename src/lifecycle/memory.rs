@@ -1,0 +1,113 @@
+//! What the process in charge has measured itself about a departure. It goes with the process, on purpose.
+
+use std::time::Duration;
+
+use super::drain::{Drain, Phase, StepStatus};
+
+/// Measured by this process, since it came into charge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memory {
+    /// Nothing is sent outward before: a request of whoever was in charge before may still be under way.
+    pub quiet_until: Duration,
+    /// When the departure was first seen.
+    first_seen: Duration,
+    /// The number of tries last seen, and when it was new.
+    tries: (u64, Duration),
+    /// The number of claims last seen, and when it was new.
+    claims: (u64, Duration),
+    /// The phase last seen, and since when.
+    phase: (Phase, Duration),
+    /// Since when the step under way has not progressed: the step, what is left, when that last fell.
+    pub stuck: Option<(usize, Option<i64>, Duration)>,
+    /// When progress alone was last written.
+    pub progress_written: Option<Duration>,
+    /// One for each step.
+    pub steps: Vec<StepMemory>,
+}
+
+/// Measured by this process about one step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepMemory {
+    /// This process wrote the intent that stands.
+    pub intended: bool,
+    /// This process has sent an act.
+    pub sent: bool,
+    /// An act may still be going on at the backend until then.
+    pub act_until: Duration,
+    /// For how many rounds running the step was done.
+    pub done_rounds: u8,
+    /// For how many rounds running it was restored.
+    pub restored_rounds: u8,
+}
+
+impl Memory {
+    /// The memory of a process that sees this departure for the first time. `quiet` is how long the longest request
+    /// of whoever was in charge before may still take; zero for a departure that this process saw being made.
+    #[must_use]
+    pub fn new(drain: &Drain, now: Duration, quiet: Duration) -> Self {
+        let step = |status: &StepStatus| StepMemory {
+            act_until: now + Duration::from_secs(status.act_seconds),
+            ..StepMemory::default()
+        };
+        Memory {
+            quiet_until: now + quiet,
+            first_seen: now,
+            tries: (drain.status.tries, now),
+            claims: (drain.status.claims, now),
+            phase: (drain.status.phase, now),
+            stuck: None,
+            progress_written: None,
+            steps: drain.status.steps.iter().map(step).collect(),
+        }
+    }
+
+    /// Takes note of what is new in the departure.
+    pub fn notice(&mut self, drain: &Drain, now: Duration) {
+        let status = &drain.status;
+        if self.tries.0 != status.tries {
+            self.tries = (status.tries, now);
+        }
+        if self.claims.0 != status.claims {
+            self.claims = (status.claims, now);
+        }
+        if self.phase.0 != status.phase {
+            self.enter(status.phase, now);
+        }
+        self.steps.resize_with(status.steps.len(), StepMemory::default);
+    }
+
+    /// The departure comes to a phase: what was counted in the last one counts no more.
+    pub fn enter(&mut self, phase: Phase, now: Duration) {
+        self.phase = (phase, now);
+        self.stuck = None;
+        for step in &mut self.steps {
+            step.done_rounds = 0;
+            step.restored_rounds = 0;
+        }
+    }
+
+    /// How long the departure has been in its phase.
+    #[must_use]
+    pub fn in_phase(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.phase.1)
+    }
+
+    /// How long ago the last claim was seen.
+    #[must_use]
+    pub fn since_claim(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.claims.1)
+    }
+
+    /// How long ago the later was of the last try and reaching Drained.
+    #[must_use]
+    pub fn silent(&self, now: Duration) -> Duration {
+        let counted_from = if self.phase.0 == Phase::Drained { self.tries.1.max(self.phase.1) } else { self.tries.1 };
+        now.saturating_sub(counted_from)
+    }
+
+    /// For how long the callers have been denied, as far as this process has seen.
+    #[must_use]
+    pub fn denied(&self) -> Duration {
+        self.tries.1.saturating_sub(self.first_seen)
+    }
+}

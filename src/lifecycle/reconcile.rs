@@ -1,0 +1,215 @@
+//! The transition: one pure function of a departure, what this process remembers of it, and what was seen now.
+//!
+//! It looks at how things are, not at what happened: a lost or repeated write, a crash or a new leader changes
+//! nothing but how much is still to be done.
+
+use std::time::Duration;
+
+use crate::plan::{Act, Round, Task, Verdict};
+
+use super::drain::{Departure, Drain, Ownership, Phase};
+use super::memory::Memory;
+use super::preparing;
+use super::restoring;
+use super::world::{Effect, Event, Look, PodSeen, Successor, Turn, World};
+
+/// A verdict counts once it was given on so many rounds running.
+pub(super) const ROUNDS_RUNNING: u8 = 2;
+
+/// Which rounds to make before the next turn.
+#[must_use]
+pub fn look(drain: &Drain, memory: &Memory) -> Look {
+    let all = 0..drain.spec.steps.len();
+    match drain.status.phase {
+        Phase::Queued | Phase::Drained => Look { task: Task::Prepare, steps: all.collect() },
+        Phase::Draining => {
+            let done = |step: &usize| memory.steps.get(*step).is_some_and(|step| step.done_rounds >= ROUNDS_RUNNING);
+            let current = all.clone().find(|step| !done(step)).unwrap_or(0);
+            Look { task: Task::Prepare, steps: (0..=current).collect() }
+        }
+        Phase::Restoring => Look { task: Task::Restore, steps: restoring::next_step(drain).into_iter().collect() },
+        Phase::Departing | Phase::Completed | Phase::Unknown => Look { task: Task::Prepare, steps: Vec::new() },
+    }
+}
+
+/// One turn.
+#[must_use]
+pub fn reconcile(drain: &Drain, memory: &Memory, world: &World) -> Turn {
+    let mut turn = Turn { drain: drain.clone(), memory: memory.clone(), effects: Vec::new(), again: Duration::ZERO };
+    turn.memory.notice(drain, world.now);
+    turn.again = turn.poll_period();
+    if turn.leave_if_gone(world) {
+        return turn;
+    }
+    match drain.status.phase {
+        Phase::Queued => preparing::queued(&mut turn, world),
+        Phase::Draining => preparing::draining(&mut turn, world),
+        Phase::Drained => preparing::drained(&mut turn, world),
+        Phase::Departing => departing(&mut turn, world),
+        Phase::Restoring => restoring::restoring(&mut turn, world),
+        Phase::Completed => completed(&mut turn, world),
+        Phase::Unknown => {}
+    }
+    turn
+}
+
+impl Turn {
+    /// A pod that leaves by any path takes its departure along.
+    fn leave_if_gone(&mut self, world: &World) -> bool {
+        let leaving = matches!(world.pod, PodSeen::Gone | PodSeen::Present { terminating: true, .. });
+        let status = &self.drain.status;
+        if !leaving || !matches!(status.phase, Phase::Queued | Phase::Draining | Phase::Drained) {
+            return false;
+        }
+        self.note_departure();
+        let holds_nothing = self.drain.status.phase == Phase::Queued && world.slot != super::slots::Answer::Held;
+        let next = if holds_nothing && !self.drain.owns_anything() { Phase::Completed } else { Phase::Departing };
+        self.enter(next, world.now);
+        true
+    }
+
+    /// The pod was seen to leave: counted once, and told where it was not by our yes.
+    pub(super) fn note_departure(&mut self) {
+        if std::mem::replace(&mut self.drain.status.left, true) {
+            return;
+        }
+        let departure = *self.drain.status.departure.get_or_insert(Departure::Unprepared);
+        self.effects.push(Effect::Count(departure));
+        let left = self.drain.status.progress.as_ref().map_or_else(String::new, |progress| {
+            format!(", {} {} were left", progress.left.remaining, progress.left.unit)
+        });
+        let pod = self.drain.pod_name();
+        match departure {
+            Departure::Prepared => {}
+            Departure::Unprepared => {
+                self.tell("LeftUnprepared", true, format!("{pod} left without being prepared{left}. Restoring"));
+            }
+            Departure::Bypassed => self.tell("Bypassed", true, format!("{pod} left by castoff.dev/bypass{left}")),
+            Departure::Exempt => self.tell("Exempt", false, format!("{pod} left by an exemption of its policy{left}")),
+        }
+    }
+
+    /// Comes to a phase, and looks again at once.
+    pub(super) fn enter(&mut self, phase: Phase, now: Duration) {
+        self.drain.status.phase = phase;
+        self.drain.status.blocked = false;
+        self.drain.status.stalled = false;
+        self.drain.status.message.clear();
+        self.drain.status.detail.clear();
+        self.memory.enter(phase, now);
+        self.again = Duration::ZERO;
+    }
+
+    pub(super) fn tell(&mut self, reason: &'static str, warning: bool, message: String) {
+        self.effects.push(Effect::Tell(Event { reason, warning, message }));
+    }
+
+    pub(super) fn poll_period(&self) -> Duration {
+        Duration::from_secs(self.drain.spec.limits.poll_period_seconds.into())
+    }
+
+    /// Whether something of whoever was in charge before may still be under way; then waits that long.
+    pub(super) fn is_quiet(&mut self, now: Duration) -> bool {
+        let left = self.memory.quiet_until.saturating_sub(now);
+        if left.is_zero() {
+            return false;
+        }
+        self.again = left;
+        true
+    }
+
+    /// Sends an act, unless an earlier one of the step may still be going on.
+    pub(super) fn send(&mut self, step: usize, act: &Act, now: Duration) {
+        let Some(memory) = self.memory.steps.get_mut(step) else { return };
+        if memory.act_until > now {
+            return;
+        }
+        memory.sent = true;
+        if act.background {
+            memory.act_until = now + act.request.timeout;
+        }
+        self.effects.push(Effect::Send(step, Box::new(act.clone())));
+    }
+
+    /// Notes why things do not go on, for people.
+    pub(super) fn explain(&mut self, message: &str, detail: &str) {
+        message.clone_into(&mut self.drain.status.message);
+        detail.clone_into(&mut self.drain.status.detail);
+    }
+
+    /// The state at the backend is as an act of ours would make it: decides whether it is ours.
+    ///
+    /// Intent that this process wrote, with nothing sent since, was overtaken by somebody else: not ours. Intent that
+    /// it did not write may have been acted on by whoever did: ours.
+    pub(super) fn settle_ownership(&mut self, step: usize, round: &Round) {
+        let (Some(status), Some(memory)) = (self.drain.status.steps.get_mut(step), self.memory.steps.get(step)) else {
+            return;
+        };
+        if let Some(ours) = round.ours {
+            status.ownership = if ours { Ownership::Acted } else { Ownership::None };
+        } else if status.ownership == Ownership::Intent {
+            let overtaken = memory.intended && !memory.sent;
+            status.ownership = if overtaken { Ownership::None } else { Ownership::Acted };
+        }
+    }
+}
+
+fn departing(turn: &mut Turn, world: &World) {
+    if world.superseded {
+        turn.note_departure();
+        for step in &mut turn.drain.status.steps {
+            step.ownership = Ownership::None;
+        }
+        turn.enter(Phase::Completed, world.now);
+        return;
+    }
+    match &world.pod {
+        PodSeen::Present { terminating: false, .. } => not_carried_out(turn, world),
+        PodSeen::Present { terminating: true, .. } | PodSeen::Unseen => turn.note_departure(),
+        PodSeen::Gone => {
+            turn.note_departure();
+            match world.successor {
+                Successor::Awaited => {}
+                Successor::Ready | Successor::NoneToCome => turn.enter(Phase::Restoring, world.now),
+            }
+        }
+    }
+}
+
+/// The pod was allowed to leave and stands there all the same: a disruption budget or another webhook refused, or the
+/// gate died. After some patience it is Drained again, and its controller is woken once more, the first time.
+fn not_carried_out(turn: &mut Turn, world: &World) {
+    let waited = turn.memory.since_claim(world.now);
+    let patience = world.settings.claim_patience;
+    if waited < patience {
+        turn.again = turn.again.min(patience.saturating_sub(waited));
+        return;
+    }
+    let status = &mut turn.drain.status;
+    status.allowed = false;
+    status.departure = None;
+    status.not_carried_out += 1;
+    if status.not_carried_out == 1 {
+        status.cycle += 1;
+    }
+    turn.enter(Phase::Drained, world.now);
+    turn.explain("allowed, but not carried out: a disruption budget or another webhook is in the way", "");
+}
+
+fn completed(turn: &mut Turn, world: &World) {
+    let kept = turn.memory.in_phase(world.now);
+    if kept >= world.settings.completed_ttl {
+        turn.effects.push(Effect::Remove);
+    } else {
+        turn.again = world.settings.completed_ttl.saturating_sub(kept);
+    }
+}
+
+/// The part of a verdict that keeps a step from going on, if it does.
+pub(super) fn hindrance(verdict: &Verdict) -> Option<(&str, &str)> {
+    match verdict {
+        Verdict::Blocked { message } | Verdict::Unknown { message } => Some((message, "")),
+        Verdict::Failed { message, detail } => Some((message, detail)),
+        Verdict::Done | Verdict::Waiting | Verdict::Act(_) => None,
+    }
+}

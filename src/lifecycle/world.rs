@@ -1,0 +1,129 @@
+//! What one turn of the lifecycle is told, and what it answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::plan::{Act, Mode, Round, Task};
+
+use super::drain::{Departure, Drain};
+use super::memory::Memory;
+use super::slots::{Answer, Slots};
+
+/// What was seen since the last turn. Times are durations since this process began: only what a process measured
+/// itself decides anything.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Now.
+    pub now: Duration,
+    /// The pod with the departure's UID.
+    pub pod: PodSeen,
+    /// The pod that takes its place.
+    pub successor: Successor,
+    /// Whether the pod's owner can be seen to want it gone still: an older revision, an ordinal past the replicas, a
+    /// cordoned or tainted node.
+    pub owner_wants: bool,
+    /// Whether the pod is expected back.
+    pub mode: Mode,
+    /// What the policy's slots say to this departure.
+    pub slot: Answer,
+    /// What the rounds found that [`super::look`] asked for, by the step's number.
+    pub rounds: BTreeMap<usize, Round>,
+    /// A departure of the same seat that this one may take over: its pod is gone, and this one's, which replaced it,
+    /// is not Ready.
+    pub predecessor: Option<Box<Drain>>,
+    /// Another departure has taken this one over.
+    pub superseded: bool,
+    /// Waits that do not depend on the policy.
+    pub settings: Settings,
+}
+
+/// Waits that do not depend on the policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// After a claim, until a pod that still stands there shows that the allow was not carried out: the webhook's
+    /// timeout and 20 s.
+    pub claim_patience: Duration,
+    /// Between two writes of progress alone.
+    pub progress_every: Duration,
+    /// How long a completed departure is kept.
+    pub completed_ttl: Duration,
+}
+
+/// A pod, as far as it can be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodSeen {
+    /// This installation can't look at pods.
+    Unseen,
+    /// No pod with this UID.
+    Gone,
+    /// It is there.
+    Present {
+        /// It is on its way out.
+        terminating: bool,
+        /// The value of the annotation that wakes its controller.
+        wake_mark: Option<String>,
+    },
+}
+
+/// The pod that takes a departed pod's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Successor {
+    /// There is none yet, or it is not Ready.
+    Awaited,
+    /// It is Ready.
+    Ready,
+    /// There is none to come: the owner is gone, or does not want one.
+    NoneToCome,
+}
+
+/// What a turn asks for, besides writing the departure down. Carried out in this order, after the write has succeeded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Write these slots, if they are still as they were.
+    TakeSlot(Slots),
+    /// Give the slot back.
+    GiveSlot,
+    /// Send this act of this step.
+    Send(usize, Box<Act>),
+    /// Mark the pod, so that its controller tries again now.
+    Wake(String),
+    /// Tell people.
+    Tell(Event),
+    /// A pod has left.
+    Count(Departure),
+    /// Remove the departure from the store.
+    Remove,
+}
+
+/// Something that people are told, on the pod and on its departure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// One word, as `Drained`.
+    pub reason: &'static str,
+    /// Whether someone should look.
+    pub warning: bool,
+    /// The sentence.
+    pub message: String,
+}
+
+/// What a turn decided.
+#[derive(Clone, Debug)]
+pub struct Turn {
+    /// The departure as it is to be written; written only where it differs.
+    pub drain: Drain,
+    /// What the process remembers; kept only if the write succeeds.
+    pub memory: Memory,
+    /// What to do after the write.
+    pub effects: Vec<Effect>,
+    /// How long from now until the next turn; zero for at once.
+    pub again: Duration,
+}
+
+/// Which rounds a turn wants to be made before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What for.
+    pub task: Task,
+    /// The steps' numbers.
+    pub steps: Vec<usize>,
+}

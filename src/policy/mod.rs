@@ -1,0 +1,178 @@
+//! Which pods are guarded, and by which steps.
+
+pub mod ordinals;
+pub mod selector;
+pub mod spec;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::plan::{Mistake, Parameters, Plan};
+use crate::pod::Pod;
+use ordinals::Ordinals;
+use spec::{PlanReference, PolicySpec, StepSpec};
+
+/// A policy, checked and with its plans compiled.
+#[derive(Debug)]
+pub struct Policy {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// As it was written.
+    pub spec: PolicySpec,
+    /// The part of a StatefulSet that it guards.
+    ordinals: Option<Ordinals>,
+    /// Its steps, or what is wrong with the policy. It guards its pods either way.
+    pub steps: Result<Vec<Step>, Vec<Mistake>>,
+}
+
+/// A step, ready to be used.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// The plan's name.
+    pub plan_name: String,
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// Parameters, the plan's defaults filled in.
+    pub parameters: Parameters,
+    /// The Secret that its requests use by default.
+    pub credentials: Option<String>,
+}
+
+/// Where a policy's plans are found.
+pub trait Plans {
+    /// The plan that `reference` names; `Err` says why there is none.
+    ///
+    /// # Errors
+    /// A sentence for users.
+    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String>;
+}
+
+/// The most steps that a policy may have.
+const MOST_STEPS: usize = 8;
+
+impl Policy {
+    /// Checks a policy and finds its plans.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str, spec: PolicySpec, plans: &dyn Plans) -> Self {
+        let mut mistakes = check_limits(&spec);
+        mistakes.extend(selector::check(&spec.selector));
+        let ordinals = spec.ordinals.as_deref().map(str::parse::<Ordinals>);
+        if let Some(Err(message)) = &ordinals {
+            mistakes.push(mistake("spec.ordinals", message));
+        }
+        let mut steps = Vec::with_capacity(spec.steps.len());
+        for (index, step) in spec.steps.iter().enumerate() {
+            match compile_step(index, step, plans) {
+                Ok(step) => steps.push(step),
+                Err(wrong) => mistakes.extend(wrong),
+            }
+        }
+        Policy {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            ordinals: ordinals.and_then(Result::ok),
+            steps: if mistakes.is_empty() { Ok(steps) } else { Err(mistakes) },
+            spec,
+        }
+    }
+
+    /// Whether this policy guards the pod. What can't be told (a node whose labels are not known) counts as guarded.
+    #[must_use]
+    pub fn selects(&self, pod: &Pod<'_>, node_labels: Option<&BTreeMap<String, String>>) -> bool {
+        selector::matches(&self.spec.selector, &pod.metadata.labels)
+            && self.ordinals.as_ref().is_none_or(|part| pod.ordinal().is_some_and(|ordinal| part.contain(ordinal)))
+            && (self.spec.node_selector.is_empty()
+                || node_labels.is_none_or(|labels| {
+                    self.spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+                }))
+    }
+}
+
+/// All policies, by namespace.
+#[derive(Debug, Default)]
+pub struct PolicyIndex {
+    by_namespace: HashMap<String, Vec<Arc<Policy>>>,
+}
+
+impl PolicyIndex {
+    /// An index of these policies.
+    #[must_use]
+    pub fn new(policies: impl IntoIterator<Item = Policy>) -> Self {
+        let mut by_namespace: HashMap<String, Vec<Arc<Policy>>> = HashMap::new();
+        for policy in policies {
+            by_namespace.entry(policy.namespace.clone()).or_default().push(Arc::new(policy));
+        }
+        for policies in by_namespace.values_mut() {
+            policies.sort_by(|one, other| one.name.cmp(&other.name));
+        }
+        PolicyIndex { by_namespace }
+    }
+
+    /// The policies of a namespace, by name.
+    #[must_use]
+    pub fn of_namespace(&self, namespace: &str) -> &[Arc<Policy>] {
+        self.by_namespace.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// The policy of this name.
+    #[must_use]
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<Policy>> {
+        self.of_namespace(namespace).iter().find(|policy| policy.name == name)
+    }
+
+    /// All policies.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Policy>> {
+        self.by_namespace.values().flatten()
+    }
+}
+
+fn compile_step(index: usize, step: &StepSpec, plans: &dyn Plans) -> Result<Step, Vec<Mistake>> {
+    let place = format!("spec.steps[{index}]");
+    if step.name.is_empty() {
+        return Err(vec![mistake(&format!("{place}.name"), "a step needs a name")]);
+    }
+    let plan = plans.find(&step.plan).map_err(|message| vec![mistake(&format!("{place}.plan"), &message)])?;
+    let parameters = plan.parameters(&step.parameters).map_err(|wrong| {
+        let inside = |wrong: Mistake| Mistake { field: format!("{place}.parameters.{}", wrong.field), ..wrong };
+        wrong.into_iter().map(inside).collect::<Vec<_>>()
+    })?;
+    let plan_name = step.plan.built_in.clone().or_else(|| step.plan.name.clone()).unwrap_or_default();
+    let credentials = step.credentials.as_ref().map(|reference| reference.secret_name.clone());
+    Ok(Step { name: step.name.clone(), plan_name, plan, parameters, credentials })
+}
+
+fn check_limits(spec: &PolicySpec) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    if spec.steps.is_empty() || spec.steps.len() > MOST_STEPS {
+        mistakes
+            .push(mistake("spec.steps", &format!("a policy has 1 to {MOST_STEPS} steps, not {}", spec.steps.len())));
+    }
+    for (index, step) in spec.steps.iter().enumerate() {
+        if spec.steps.iter().take(index).any(|earlier| earlier.name == step.name) {
+            let message = format!("two steps are named {}", step.name);
+            mistakes.push(mistake(&format!("spec.steps[{index}].name"), &message));
+        }
+    }
+    if spec.max_unavailable.of(1).is_none_or(|pods| pods == 0) {
+        let message = "a number of at least 1, or a percentage such as \"25%\"";
+        mistakes.push(mistake("spec.maxUnavailable", message));
+    }
+    for (field, seconds) in [
+        ("spec.pollPeriodSeconds", spec.poll_period_seconds),
+        ("spec.progressDeadlineSeconds", spec.progress_deadline_seconds),
+        ("spec.abandonAfterSeconds", spec.abandon_after_seconds),
+    ] {
+        if seconds == 0 {
+            mistakes.push(mistake(field, "at least 1 second"));
+        }
+    }
+    mistakes
+}
+
+fn mistake(field: &str, message: &str) -> Mistake {
+    Mistake { field: field.to_owned(), message: message.to_owned(), hint: None }
+}

@@ -1,0 +1,54 @@
+//! A part of a StatefulSet, written as `0-2`, `3-`, or `0,4-6`.
+
+use std::str::FromStr;
+
+/// Ranges of ordinals, inclusive, as in a Job's `succeededIndexes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordinals(Vec<(u32, u32)>);
+
+impl Ordinals {
+    /// Whether this ordinal is in the part.
+    #[must_use]
+    pub fn contain(&self, ordinal: u32) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&ordinal))
+    }
+}
+
+impl FromStr for Ordinals {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').map(|range| parse_range(range.trim())).collect::<Result<_, _>>().map(Ordinals)
+    }
+}
+
+fn parse_range(range: &str) -> Result<(u32, u32), String> {
+    let wrong = || format!("`{range}` is no range of ordinals: write 0-2, 3- or 0,4-6");
+    let number = |text: &str| text.parse::<u32>().map_err(|_| wrong());
+    let (first, last) = match range.split_once('-') {
+        None => (number(range)?, number(range)?),
+        Some((first, "")) => (number(first)?, u32::MAX),
+        Some((first, last)) => (number(first)?, number(last)?),
+    };
+    if first > last { Err(wrong()) } else { Ok((first, last)) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn reads_ranges_inclusively_and_open_ends() {
+        let part: Ordinals = "0-2, 5,8-".parse().unwrap();
+        let inside: Vec<u32> = (0..11).filter(|ordinal| part.contain(*ordinal)).collect();
+        assert_eq!(inside, [0, 1, 2, 5, 8, 9, 10]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_range_and_says_so() {
+        for wrong in ["", "a", "2-1", "-3", "1-2-3", "0,,1"] {
+            assert!(wrong.parse::<Ordinals>().unwrap_err().contains("no range of ordinals"), "{wrong}");
+        }
+    }
+}

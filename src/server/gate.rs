@@ -1,0 +1,333 @@
+//! The gate with its hands: gives the pure questions the facts they ask for, and carries out what they lead to.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::admission::{
+    self, Answer, Case, Decision, Facts, Guard, Malformed, NodeFact, NodeReady, NotVerified, ObjectFacts, OwnerFact,
+    Question, Request, Stage, What,
+};
+use crate::controller::ROUND_LIMIT;
+use crate::controller::interfaces::{Cluster, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
+use crate::controller::observe::Observer;
+use crate::lifecycle::{Drain, Look, Phase, claim};
+use crate::plan::{Round, Task, Verdict};
+use crate::pod::Pod;
+use crate::policy::PolicyIndex;
+
+use super::Gate;
+use super::gate_metrics::Metrics;
+
+/// The gate, with everything it may look at and write to.
+pub struct Gatekeeper {
+    /// Policies in force.
+    pub policies: Arc<ArcSwap<PolicyIndex>>,
+    /// Departures.
+    pub store: Arc<dyn Store>,
+    /// Pods and what they depend on.
+    pub cluster: Arc<dyn Cluster>,
+    /// Backends.
+    pub observer: Arc<Observer>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Tries that this process has seen, by pod UID.
+    pub tries: Tries,
+}
+
+/// When the pods that are denied were first denied, and when a try was last written down.
+#[derive(Debug, Default)]
+pub struct Tries(Mutex<HashMap<String, (Instant, Option<Instant>)>>);
+
+#[async_trait]
+impl Gate for Gatekeeper {
+    async fn answer(&self, body: Bytes, deadline: Instant) -> Result<Bytes, Malformed> {
+        let request = admission::request::parse(&body)?;
+        let answer = self.ask(&request, request.dry_run, deadline).await;
+        self.metrics.count(answer.question, answer.allowed);
+        note(&request, &answer);
+        Ok(admission::response::render(&request.uid, &answer).into())
+    }
+}
+
+impl Gatekeeper {
+    /// What the gate says to a request. On a dry run nothing is written and no backend is changed.
+    pub async fn ask(&self, request: &Request<'_>, dry_run: bool, deadline: Instant) -> Answer {
+        let policies = self.policies.load();
+        let of_eviction = self.pod_of_eviction(request, &policies).await;
+        let pod = request.pod().or(of_eviction.as_deref());
+        let labels = pod.and_then(|pod| self.node_labels(pod, &policies));
+        match admission::first_questions(request, of_eviction.as_deref(), &policies, labels.as_ref()) {
+            Stage::Answer(answer) => answer,
+            Stage::Guarded(guard) => match pod {
+                Some(pod) => self.ask_of_guarded(request, pod, &guard, dry_run, deadline).await,
+                None => Answer::allow(Question::NotGuarded),
+            },
+        }
+    }
+
+    async fn ask_of_guarded(
+        &self,
+        request: &Request<'_>,
+        pod: &Pod<'_>,
+        guard: &Guard,
+        dry_run: bool,
+        deadline: Instant,
+    ) -> Answer {
+        let facts = self.facts(pod).await;
+        let drain = self.departure_of(pod, dry_run).await;
+        let case = Case { request, pod, guard, facts: &facts, drain: drain.as_deref(), now: jiff::Timestamp::now() };
+        match admission::decide(&case) {
+            Decision::Answer(answer) => {
+                if !dry_run {
+                    self.take_note(&case, &answer, deadline).await;
+                }
+                answer
+            }
+            Decision::Create(answer) => {
+                if !dry_run {
+                    self.create(&case, deadline).await;
+                }
+                answer
+            }
+            Decision::Again(answer) => {
+                if let (false, Some(drain)) = (dry_run, case.drain) {
+                    self.write(claim::begun_anew(drain.clone(), request.asker), deadline).await;
+                }
+                answer
+            }
+            Decision::Verify => match case.drain {
+                Some(drain) => self.verify(&case, drain, dry_run, deadline).await,
+                None => admission::not_verified(&case, &NotVerified::NotClaimed),
+            },
+        }
+    }
+
+    /// The pod that an eviction means: read live, or where that can't be done, as its departure knows it.
+    async fn pod_of_eviction(&self, request: &Request<'_>, policies: &PolicyIndex) -> Option<Arc<Pod<'static>>> {
+        let is_eviction = matches!(request.what, What::Eviction { .. });
+        if !is_eviction || policies.of_namespace(&request.namespace).is_empty() {
+            return None;
+        }
+        match self.cluster.pod(&request.namespace, &request.name).await {
+            Ok(pod) => pod,
+            Err(_) => self
+                .store
+                .all()
+                .iter()
+                .filter(|drain| !matches!(drain.status.phase, Phase::Completed) && !drain.status.left)
+                .find(|drain| {
+                    drain.metadata.namespace == *request.namespace && drain.spec.pod.metadata.name == *request.name
+                })
+                .map(|drain| Arc::new(drain.spec.pod.clone())),
+        }
+    }
+
+    /// The labels of the pod's node, where a policy asks for them and they are known.
+    fn node_labels(&self, pod: &Pod<'_>, policies: &PolicyIndex) -> Option<BTreeMap<String, String>> {
+        let by_node = |policy: &Arc<crate::policy::Policy>| !policy.spec.node_selector.is_empty();
+        if !policies.of_namespace(&pod.metadata.namespace).iter().any(by_node) {
+            return None;
+        }
+        match self.cluster.node(&pod.spec.node_name) {
+            NodeSeen::Known(node) => Some(node.labels),
+            NodeSeen::Gone | NodeSeen::Unknown => None,
+        }
+    }
+
+    async fn facts(&self, pod: &Pod<'_>) -> Facts {
+        let node = match self.cluster.node(&pod.spec.node_name) {
+            NodeSeen::Known(node) => NodeFact::Known {
+                ready: match node.ready {
+                    Some(true) => NodeReady::True,
+                    Some(false) => NodeReady::False,
+                    None => NodeReady::Unknown,
+                },
+                annotations: node.annotations,
+            },
+            NodeSeen::Gone => NodeFact::Gone,
+            NodeSeen::Unknown => NodeFact::Unknown,
+        };
+        let owner = match pod.controller() {
+            None => OwnerFact::None,
+            Some(owner) => match self.cluster.owner(&pod.metadata.namespace, owner).await {
+                OwnerSeen::Known(_) => OwnerFact::Present,
+                OwnerSeen::DeletingOrGone => OwnerFact::DeletingOrGone,
+                OwnerSeen::Unknown => OwnerFact::Unknown,
+            },
+        };
+        let namespace = self
+            .cluster
+            .namespace(&pod.metadata.namespace)
+            .map(|facts| ObjectFacts { annotations: facts.annotations, deleting: facts.deleting });
+        Facts { namespace, node, owner }
+    }
+
+    /// The pod's departure. Read live where a copy that lags would matter: the pod's controller was woken, or a dry
+    /// run must answer as the real call would.
+    async fn departure_of(&self, pod: &Pod<'_>, dry_run: bool) -> Option<Arc<Drain>> {
+        let known = self.store.by_pod(&pod.metadata.uid);
+        let woken = pod.metadata.annotations.contains_key(WAKE_ANNOTATION);
+        if !woken && !dry_run {
+            return known;
+        }
+        let name = crate::lifecycle::drain::drain_name(&pod.metadata.name, &pod.metadata.uid);
+        self.store.read(&pod.metadata.namespace, &name).await.ok().flatten().or(known)
+    }
+
+    /// Writes down a try, or that the pod was let go.
+    async fn take_note(&self, case: &Case<'_>, answer: &Answer, deadline: Instant) {
+        if let Some(departure) = answer.departure.filter(|_| answer.allowed) {
+            match case.drain {
+                Some(drain) if drain.status.departure != Some(departure) => {
+                    self.write(claim::let_go(drain.clone(), departure), deadline).await;
+                }
+                Some(_) => {}
+                None => self.metrics.let_go(&case.pod.metadata.uid, departure),
+            }
+        } else if let Some(drain) = case.drain.filter(|_| !answer.allowed) {
+            let (last, denied) = self.tries.last_and_denied(drain.pod_uid());
+            if let Some(tried) = claim::tried(drain, case.request.asker, last, denied) {
+                self.tries.written(drain.pod_uid());
+                self.write(tried, deadline).await;
+            }
+        }
+    }
+
+    async fn create(&self, case: &Case<'_>, deadline: Instant) {
+        let pod = case.pod.clone().into_owned();
+        let Some(drain) = Drain::new(pod, &case.guard.policy, &case.request.username, case.request.asker) else {
+            return;
+        };
+        self.tries.written(drain.pod_uid());
+        let name = drain.pod_name();
+        match tokio::time::timeout_at(deadline, self.store.create(drain)).await {
+            Ok(Ok(_) | Err(StoreError::Conflict)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(pod = %name, %error, "the departure could not be written; denied all the same")
+            }
+            Err(_) => tracing::error!(pod = %name, "the departure was not written in time; denied all the same"),
+        }
+    }
+
+    /// Writes a new version, if nobody else was faster: then theirs is as good.
+    async fn write(&self, drain: Drain, deadline: Instant) {
+        let name = drain.pod_name();
+        match tokio::time::timeout_at(deadline, self.store.write(drain)).await {
+            Ok(Ok(_) | Err(StoreError::Conflict)) => {}
+            Ok(Err(error)) => tracing::error!(pod = %name, %error, "the departure could not be written"),
+            Err(_) => tracing::error!(pod = %name, "the departure was not written in time"),
+        }
+    }
+
+    /// Prepared, as far as is known: looks at every step's backend now, claims, and only then allows.
+    async fn verify(&self, case: &Case<'_>, drain: &Drain, dry_run: bool, deadline: Instant) -> Answer {
+        let verified = tokio::time::timeout_at(deadline, self.look_and_claim(case, drain, dry_run, deadline)).await;
+        verified.unwrap_or_else(|_| admission::not_verified(case, &NotVerified::NotClaimed))
+    }
+
+    async fn look_and_claim(&self, case: &Case<'_>, drain: &Drain, dry_run: bool, deadline: Instant) -> Answer {
+        let refuse = |why: &str| {
+            tracing::warn!(pod = %drain.pod_name(), why, "prepared, but not claimed");
+            admission::not_verified(case, &NotVerified::NotClaimed)
+        };
+        let live = match self.store.read(&drain.metadata.namespace, &drain.metadata.name).await {
+            Ok(Some(live)) if live.pod_uid() == drain.pod_uid() && claim::may_be_claimed(&live) => live,
+            Ok(_) => return refuse("it was only just changed"),
+            Err(error) => return refuse(&error.to_string()),
+        };
+        let look = Look { task: Task::Prepare, steps: (0..live.spec.steps.len()).collect() };
+        let limit = deadline.min(Instant::now() + ROUND_LIMIT);
+        let rounds = self.observer.observe(&live, true, &look, limit).await;
+        if let Some((step, why)) = first_not_done(&live, &rounds) {
+            if !dry_run && live.status.phase == Phase::Drained {
+                let message = match why {
+                    NotVerified::Blocked { reason, .. } | NotVerified::Failed { reason, .. } => reason,
+                    NotVerified::NotDone { .. } | NotVerified::NotClaimed => "",
+                };
+                self.write(claim::no_longer_done(Drain::clone(&live), step, message), deadline).await;
+            }
+            return admission::not_verified(case, &why);
+        }
+        if dry_run {
+            return admission::allowed(case);
+        }
+        match self.claim(&live).await {
+            Ok(()) => admission::allowed(case),
+            Err(StoreError::Conflict) => refuse("it was only just changed"),
+            Err(error) => refuse(&error.to_string()),
+        }
+    }
+
+    /// Takes the departure to Departing, on the version that was read before the backend was observed. After a
+    /// conflict once more, if what is there now may be claimed too.
+    async fn claim(&self, live: &Drain) -> Result<(), StoreError> {
+        match self.store.write(claim::claimed(live.clone())).await {
+            Err(StoreError::Conflict) => {
+                let now = self.store.read(&live.metadata.namespace, &live.metadata.name).await?;
+                match now.filter(|now| claim::may_be_claimed_anew(live, now)) {
+                    Some(now) => self.store.write(claim::claimed(Drain::clone(&now))).await.map(drop),
+                    None => Err(StoreError::Conflict),
+                }
+            }
+            written => written.map(drop),
+        }
+    }
+}
+
+impl Tries {
+    /// How long ago a try of this pod was last written down, and for how long it has been denied.
+    fn last_and_denied(&self, uid: &str) -> (Duration, Duration) {
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let (first, written) = *tries.entry(uid.to_owned()).or_insert((now, None));
+        (written.map_or(Duration::MAX, |written| now - written), now - first)
+    }
+
+    fn written(&self, uid: &str) {
+        let now = Instant::now();
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.entry(uid.to_owned()).or_insert((now, None)).1 = Some(now);
+    }
+
+    /// Forgets the pods that have no departure any more.
+    pub fn keep(&self, uids: &BTreeSet<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
+    }
+}
+
+/// The first step that is not done now, with why.
+fn first_not_done<'a>(drain: &'a Drain, rounds: &'a BTreeMap<usize, Round>) -> Option<(usize, NotVerified<'a>)> {
+    drain.spec.steps.iter().enumerate().find_map(|(index, step)| {
+        let step = step.name.as_str();
+        let why = match rounds.get(&index).map(|round| &round.verdict) {
+            Some(Verdict::Done) => return None,
+            Some(Verdict::Blocked { message }) => NotVerified::Blocked { step, reason: message },
+            Some(Verdict::Failed { message, .. } | Verdict::Unknown { message }) => {
+                NotVerified::Failed { step, reason: message }
+            }
+            Some(Verdict::Waiting | Verdict::Act(_)) | None => NotVerified::NotDone { step },
+        };
+        Some((index, why))
+    })
+}
+
+/// Fills the request's span, and tells of every decision about a guarded pod.
+fn note(request: &Request<'_>, answer: &Answer) {
+    let span = tracing::Span::current();
+    let decision = if answer.allowed { "allow" } else { "deny" };
+    span.record("uid", request.uid.as_str());
+    span.record("pod", tracing::field::display(format_args!("{}/{}", request.namespace, request.name)));
+    span.record("decision", decision);
+    let (question, user) = (answer.question.as_str(), request.username.as_str());
+    if answer.question == Question::NotGuarded {
+        tracing::debug!(question, user, "answered");
+    } else {
+        tracing::info!(question, user, "answered");
+    }
+}

@@ -1,0 +1,90 @@
+//! What has to be there before this process may be asked, and what is not.
+
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Conditions of being ready. Each is given out as a handle; none can be forgotten.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<Mutex<Vec<Condition>>>);
+
+#[derive(Debug)]
+struct Condition {
+    name: &'static str,
+    /// Why it does not hold; `None` once it does.
+    missing: Option<String>,
+}
+
+/// One condition.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    readiness: Readiness,
+    index: usize,
+}
+
+impl Readiness {
+    /// No conditions yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Readiness::default()
+    }
+
+    /// Adds a condition that does not hold yet, for this reason.
+    #[must_use]
+    pub fn register(&self, name: &'static str, reason: &str) -> Handle {
+        let mut conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        conditions.push(Condition { name, missing: Some(reason.to_owned()) });
+        Handle { readiness: self.clone(), index: conditions.len() - 1 }
+    }
+
+    /// Whether all hold, and a line for each.
+    #[must_use]
+    pub fn report(&self) -> (bool, String) {
+        let conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        for condition in conditions.iter() {
+            // Writing to a text does not fail.
+            let _ = match &condition.missing {
+                None => writeln!(text, "[+]{} ok", condition.name),
+                Some(reason) => writeln!(text, "[-]{}: {reason}", condition.name),
+            };
+        }
+        (conditions.iter().all(|condition| condition.missing.is_none()), text)
+    }
+}
+
+impl Handle {
+    /// The condition holds.
+    pub fn ready(&self) {
+        self.set(None);
+    }
+
+    /// The condition does not hold, for this reason.
+    pub fn not_ready(&self, reason: &str) {
+        self.set(Some(reason.to_owned()));
+    }
+
+    fn set(&self, missing: Option<String>) {
+        let mut conditions = self.readiness.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(condition) = conditions.get_mut(self.index) {
+            condition.missing = missing;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_ready_only_when_every_condition_holds_and_says_which_does_not() {
+        let readiness = Readiness::new();
+        let (policies, caches) =
+            (readiness.register("policies", "not read yet"), readiness.register("caches", "empty"));
+        policies.ready();
+        assert_eq!(readiness.report(), (false, "[+]policies ok\n[-]caches: empty\n".to_owned()));
+        caches.ready();
+        assert!(readiness.report().0);
+        policies.not_ready("gone");
+        assert!(!readiness.report().0);
+    }
+}

@@ -1,0 +1,3 @@
+//! Plays backends and a StatefulSet controller, for the demo and the tests. The guard knows nothing of it.
+
+pub mod statefulset;

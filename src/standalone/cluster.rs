@@ -1,0 +1,138 @@
+//! Pods and what they depend on, without a cluster: set by a caller, or read from a directory again and again.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::controller::interfaces::{Cluster, NamespaceFacts, NodeSeen, OwnerSeen, WAKE_ANNOTATION};
+use crate::pod::{OwnerReference, Pod};
+
+use super::objects::Objects;
+
+/// How often a directory of objects is read.
+pub const REFRESH_PERIOD: Duration = Duration::from_secs(1);
+
+/// The objects that are known now.
+#[derive(Debug)]
+pub struct LocalCluster {
+    /// `None` where nobody tells of pods.
+    objects: Option<RwLock<Objects>>,
+    changes: watch::Sender<u64>,
+}
+
+impl LocalCluster {
+    /// A cluster of which nothing is known but what the reviews bring.
+    #[must_use]
+    pub fn unseen() -> Self {
+        LocalCluster { objects: None, changes: watch::Sender::new(0) }
+    }
+
+    /// A cluster with these objects.
+    #[must_use]
+    pub fn new(objects: Objects) -> Self {
+        LocalCluster { objects: Some(RwLock::new(objects)), changes: watch::Sender::new(0) }
+    }
+
+    /// Changes the objects, and tells whoever waits for a change.
+    pub fn change(&self, change: impl FnOnce(&mut Objects)) {
+        if let Some(objects) = &self.objects {
+            change(&mut objects.write().unwrap_or_else(PoisonError::into_inner));
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// Reads a directory of objects again and again, for ever. What can't be read leaves the objects as they were.
+    pub async fn follow(self: Arc<Self>, directory: PathBuf) {
+        loop {
+            tokio::time::sleep(REFRESH_PERIOD).await;
+            match Objects::read(&directory) {
+                Ok(objects) => self.replace(objects),
+                Err(error) => tracing::warn!(%error, "the objects could not be read again; the former ones hold"),
+            }
+        }
+    }
+
+    /// Takes these objects for the former ones; the marks on pods stay.
+    fn replace(&self, mut objects: Objects) {
+        let Some(known) = &self.objects else { return };
+        let changed = {
+            let before = known.read().unwrap_or_else(PoisonError::into_inner);
+            for (name, pod) in &mut objects.pods {
+                let marked = before.pods.get(name).filter(|before| before.metadata.uid == pod.metadata.uid);
+                if let Some(mark) = marked.and_then(|before| before.metadata.annotations.get(WAKE_ANNOTATION)) {
+                    Arc::make_mut(pod).metadata.annotations.insert(WAKE_ANNOTATION.into(), mark.clone());
+                }
+            }
+            before.pods != objects.pods || before.owners != objects.owners
+        };
+        *known.write().unwrap_or_else(PoisonError::into_inner) = objects;
+        if changed {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Objects) -> T) -> Option<T> {
+        self.objects.as_ref().map(|objects| look(&objects.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+#[async_trait]
+impl Cluster for LocalCluster {
+    fn sees_pods(&self) -> bool {
+        self.objects.is_some()
+    }
+
+    fn pods(&self, namespace: &str) -> Vec<Arc<Pod<'static>>> {
+        let of_namespace = |objects: &Objects| {
+            objects.pods.values().filter(|pod| pod.metadata.namespace == *namespace).cloned().collect()
+        };
+        self.look(of_namespace).unwrap_or_default()
+    }
+
+    fn node(&self, name: &str) -> NodeSeen {
+        let seen = |objects: &Objects| match objects.nodes.get(name) {
+            Some(node) => NodeSeen::Known(node.clone()),
+            // A directory that holds no nodes at all tells nothing of them.
+            None if objects.nodes.is_empty() => NodeSeen::Unknown,
+            None => NodeSeen::Gone,
+        };
+        self.look(seen).unwrap_or(NodeSeen::Unknown)
+    }
+
+    fn namespace(&self, name: &str) -> Option<NamespaceFacts> {
+        self.look(|objects| objects.namespaces.get(name).cloned()).flatten()
+    }
+
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, String> {
+        let pod = self.look(|objects| objects.pods.get(&format!("{namespace}/{name}")).cloned());
+        pod.ok_or_else(|| "no directory of pods was given (--pods)".to_owned())
+    }
+
+    async fn owner(&self, _namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
+        let seen = |objects: &Objects| match objects.owners.get(owner.uid.as_str()) {
+            Some(Some(facts)) => OwnerSeen::Known(facts.clone()),
+            Some(None) => OwnerSeen::DeletingOrGone,
+            None if objects.owners.is_empty() => OwnerSeen::Unknown,
+            None => OwnerSeen::DeletingOrGone,
+        };
+        self.look(seen).unwrap_or(OwnerSeen::Unknown)
+    }
+
+    async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String> {
+        self.change(|objects| {
+            let name = pod.full_name();
+            if let Some(known) = objects.pods.get_mut(&name).filter(|known| known.metadata.uid == pod.metadata.uid) {
+                let mark = mark.to_owned().into();
+                Arc::make_mut(known).metadata.annotations.insert(WAKE_ANNOTATION.into(), mark);
+            }
+        });
+        Ok(())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

@@ -1,0 +1,234 @@
+//! Departures and slots in memory, and where a directory is given, in files of the same form.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, watch};
+
+use crate::controller::interfaces::{Store, StoreError, VersionedSlots};
+use crate::lifecycle::Drain;
+use crate::lifecycle::slots::Slots;
+
+/// The version of the resources that files hold.
+const API_VERSION: &str = "castoff.dev/v1alpha1";
+
+/// Where slots are kept, beside the departures.
+const SLOTS_FILE: &str = "slots.json";
+
+/// Departures and slots. A write is in its file, and the file on the disk, before it counts.
+#[derive(Debug)]
+pub struct FileStore {
+    directory: Option<PathBuf>,
+    state: RwLock<State>,
+    /// Held while writing, so that files and memory change in the same order.
+    writing: Mutex<()>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By pod UID.
+    drains: HashMap<String, Arc<Drain>>,
+    /// By namespace and policy.
+    slots: HashMap<String, VersionedSlots>,
+    version: u64,
+}
+
+/// A departure's file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DrainFile<D> {
+    api_version: String,
+    kind: String,
+    #[serde(flatten)]
+    drain: D,
+}
+
+impl FileStore {
+    /// A store that forgets everything with the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        FileStore {
+            directory: None,
+            state: RwLock::default(),
+            writing: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// The store in this directory, with what an earlier process left there. The directory is made where it is missing.
+    ///
+    /// # Errors
+    /// When the directory can't be made or read, or a file there is no departure: the sentence names the file.
+    pub fn open(directory: &Path) -> Result<Self, String> {
+        let said = |error: io::Error| format!("state directory {}: {error}", directory.display());
+        std::fs::create_dir_all(directory).map_err(said)?;
+        let mut state = State::default();
+        for entry in std::fs::read_dir(directory).map_err(said)? {
+            let path = entry.map_err(said)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name == SLOTS_FILE {
+                let slots: HashMap<String, Slots> = read_json(&path)?;
+                state.slots = slots.into_iter().map(|(policy, slots)| (policy, at_version(slots, 0))).collect();
+            } else if path.extension().is_some_and(|extension| extension == "json") {
+                let file: DrainFile<Drain> = read_json(&path)?;
+                let mut drain = file.drain;
+                state.version = state.version.max(drain.metadata.resource_version.parse().unwrap_or(0));
+                if drain.metadata.resource_version.is_empty() {
+                    drain.metadata.resource_version = "0".to_owned();
+                }
+                state.drains.insert(drain.pod_uid().to_owned(), Arc::new(drain));
+            }
+        }
+        Ok(FileStore { directory: Some(directory.to_owned()), state: RwLock::new(state), ..FileStore::in_memory() })
+    }
+
+    fn state(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let changed = change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
+        self.changes.send_modify(|changes| *changes += 1);
+        changed
+    }
+
+    /// Writes a departure under the next version. `expected` is the version that must be there.
+    async fn put(&self, mut drain: Drain, expected: Option<String>) -> Result<Arc<Drain>, StoreError> {
+        let _writing = self.writing.lock().await;
+        let next = {
+            let state = self.state();
+            let there = state.drains.get(drain.pod_uid()).map(|drain| drain.metadata.resource_version.clone());
+            if there != expected {
+                return Err(StoreError::Conflict);
+            }
+            state.version + 1
+        };
+        drain.metadata.resource_version = next.to_string();
+        if let Some(directory) = &self.directory {
+            let file = DrainFile { api_version: API_VERSION.to_owned(), kind: "PodDrain".to_owned(), drain: &drain };
+            write_file(directory.join(file_name(&drain)), &file).await?;
+        }
+        let drain = Arc::new(drain);
+        self.change(|state| {
+            state.version = next;
+            state.drains.insert(drain.pod_uid().to_owned(), Arc::clone(&drain));
+        });
+        Ok(drain)
+    }
+}
+
+#[async_trait]
+impl Store for FileStore {
+    fn by_pod(&self, uid: &str) -> Option<Arc<Drain>> {
+        self.state().drains.get(uid).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Drain>> {
+        self.state().drains.values().cloned().collect()
+    }
+
+    async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Drain>>, StoreError> {
+        let is_it = |drain: &&Arc<Drain>| drain.metadata.namespace == namespace && drain.metadata.name == name;
+        Ok(self.state().drains.values().find(is_it).cloned())
+    }
+
+    async fn create(&self, drain: Drain) -> Result<Arc<Drain>, StoreError> {
+        self.put(drain, None).await
+    }
+
+    async fn write(&self, drain: Drain) -> Result<Arc<Drain>, StoreError> {
+        let expected = drain.metadata.resource_version.clone();
+        self.put(drain, Some(expected)).await
+    }
+
+    async fn remove(&self, drain: &Drain) -> Result<(), StoreError> {
+        let _writing = self.writing.lock().await;
+        let there = self.by_pod(drain.pod_uid());
+        if there.is_none_or(|there| there.metadata.resource_version != drain.metadata.resource_version) {
+            return Err(StoreError::Conflict);
+        }
+        if let Some(directory) = &self.directory {
+            let path = directory.join(file_name(drain));
+            tokio::fs::remove_file(&path).await.map_err(|error| refused(&path, &error))?;
+        }
+        self.change(|state| state.drains.remove(drain.pod_uid()));
+        Ok(())
+    }
+
+    async fn slots(&self, namespace: &str, policy: &str) -> Result<VersionedSlots, StoreError> {
+        Ok(self.state().slots.get(&format!("{namespace}/{policy}")).cloned().unwrap_or_default())
+    }
+
+    async fn write_slots(&self, namespace: &str, policy: &str, slots: VersionedSlots) -> Result<(), StoreError> {
+        let _writing = self.writing.lock().await;
+        let policy = format!("{namespace}/{policy}");
+        let (mut all, next) = {
+            let state = self.state();
+            let there = state.slots.get(&policy).map_or("", |slots| slots.version.as_str());
+            if there != slots.version {
+                return Err(StoreError::Conflict);
+            }
+            let all: HashMap<String, Slots> =
+                state.slots.iter().map(|(policy, slots)| (policy.clone(), slots.slots.clone())).collect();
+            (all, state.version + 1)
+        };
+        all.insert(policy.clone(), slots.slots.clone());
+        if let Some(directory) = &self.directory {
+            write_file(directory.join(SLOTS_FILE), &all).await?;
+        }
+        self.change(|state| {
+            state.version = next;
+            state.slots.insert(policy, at_version(slots.slots, next));
+        });
+        Ok(())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+fn at_version(slots: Slots, version: u64) -> VersionedSlots {
+    VersionedSlots { slots, version: version.to_string() }
+}
+
+/// Namespaces hold no dots, so that two departures never share a file.
+fn file_name(drain: &Drain) -> String {
+    let safe = |text: &str| text.replace(['/', '\\'], "_");
+    format!("{}.{}.json", safe(&drain.metadata.namespace), safe(&drain.metadata.name))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let said = |error: &dyn std::fmt::Display| {
+        format!(
+            "{}: {error}. Mend the file, or move it away: what it says was set at a backend stays set",
+            path.display()
+        )
+    };
+    let bytes = std::fs::read(path).map_err(|error| said(&error))?;
+    serde_json::from_slice(&bytes).map_err(|error| said(&error))
+}
+
+/// Replaces a file as a whole: whoever reads it finds the old text or the new one, also after a crash.
+async fn write_file(path: PathBuf, content: &impl Serialize) -> Result<(), StoreError> {
+    let text = serde_json::to_vec_pretty(content).map_err(|error| StoreError::Refused(error.to_string()))?;
+    let target = path.clone();
+    let write = move || -> io::Result<()> {
+        let temporary = target.with_extension("tmp");
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &target)
+    };
+    let written = tokio::task::spawn_blocking(write).await.map_err(|error| StoreError::Refused(error.to_string()))?;
+    written.map_err(|error| refused(&path, &error))
+}
+
+fn refused(path: &Path, error: &io::Error) -> StoreError {
+    StoreError::Refused(format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,10 @@
+//! The gate, on the reviews that real API servers sent and on ones made to order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod captured;
+mod exemptions;
+mod fixtures;
+mod holds;
+mod parsing;
+mod table;
+mod texts;

@@ -1,0 +1,8 @@
+//! Requests to backends: where they may go, with which credentials, and what is made of each answer.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod credentials;
+mod guard;
+mod requests;
+mod rounds;
+mod support;

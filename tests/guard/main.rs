@@ -1,0 +1,8 @@
+//! What the guard promises, shown on the real program with a simulated PD.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+
+mod own_plan;
+mod rolling;
+mod trouble;

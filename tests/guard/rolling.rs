@@ -1,0 +1,166 @@
+//! A departure that goes well, and those that are asked for in other ways.
+
+use castoff::simulation::pd::SimulatedPd;
+
+use crate::harness::{Answer, By, Guard, POLICY, address_of, pd, pod};
+
+fn policy(pd: &SimulatedPd) -> String {
+    POLICY.replace("{pd}", &pd.url())
+}
+
+/// The pod ends and comes back, and the guard restores.
+async fn replace(guard: &Guard, pd: &SimulatedPd, ordinal: u64) {
+    pd.pod_ended(ordinal + 1);
+    guard.remove_pod(ordinal);
+    guard.put_pod(&pod(ordinal, "two", false));
+    pd.pod_started(ordinal + 1, &address_of(ordinal));
+    guard.put_pod(&pod(ordinal, "two", true));
+    guard.until("the departure is over", || guard.phase(ordinal) == "Completed").await;
+}
+
+#[tokio::test]
+async fn denies_until_the_last_leader_has_left_then_allows_and_restores() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    let answers = guard.ask_until_allowed(2, By::StatefulSet).await;
+
+    assert_eq!(pd.leaders(3), 0, "allowed while leaders were there");
+    assert_eq!(pd.evict_entries(), [3]);
+    let (allowed, denials) = answers.split_last().unwrap();
+    assert_eq!(allowed.question, "Drained");
+    assert!(!denials.is_empty());
+    assert!(denials.iter().all(|denial| denial.message.starts_with("tidb/basic-tikv-2 ")), "{denials:#?}");
+
+    replace(&guard, &pd, 2).await;
+    assert_eq!((pd.leaders_lost(), pd.evict_entries()), (0, vec![]));
+    assert_eq!(guard.metric("castoff_departures_total{outcome=\"prepared\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn tells_how_much_is_left_in_a_warning_and_never_in_the_message() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    let answers = guard.ask_until_allowed(2, By::StatefulSet).await;
+    let draining: Vec<&Answer> = answers.iter().filter(|answer| answer.question == "Draining").collect();
+    assert!(draining.iter().any(|answer| answer.warnings.iter().any(|warning| warning.contains("leaders left"))));
+    let mut messages: Vec<&str> = draining.iter().map(|answer| answer.message.as_str()).collect();
+    messages.dedup();
+    assert!(messages.len() <= 2, "one message a state: {messages:#?}");
+}
+
+#[tokio::test]
+async fn leaves_an_entry_alone_that_a_person_set_before() {
+    let pd = pd().await;
+    pd.with_state(|state| state.set_entry(3));
+    let guard = Guard::start(&policy(&pd)).await;
+    guard.ask_until_allowed(2, By::StatefulSet).await;
+    replace(&guard, &pd, 2).await;
+    assert_eq!((pd.leaders_lost(), pd.evict_entries()), (0, vec![3]));
+}
+
+#[tokio::test]
+async fn one_pod_waits_while_another_is_away() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    guard.ask_until_allowed(2, By::StatefulSet).await;
+    guard.ask(1, By::StatefulSet).await;
+    guard
+        .until("the second pod is told what it waits for", || {
+            let drain = guard.departure(1).unwrap_or_default();
+            drain["status"]["message"].as_str().is_some_and(|message| message.contains("waits for basic-tikv-2"))
+        })
+        .await;
+    let denied = guard.ask(1, By::StatefulSet).await;
+    assert_eq!((denied.allowed, denied.question.as_str()), (false, "Queued"));
+
+    replace(&guard, &pd, 2).await;
+    guard.ask_until_allowed(1, By::StatefulSet).await;
+    assert_eq!(pd.leaders(2), 0);
+}
+
+#[tokio::test]
+async fn an_eviction_is_prepared_and_let_through() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    let answers = guard.ask_until_allowed(0, By::Eviction).await;
+    assert!(answers.len() > 1);
+    assert_eq!(pd.leaders(1), 0);
+}
+
+#[tokio::test]
+async fn an_eviction_of_a_pod_that_nobody_knows_is_denied_where_there_are_policies() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    let answer = guard.ask(7, By::Eviction).await;
+    assert_eq!((answer.allowed, answer.question.as_str()), (false, "UnknownPod"));
+    assert!(answer.message.contains("--pods"), "{}", answer.message);
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing_and_answers_as_the_real_call() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    for by in [By::DryRun, By::EvictionDryRun] {
+        let answer = guard.ask(2, by).await;
+        assert_eq!((answer.allowed, answer.question.as_str()), (false, "Queued"));
+    }
+    assert!(guard.departure(2).is_none());
+    assert!(pd.requests().is_empty());
+
+    guard.ask(2, By::StatefulSet).await;
+    guard.until("prepared", || guard.phase(2) == "Drained").await;
+    for by in [By::DryRun, By::EvictionDryRun] {
+        let answer = guard.ask(2, by).await;
+        assert_eq!((answer.allowed, answer.question.as_str()), (true, "Drained"));
+    }
+    assert_eq!(guard.phase(2), "Drained");
+    assert!(guard.ask(2, By::StatefulSet).await.allowed);
+}
+
+#[tokio::test]
+async fn a_person_is_told_that_the_delete_is_not_kept() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    assert!(guard.ask(2, By::Person).await.message.contains("not kept"));
+    assert!(!guard.ask(2, By::StatefulSet).await.message.contains("not kept"));
+}
+
+#[tokio::test]
+async fn a_departure_that_nobody_wants_any_more_is_given_up_and_can_be_asked_for_again() {
+    let pd = pd().await;
+    let hasty = policy(&pd) + "  abandonAfterSeconds: 2\n";
+    let guard = Guard::start(&hasty).await;
+    guard.ask(2, By::Person).await;
+    guard.until("prepared", || !pd.evict_entries().is_empty()).await;
+    guard.until("given up and restored", || guard.phase(2) == "Completed" && pd.evict_entries().is_empty()).await;
+    assert_eq!(guard.ask(2, By::Person).await.question, "Completed");
+    guard.until("begun anew", || !pd.evict_entries().is_empty()).await;
+}
+
+#[tokio::test]
+async fn the_repeated_calls_of_one_delete_are_all_allowed() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    guard.ask_until_allowed(2, By::StatefulSet).await;
+    for _ in 0..3 {
+        assert!(guard.ask(2, By::StatefulSet).await.allowed);
+    }
+    let mut terminating = pod(2, "one", true);
+    terminating["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+    guard.put_pod(&terminating);
+    assert_eq!(guard.ask(2, By::StatefulSet).await.question, "Terminating");
+}
+
+#[tokio::test]
+async fn a_pod_with_the_break_glass_annotation_leaves_and_is_counted_as_bypassed() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    let mut bypassed = pod(2, "one", true);
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    bypassed["metadata"]["annotations"] =
+        serde_json::json!({"castoff.dev/bypass": "INC-4711", "castoff.dev/bypass-until": soon.to_string()});
+    guard.put_pod(&bypassed);
+    let answer = guard.ask(2, By::Person).await;
+    assert_eq!((answer.allowed, answer.question.as_str()), (true, "Bypassed"));
+    assert_eq!(guard.metric("castoff_departures_total{outcome=\"bypassed\"}").await, 1.0);
+}

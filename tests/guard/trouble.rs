@@ -1,0 +1,218 @@
+//! What goes wrong, and that nothing is lost by it.
+
+use std::time::Duration;
+
+use castoff::simulation::pd::{Fault, SimulatedPd};
+
+use crate::harness::{By, Guard, POLICY, address_of, pd, pod};
+
+/// How long PD lies after a restart.
+const WINDOW: Duration = Duration::from_secs(3);
+
+fn policy(pd: &SimulatedPd) -> String {
+    POLICY.replace("{pd}", &pd.url())
+}
+
+fn posts(pd: &SimulatedPd) -> usize {
+    pd.requests().iter().filter(|request| request.method == "POST").count()
+}
+
+/// Brings a departure to its end, whatever phase it is in, and checks what is left.
+async fn finish(guard: &Guard, pd: &SimulatedPd) {
+    if !guard.departure(2).is_some_and(|drain| drain["status"]["left"] == true) {
+        guard.ask_until_allowed(2, By::StatefulSet).await;
+        pd.pod_ended(3);
+        guard.remove_pod(2);
+        pd.pod_started(3, &address_of(2));
+    }
+    guard.put_pod(&pod(2, "two", true));
+    guard.until("the departure is over", || guard.phase(2) == "Completed").await;
+    guard.until("nothing is left at PD", || pd.evict_entries().is_empty()).await;
+    assert_eq!(pd.leaders_lost(), 0);
+}
+
+/// Brings a departure to a phase: the moment at which something is to go wrong.
+async fn bring_to(guard: &Guard, pd: &SimulatedPd, phase: &str) {
+    guard.ask(2, By::StatefulSet).await;
+    match phase {
+        "Queued" | "Draining" | "Drained" => guard.until(phase, || guard.phase(2) == phase).await,
+        "Departing" => {
+            guard.ask_until_allowed(2, By::StatefulSet).await;
+        }
+        _ => {
+            guard.ask_until_allowed(2, By::StatefulSet).await;
+            pd.pod_ended(3);
+            guard.remove_pod(2);
+            pd.pod_started(3, &address_of(2));
+            guard.put_pod(&pod(2, "two", true));
+            guard.until(phase, || guard.phase(2) == phase).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_killed_guard_goes_on_where_it_was_and_prepares_nothing_twice() {
+    let runs = ["Draining", "Drained", "Departing", "Restoring"].map(|phase| {
+        tokio::spawn(async move {
+            let pd = pd().await;
+            let mut guard = Guard::start(&policy(&pd)).await;
+            bring_to(&guard, &pd, phase).await;
+            guard.kill_and_restart();
+            finish(&guard, &pd).await;
+            assert_eq!(posts(&pd), 1, "killed in {phase}");
+        })
+    });
+    for run in runs {
+        run.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_guard_killed_between_the_intent_and_the_act_neither_forgets_nor_repeats_it() {
+    for act_arrives in [false, true] {
+        let pd = pd().await;
+        // The act hangs or is refused: the intent is written, and what became of the act is not.
+        let guard_policy = policy(&pd);
+        let mut guard = Guard::start(&guard_policy).await;
+        guard.ask(2, By::StatefulSet).await;
+        guard
+            .until("the intent is written", || {
+                let drain = guard.departure(2).unwrap_or_default();
+                drain.pointer("/status/steps/0/ownership").is_some_and(|owned| owned == "Intent" || owned == "Acted")
+            })
+            .await;
+        if act_arrives {
+            guard.until("the act has arrived", || posts(&pd) == 1).await;
+        }
+        guard.kill_and_restart();
+        finish(&guard, &pd).await;
+        assert_eq!(posts(&pd), 1, "act arrived before the kill: {act_arrives}");
+    }
+}
+
+#[tokio::test]
+async fn a_pd_that_restarts_and_lies_for_a_while_costs_no_leader_and_no_entry_whenever_it_does() {
+    let runs = ["Queued", "Draining", "Drained", "Departing", "Restoring"].map(|phase| {
+        tokio::spawn(async move {
+            let pd = pd().await;
+            // Somebody else's entry must come through all of it.
+            let guard = Guard::start(&policy(&pd)).await;
+            if phase == "Queued" {
+                pd.restart(WINDOW);
+            }
+            bring_to(&guard, &pd, phase).await;
+            if phase != "Queued" {
+                pd.restart(WINDOW);
+            }
+            finish(&guard, &pd).await;
+        })
+    });
+    for run in runs {
+        run.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_backend_in_trouble_denies_in_time_says_so_and_goes_on_when_it_is_back() {
+    let faults = [
+        (Fault::Refuse, "does not answer"),
+        (Fault::Hang, "does not answer"),
+        (Fault::Status500, "answers 500"),
+        (Fault::Garbage, "gives no valid JSON"),
+    ];
+    let runs = faults.map(|(fault, text)| {
+        tokio::spawn(async move {
+            let pd = pd().await;
+            let guard = Guard::start(&policy(&pd)).await;
+            pd.set_fault(Some(fault));
+            let mut answer = guard.ask(2, By::StatefulSet).await;
+            while !answer.message.contains(text) {
+                assert!(!answer.allowed && answer.took < Duration::from_secs(5), "{answer:?}");
+                answer = guard.ask(2, By::StatefulSet).await;
+                tokio::task::yield_now().await;
+            }
+            assert!(answer.message.contains(&format!("{}/pd/api/v1/", pd.url())), "{}", answer.message);
+            pd.set_fault(None);
+            finish(&guard, &pd).await;
+        })
+    });
+    for run in runs {
+        run.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_fails_after_the_preparation_is_not_taken_on_trust() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    guard.ask(2, By::StatefulSet).await;
+    guard.until("prepared", || guard.phase(2) == "Drained").await;
+    pd.set_fault(Some(Fault::Hang));
+    let answer = guard.ask(2, By::StatefulSet).await;
+    assert!(!answer.allowed && answer.took < Duration::from_secs(9), "{answer:?}");
+    assert!(answer.message.contains("does not answer"), "{}", answer.message);
+    pd.set_fault(None);
+    finish(&guard, &pd).await;
+}
+
+#[tokio::test]
+async fn leaders_that_come_back_after_the_preparation_are_moved_again() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    guard.ask(2, By::StatefulSet).await;
+    guard.until("prepared", || guard.phase(2) == "Drained").await;
+    pd.with_state(|state| state.remove_entry(3));
+    guard.until("seen to be no longer done", || guard.phase(2) != "Drained").await;
+    finish(&guard, &pd).await;
+}
+
+#[tokio::test]
+async fn a_pod_that_leaves_without_our_yes_is_restored_counted_and_told() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    guard.ask(2, By::StatefulSet).await;
+    guard.until("an entry is set", || !pd.evict_entries().is_empty()).await;
+    guard.remove_pod(2);
+    guard.until("its leaving is seen", || guard.phase(2) == "Departing").await;
+    guard.put_pod(&pod(2, "two", true));
+    guard.until("restored", || guard.phase(2) == "Completed" && pd.evict_entries().is_empty()).await;
+    assert_eq!(guard.metric("castoff_departures_total{outcome=\"unprepared\"}").await, 1.0);
+    guard.until("told", || guard.log().contains("LeftUnprepared")).await;
+}
+
+#[tokio::test]
+async fn leaders_that_do_not_move_hold_the_pod_and_are_called_stalled() {
+    let pd = pd().await;
+    pd.set_fault(Some(Fault::StuckLeaders));
+    let guard = Guard::start(&(policy(&pd) + "  progressDeadlineSeconds: 2\n")).await;
+    guard.ask(2, By::StatefulSet).await;
+    guard
+        .until("stalled", || {
+            guard.departure(2).is_some_and(|drain| drain.pointer("/status/stalled") == Some(&true.into()))
+        })
+        .await;
+    assert_eq!(guard.ask(2, By::StatefulSet).await.question, "Stalled");
+    pd.set_fault(None);
+    finish(&guard, &pd).await;
+}
+
+#[tokio::test]
+async fn another_store_that_is_away_blocks_the_departure_before_anything_is_set() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd)).await;
+    pd.pod_ended(1);
+    guard.ask(2, By::StatefulSet).await;
+    guard
+        .until("blocked", || {
+            guard.departure(2).is_some_and(|drain| drain.pointer("/status/blocked") == Some(&true.into()))
+        })
+        .await;
+    let answer = guard.ask(2, By::StatefulSet).await;
+    assert_eq!(answer.question, "Blocked");
+    assert!(answer.message.contains("another store is away: basic-tikv-0"), "{}", answer.message);
+    assert_eq!(posts(&pd), 0);
+    pd.pod_started(1, &address_of(0));
+    let lost_before = pd.leaders_lost();
+    guard.ask_until_allowed(2, By::StatefulSet).await;
+    assert_eq!(pd.leaders_lost(), lost_before);
+}
