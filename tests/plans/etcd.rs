@@ -103,6 +103,18 @@ fn a_learner_or_a_stranger_takes_no_vote_away() {
 }
 
 #[test]
+fn a_voter_that_never_ran_counts_as_unhealthy_and_breaks_nothing() {
+    let new = json!({"ID": "104", "peerURLs": ["http://etcd-4.etcd:2380"]});
+    let four = |healthy: &[u64]| {
+        let members = json!({"members": [member(1, false), member(2, false), member(3, false), new]});
+        cluster(3, 2, healthy).json(&format!("POST {ANY}/v3/cluster/member/list"), 200, &members)
+    };
+    let verdict = run("etcd-1", &four(&[2, 3])).round.verdict;
+    assert!(matches!(&verdict, Verdict::Blocked { message } if message.starts_with("2 of 3 other")), "{verdict:?}");
+    assert_eq!(run("etcd-4", &four(&[2, 3])).round.verdict, Verdict::Done, "it has no name at etcd yet");
+}
+
+#[test]
 fn the_only_member_may_restart_and_not_be_removed() {
     assert_eq!(run("etcd-1", &cluster(1, 1, &[1])).round.verdict, Verdict::Done);
     let removed = case("etcd-1", Mode::Removal).verdict(&cluster(1, 1, &[1]));
