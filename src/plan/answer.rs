@@ -2,12 +2,15 @@
 
 use serde_json::Value;
 
+use super::expression::clean;
 use super::spec::{Accept, Parse};
 use super::{Observation, Read, prometheus};
-use crate::plan::expression::clean;
 
 /// The largest body that is read, in bytes; whoever receives it stops there.
 pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
+
+/// The most values (texts, numbers, lists, maps) that a body may hold: some 100 MB of memory while a round lasts.
+pub const MOST_VALUES: usize = 250_000;
 
 impl Accept {
     /// Whether a status is an answer: every 2xx is, and those that the plan lists.
@@ -53,7 +56,28 @@ pub fn read_answer(read: &Read, code: u16, body: &[u8]) -> Observation {
             }
         },
     };
+    if count(&value, MOST_VALUES) > MOST_VALUES {
+        return failed(read, "answers more than can be read", &format!("more than {MOST_VALUES} values"));
+    }
     Observation::Answer { code, body: value }
+}
+
+/// How many values a document holds; counting ends once they are more than `enough`.
+fn count(value: &Value, enough: usize) -> usize {
+    let mut total = 0;
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        total += 1;
+        if total > enough {
+            break;
+        }
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(fields) => open.extend(fields.values()),
+            _ => {}
+        }
+    }
+    total
 }
 
 /// The observation that is made when no answer came; `detail` says why, for the log.

@@ -12,7 +12,7 @@ use super::compiled::{ActPlan, Endpoint, FindingPlan, Plan, ReadPlan, RequestPla
 use super::expression::Expression;
 use super::names::{Meaning, Names};
 use super::parameters;
-use super::spec::{Accept, ActSpec, EndpointSpec, Finding, PlanSpec, ProgressSpec, ReadSpec, Removal};
+use super::spec::{ActSpec, EndpointSpec, Finding, PlanSpec, ProgressSpec, ReadSpec, Removal};
 use super::syntax::Kind;
 use super::template::{Body, Template};
 
@@ -38,10 +38,11 @@ pub fn compile(spec: &PlanSpec) -> Result<Plan, Vec<Mistake>> {
     }
 }
 
+/// What is known of a plan while it is compiled.
 #[derive(Default)]
-struct Compiler {
-    names: Names,
-    mistakes: Vec<Mistake>,
+pub(super) struct Compiler {
+    pub names: Names,
+    pub mistakes: Vec<Mistake>,
 }
 
 impl Compiler {
@@ -228,97 +229,6 @@ struct Shared<'a> {
     ours: Option<&'a Expression>,
 }
 
-/// The pieces that all parts are made of.
-impl Compiler {
-    fn mistake(&mut self, field: &str, message: impl Into<String>, hint: Option<&str>) {
-        let hint = hint.map(str::to_owned);
-        self.mistakes.push(Mistake { field: field.to_owned(), message: message.into(), hint });
-    }
-
-    fn expression(&mut self, field: &str, source: &str, needed: Option<Kind>) -> Option<Expression> {
-        match Expression::compile(field, source) {
-            Ok(expression) => {
-                self.names.check(&expression, &[], &mut self.mistakes);
-                if let (Some(needed), Some(given)) = (needed, expression.kind())
-                    && needed != given
-                {
-                    let message = format!("gives {}, where {} is needed", given.describe(), needed.describe());
-                    self.mistake(field, message, None);
-                }
-                Some(expression)
-            }
-            Err(message) => {
-                self.mistake(field, message, None);
-                None
-            }
-        }
-    }
-
-    fn template(&mut self, field: &str, source: &str, items: &[&str]) -> Template {
-        match Template::compile(field, source) {
-            Ok(template) => {
-                for expression in template.expressions() {
-                    self.names.check(expression, items, &mut self.mistakes);
-                }
-                template
-            }
-            Err(message) => {
-                self.mistake(field, message, None);
-                Template::empty()
-            }
-        }
-    }
-
-    fn url(&mut self, field: &str, source: &str, items: &[&str]) -> Template {
-        if !["${", "http://", "https://"].iter().any(|begin| source.starts_with(begin)) {
-            let hint = Some("as ${name-of-an-endpoint}/path");
-            self.mistake(field, "begins neither with an endpoint nor with http:// or https://", hint);
-        }
-        self.template(field, source, items)
-    }
-
-    fn body(&mut self, field: &str, body: Option<&Json>, items: &[&str]) -> Option<Body> {
-        let body = Body::compile(&format!("{field}.body"), body?, &mut self.mistakes);
-        for expression in body.templates().into_iter().flat_map(Template::expressions) {
-            self.names.check(expression, items, &mut self.mistakes);
-        }
-        Some(body)
-    }
-
-    fn method(&mut self, field: &str, method: &str, allowed: &[&str]) -> String {
-        let upper = method.to_uppercase();
-        if !allowed.contains(&method) {
-            let hint = allowed.contains(&upper.as_str()).then(|| format!("write {upper}"));
-            let message = format!("{method:?} is none of {}", allowed.join(", "));
-            self.mistake(&format!("{field}.method"), message, hint.as_deref());
-        }
-        upper
-    }
-
-    fn accept(&mut self, field: &str, accept: &Accept) -> Accept {
-        if let Accept::Codes(codes) = accept
-            && let Some(code) = codes.iter().find(|code| !(100..=599).contains(*code))
-        {
-            self.mistake(&format!("{field}.ok"), format!("{code} is no HTTP status"), None);
-        }
-        accept.clone()
-    }
-
-    fn timeout(&mut self, field: &str, timeout: Option<&str>, longest: Duration) -> Duration {
-        let Some(text) = timeout else { return longest };
-        let field = format!("{field}.timeout");
-        match duration(text) {
-            Some(wait) if wait.is_zero() => self.mistake(&field, "is zero", None),
-            Some(wait) if wait > longest => {
-                self.mistake(&field, format!("is longer than {} s", longest.as_secs()), None);
-            }
-            Some(wait) => return wait,
-            None => self.mistake(&field, format!("{text:?} is no time"), Some("as 1s or 500ms")),
-        }
-        longest
-    }
-}
-
 fn expressions(request: &RequestPlan) -> impl Iterator<Item = &Expression> {
     let templates = request.body.iter().flat_map(Body::templates);
     templates.chain([&request.url, &request.tls_secret, &request.auth_secret]).flat_map(Template::expressions)
@@ -328,21 +238,23 @@ fn each<T, U>(from: &BTreeMap<String, T>, mut make: impl FnMut(&str, &T) -> Opti
     from.iter().filter_map(|(name, value)| Some((name.clone(), make(name, value)?))).collect()
 }
 
-fn duration(text: &str) -> Option<Duration> {
-    let (digits, milliseconds) = match text.strip_suffix("ms") {
-        Some(digits) => (digits, 1),
-        None => (text.strip_suffix('s')?, 1000),
-    };
-    let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let count: u64 = plain.then(|| digits.parse().ok()).flatten()?;
-    Some(Duration::from_millis(count * milliseconds))
-}
-
 fn hash(spec: &PlanSpec) -> Option<String> {
-    let canonical = serde_json::to_value(spec).ok()?.to_string();
+    let canonical = sorted(serde_json::to_value(spec).ok()?).to_string();
     let mut digits = String::new();
     for byte in Sha256::digest(canonical).iter().take(8) {
         let _ = write!(digits, "{byte:02x}");
     }
     Some(digits)
+}
+
+/// The same document with its fields in order, whatever order its maps keep.
+fn sorted(document: Json) -> Json {
+    match document {
+        Json::Object(fields) => {
+            let fields: BTreeMap<String, Json> = fields.into_iter().collect();
+            Json::Object(fields.into_iter().map(|(name, value)| (name, sorted(value))).collect())
+        }
+        Json::Array(items) => Json::Array(items.into_iter().map(sorted).collect()),
+        leaf => leaf,
+    }
 }

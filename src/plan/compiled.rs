@@ -9,7 +9,7 @@ use super::template::{Body, Template};
 use super::{Inputs, Mode, Task};
 
 /// A plan whose expressions are compiled, ready for rounds. Made by [`super::compile`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) name: String,
     pub(super) spec: PlanSpec,
@@ -29,7 +29,7 @@ pub struct Plan {
 }
 
 /// A base URL with its Secrets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub url: Template,
     pub tls_secret: Template,
@@ -37,7 +37,7 @@ pub(super) struct Endpoint {
 }
 
 /// What to send, before values are filled in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RequestPlan {
     pub method: String,
     pub url: Template,
@@ -48,7 +48,7 @@ pub(super) struct RequestPlan {
     pub auth_secret: Template,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ReadPlan {
     pub request: RequestPlan,
     pub for_each: Option<Expression>,
@@ -56,7 +56,7 @@ pub(super) struct ReadPlan {
     pub parse: Parse,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FindingPlan {
     pub when: Expression,
     pub message: Template,
@@ -64,7 +64,7 @@ pub(super) struct FindingPlan {
     pub takes_member: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ActPlan {
     pub when: Expression,
     pub request: RequestPlan,
@@ -73,7 +73,7 @@ pub(super) struct ActPlan {
 }
 
 /// What is done for a restart, or for a removal.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Steps {
     pub prepare: Vec<ActPlan>,
     pub done: Option<Expression>,

@@ -8,6 +8,7 @@ use kube_cel::cel::common::ast::{CallExpr, Expr};
 use kube_cel::cel::parser::Parser;
 use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value};
 
+use super::equality;
 use super::syntax::{self, Kind, References};
 
 /// The longest expression that is read, in bytes.
@@ -21,7 +22,11 @@ const DEEPEST_BRACKETS: usize = 24;
 const PARSER_STACK: usize = 16 * 1024 * 1024;
 
 /// The functions, registered once. Every evaluation takes place in a scope below this one.
-pub(super) static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
+pub(super) static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| {
+    let mut context = Context::default().with_all();
+    equality::register(&mut context);
+    context
+});
 
 /// An expression that compiled.
 #[derive(Clone, Debug)]
@@ -147,6 +152,17 @@ mod tests {
     }
 
     #[test]
+    fn a_mix_up_of_types_is_an_error_and_not_unequal() {
+        for source in ["1 != '1'", "'1' == 1", "1 in ['1', 'a']", "1 in {'1': 2}", "'a' in 'abc'", "true == 'true'"] {
+            assert!(evaluate(source).is_err(), "{source}");
+        }
+        for source in ["1 == 1.0", "2u == 2", "null != 1", "1 in [1.0]", "'1' in {'1': 2}", "!(1 in [])", "[1] == [1]"]
+        {
+            assert!(evaluate(source).is_ok_and(|value| value == true.into()), "{source}");
+        }
+    }
+
+    #[test]
     fn odd_expressions_fail_without_a_panic() {
         assert!(evaluate("-(-9223372036854775807 - 1)").is_err());
         assert!(evaluate("1 / 0").is_err());
@@ -173,10 +189,12 @@ mod tests {
             .collect();
         let small = std::thread::Builder::new().stack_size(1024 * 1024);
         let judged = small.spawn(move || {
-            deep.iter()
-                .filter_map(|source| Expression::compile("deep", source).ok())
-                .map(|expression| expression.evaluate(&FUNCTIONS).is_ok())
-                .count()
+            let mut compiled = 0;
+            for expression in deep.iter().filter_map(|source| Expression::compile("deep", source).ok()) {
+                let _ = expression.evaluate(&FUNCTIONS);
+                compiled += 1;
+            }
+            compiled
         });
         assert!(judged.unwrap().join().unwrap() > 20);
     }

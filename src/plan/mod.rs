@@ -3,14 +3,33 @@
 //! A plan is compiled once, when it is read ([`compile`]). A *round* is a pure conversation: [`Plan::next`] is given
 //! what was observed so far and says either what to read next or, once it knows enough, how things stand. Whoever
 //! calls it does the reading; the plan never sees a socket or a clock.
+//!
+//! # Rules of the language
+//!
+//! - CEL sees `pod`, `params`, `member`, `removal` (true for a pod that will not come back), the endpoints' URLs, the
+//!   variables and the observations: `{code, body}` each, or with `forEach` a list of `{item, code, body}`.
+//! - A read is made only when a value that the round needs refers to it. Those that are surely needed are made side by
+//!   side; what stands behind the `?` of a conditional is read once that conditional asks for it.
+//! - CEL here is strict, since whatever fails counts as "not done": a field of what is no map is an error, and so is
+//!   comparing a text with a number. Numbers compare by value, whole or not. Functions: those of CEL, and Kubernetes'
+//!   for lists, texts, `format`, `math`, URLs and IP addresses.
+//! - `${cel}` in a text stands for the value; `$${` is a plain `${`. A leaf of a body that is only `${cel}` keeps its
+//!   type. In a URL, a value at its very beginning is a base URL and stands as it is; every other one is escaped. An
+//!   IPv6 address right behind `://` gets its brackets.
+//! - A parameter that is a text may hold `${cel}` over `pod` alone.
+//! - Limits: expressions of 4096 bytes, 24 open brackets and 40 levels; 12 names that follow one from another; 64 items
+//!   for a `forEach`; bodies of [`answer::LARGEST_BODY`] bytes and [`answer::MOST_VALUES`] values. An expression's work
+//!   is not limited otherwise: whoever may write plans is trusted not to loop over lists within lists.
 
 pub mod answer;
 pub mod catalogue;
 mod compile;
 mod compiled;
+mod equality;
 mod expression;
 mod names;
 mod parameters;
+mod pieces;
 mod prometheus;
 mod request;
 mod round;
@@ -19,6 +38,7 @@ pub mod spec;
 mod syntax;
 mod template;
 mod value;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -10,30 +10,12 @@ use crate::nearest::did_you_mean;
 const GIVEN: [&str; 4] = ["member", "params", "pod", "removal"];
 
 /// Words that CEL keeps for itself.
-const KEPT_BY_CEL: [&str; 22] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "namespace",
-    "null",
-    "package",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-    "has",
-];
+const KEPT_BY_CEL: &str = "as break const continue else false for function has if import in let loop namespace null \
+                           package return true var void while";
+
+/// Functions that people mistype; there are more.
+const COMMON_FUNCTIONS: &str = "all contains double endsWith exists filter format int join lowerAscii map matches max \
+                                min size split startsWith string sum trim";
 
 /// How many variables may follow one from another: bounds the stack that an evaluation takes.
 const LONGEST_CHAIN: usize = 12;
@@ -77,29 +59,18 @@ pub(super) struct Names {
 
 impl Names {
     pub fn parameter(&mut self, name: &str, mistakes: &mut Vec<Mistake>) {
-        self.check_form(&format!("params.{name}"), name, mistakes);
+        check_form(&format!("params.{name}"), name, mistakes);
         self.parameters.insert(name.to_owned());
     }
 
     pub fn add(&mut self, name: &str, meaning: Meaning, mistakes: &mut Vec<Mistake>) {
         let field = format!("{}.{name}", meaning.section());
-        self.check_form(&field, name, mistakes);
+        check_form(&field, name, mistakes);
         if GIVEN.contains(&name) {
             mistakes.push(mistake(&field, format!("{name} is a name that every plan has"), None));
         } else if let Some(other) = self.meanings.insert(name.to_owned(), meaning) {
             let message = format!("{name} is in {} already: they are one name space", other.section());
             mistakes.push(mistake(&field, message, None));
-        }
-    }
-
-    fn check_form(&self, field: &str, name: &str, mistakes: &mut Vec<Mistake>) {
-        let mut letters = name.chars();
-        let begins = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
-        if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
-            let message = "a name is made of letters, digits and _, and does not begin with a digit".to_owned();
-            mistakes.push(mistake(field, message, None));
-        } else if KEPT_BY_CEL.contains(&name) {
-            mistakes.push(mistake(field, format!("CEL keeps the word {name} for itself"), None));
         }
     }
 
@@ -122,7 +93,8 @@ impl Names {
             }
         }
         for function in references.functions.iter().filter(|function| !is_function(function)) {
-            mistakes.push(mistake(field, format!("there is no function {function}"), None));
+            let hint = did_you_mean(function, COMMON_FUNCTIONS.split(' '));
+            mistakes.push(mistake(field, format!("there is no function {function}"), hint));
         }
         for (name, taken) in &references.fields {
             self.check_field(field, name, taken, mistakes);
@@ -150,7 +122,7 @@ impl Names {
 
     /// Checks the name that a `forEach` gives its items.
     pub fn check_item(&self, field: &str, name: &str, mistakes: &mut Vec<Mistake>) {
-        self.check_form(field, name, mistakes);
+        check_form(field, name, mistakes);
         if self.is_known(name) {
             mistakes.push(mistake(field, format!("{name} stands for something else in this plan"), None));
         }
@@ -193,7 +165,8 @@ impl Names {
         if mistakes.len() > before {
             return;
         }
-        for name in self.edges.keys().filter(|name| self.chain(name) == LONGEST_CHAIN + 1) {
+        let mut lengths = BTreeMap::new();
+        for name in self.edges.keys().filter(|name| self.chain(name, &mut lengths) == LONGEST_CHAIN + 1) {
             let message = format!("more than {LONGEST_CHAIN} names follow one from another");
             mistakes.push(mistake(&self.field(name), message, None));
         }
@@ -216,9 +189,15 @@ impl Names {
         settled.insert(name.to_owned());
     }
 
-    fn chain(&self, name: &str) -> usize {
+    fn chain(&self, name: &str, lengths: &mut BTreeMap<String, usize>) -> usize {
+        if let Some(length) = lengths.get(name) {
+            return *length;
+        }
         let below = self.edges.get(name).into_iter().flat_map(|edges| &edges.nested);
-        1 + below.filter(|next| *next != "member").map(|next| self.chain(next)).max().unwrap_or(0)
+        let longest = below.filter(|next| *next != "member").map(|next| self.chain(next, lengths)).max();
+        let length = 1 + longest.unwrap_or(0);
+        lengths.insert(name.to_owned(), length);
+        length
     }
 
     fn field(&self, name: &str) -> String {
@@ -261,4 +240,15 @@ impl Names {
 
 fn mistake(field: &str, message: String, hint: Option<String>) -> Mistake {
     Mistake { field: field.to_owned(), message, hint }
+}
+
+fn check_form(field: &str, name: &str, mistakes: &mut Vec<Mistake>) {
+    let mut letters = name.chars();
+    let begins = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+    if !begins || !letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        let message = "a name is made of letters, digits and _, and does not begin with a digit".to_owned();
+        mistakes.push(mistake(field, message, None));
+    } else if KEPT_BY_CEL.split(' ').any(|word| word == name) {
+        mistakes.push(mistake(field, format!("CEL keeps the word {name} for itself"), None));
+    }
 }

@@ -42,6 +42,8 @@ pub(super) struct Scope<'a> {
     /// resolver gives are copied each time.
     base: Context<'static>,
     item: Option<(String, Value)>,
+    /// Why parameters that are templates have no value.
+    unusable_parameters: BTreeMap<String, Trouble>,
     state: Mutex<State>,
 }
 
@@ -49,16 +51,19 @@ pub(super) struct Scope<'a> {
 struct State {
     /// Variables and endpoints that have a value.
     known: BTreeMap<String, Value>,
-    marks: Marks,
-    /// Why variables have none.
-    errors: BTreeMap<String, Trouble>,
+    /// What holds for the expression that is evaluated now.
+    current: Current,
 }
 
 /// What came up while an expression was evaluated, whatever it made of it.
-#[derive(Clone, Default, PartialEq)]
-struct Marks {
+#[derive(Default)]
+struct Current {
     missing: BTreeSet<String>,
     trouble: Option<Trouble>,
+    /// Values that were found after something was missing or failed: they may change with it.
+    tentative: BTreeMap<String, Value>,
+    /// Why variables have no value.
+    errors: BTreeMap<String, Trouble>,
 }
 
 impl<'a> Scope<'a> {
@@ -70,6 +75,7 @@ impl<'a> Scope<'a> {
             member: inputs.member.map(str::to_owned),
             base: FUNCTIONS.new_inner_scope(),
             item: None,
+            unusable_parameters: BTreeMap::new(),
             state: Mutex::default(),
         };
         scope.base.add_variable_from_value("pod", value::from_json(inputs.pod));
@@ -86,9 +92,10 @@ impl<'a> Scope<'a> {
 
     /// Parameters, with those that are templates filled in. One that can't be is left out, and said so when it is
     /// referred to.
-    fn parameters(&self) -> Value {
+    fn parameters(&mut self) -> Value {
         let mut values = Vec::new();
-        for (name, given) in self.inputs.parameters {
+        let parameters = self.inputs.parameters;
+        for (name, given) in parameters {
             let text = given.as_str().filter(|text| text.contains("${"));
             let rendered = text.map(|text| match self.plan.parameter_templates.get(text) {
                 Some(template) => template.text(self),
@@ -100,7 +107,7 @@ impl<'a> Scope<'a> {
                 None => values.push((name.as_str(), value::from_json(given))),
                 Some(Ok(text)) => values.push((name.as_str(), value::text_value(text))),
                 Some(Err(trouble)) => {
-                    self.with(|state| state.errors.insert(format!("params.{name}"), trouble));
+                    self.unusable_parameters.insert(name.clone(), trouble);
                 }
             }
         }
@@ -109,13 +116,12 @@ impl<'a> Scope<'a> {
 
     /// The value of an expression.
     pub fn evaluate(&self, expression: &Expression) -> Result<Value, Trouble> {
-        self.with(|state| state.marks = Marks::default());
+        self.with(|state| state.current = Current::default());
         let outcome = self.run(expression);
-        let marks = self.with(|state| std::mem::take(&mut state.marks));
-        match marks {
-            Marks { trouble: Some(trouble), .. } => Err(trouble),
-            Marks { missing, .. } if !missing.is_empty() => Err(Trouble::Missing(missing)),
-            Marks { .. } => outcome,
+        match self.with(|state| std::mem::take(&mut state.current)) {
+            Current { trouble: Some(trouble), .. } => Err(trouble),
+            Current { missing, .. } if !missing.is_empty() => Err(Trouble::Missing(missing)),
+            Current { .. } => outcome,
         }
     }
 
@@ -175,12 +181,14 @@ impl<'a> Scope<'a> {
     }
 
     fn explain(&self, expression: &Expression, error: &ExecutionError) -> Trouble {
-        let known = match error {
-            ExecutionError::UndeclaredReference(name) => Some(name.to_string()),
-            ExecutionError::NoSuchKey(name) => Some(format!("params.{name}")),
+        let cause = match error {
+            ExecutionError::UndeclaredReference(name) => {
+                self.with(|state| state.current.errors.get(name.as_str()).cloned())
+            }
+            ExecutionError::NoSuchKey(name) => self.unusable_parameters.get(name.as_str()).cloned(),
             _ => None,
         };
-        if let Some(trouble) = known.and_then(|name| self.with(|state| state.errors.get(&name).cloned())) {
+        if let Some(trouble) = cause {
             return trouble;
         }
         match error {
@@ -194,15 +202,20 @@ impl<'a> Scope<'a> {
         if name == "member" {
             if self.member.is_none() {
                 let trouble = self.failure("member", "is not known yet", "member was referred to before it was found");
-                self.with(|state| state.errors.insert("member".to_owned(), trouble));
+                self.with(|state| state.current.errors.insert("member".to_owned(), trouble));
             }
             return self.member.clone().map(value::text_value);
         }
         if let Some(read) = self.plan.observe.get(name) {
             return self.observation(name, read);
         }
-        if let Some(known) = self.with(|state| state.known.get(name).cloned()) {
-            return Some(known);
+        let found = self.with(|state| {
+            let failed = state.current.errors.contains_key(name);
+            let known = state.known.get(name).or_else(|| state.current.tentative.get(name)).cloned();
+            if failed { Some(None) } else { known.map(Some) }
+        });
+        if let Some(found) = found {
+            return found;
         }
         let found = if let Some(variable) = self.plan.variables.get(name) {
             self.run(variable)
@@ -213,13 +226,13 @@ impl<'a> Scope<'a> {
         };
         self.with(|state| match found {
             Ok(value) => {
-                if state.marks == Marks::default() {
-                    state.known.insert(name.to_owned(), value.clone());
-                }
+                let sure = state.current.missing.is_empty() && state.current.trouble.is_none();
+                let values = if sure { &mut state.known } else { &mut state.current.tentative };
+                values.insert(name.to_owned(), value.clone());
                 Some(value)
             }
             Err(trouble) => {
-                state.errors.insert(name.to_owned(), trouble);
+                state.current.errors.insert(name.to_owned(), trouble);
                 None
             }
         })
@@ -236,7 +249,7 @@ impl<'a> Scope<'a> {
             Ok(Value::List(items)) => items,
             Ok(_) => return self.mark(self.failure(&for_each.field, "gives no list", "")),
             Err(trouble) => {
-                self.with(|state| state.errors.insert(name.to_owned(), trouble));
+                self.with(|state| state.current.errors.insert(name.to_owned(), trouble));
                 return None;
             }
         };
@@ -261,7 +274,7 @@ impl<'a> Scope<'a> {
             }
             Some(Observation::PodGone) => self.mark(Trouble::PodGone),
             None => {
-                self.with(|state| state.marks.missing.insert(key.name.clone()));
+                self.with(|state| state.current.missing.insert(key.name.clone()));
                 None
             }
         }
@@ -269,7 +282,7 @@ impl<'a> Scope<'a> {
 
     fn mark<T>(&self, trouble: Trouble) -> Option<T> {
         self.with(|state| {
-            state.marks.trouble.get_or_insert(trouble);
+            state.current.trouble.get_or_insert(trouble);
         });
         None
     }

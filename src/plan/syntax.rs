@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use kube_cel::cel::IdedExpr;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 
+use super::equality;
+
 /// What an expression gives, where its form alone tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -76,7 +78,8 @@ fn children_mut(expr: &mut Expr) -> Vec<&mut IdedExpr> {
 ///
 /// The interpreter takes `x.field` on anything but a map for `false`, so that `!answer.body.busy` would hold for an
 /// answer that is a text. `x["field"]` is an error there, as CEL wants it: every `x.field` becomes that, and every
-/// `has(x.field)` becomes `"field" in x`. It has no message types (`Name{…}`) either: it would panic.
+/// `has(x.field)` becomes `"field" in x`. Comparisons become those of [`equality`], which tell a mix-up of types. It has
+/// no message types (`Name{…}`) either: it would panic.
 pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), String> {
     let Some(levels) = levels.checked_sub(1) else {
         return Err("is nested too deeply: move parts of it into variables".to_owned());
@@ -89,6 +92,14 @@ pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), Stri
     }
     for child in children_mut(&mut node.expr) {
         make_strict(child, levels)?;
+    }
+    if let Expr::Call(call) = &mut node.expr {
+        match call.func_name.as_str() {
+            operators::EQUALS => equality::EQUAL.clone_into(&mut call.func_name),
+            operators::NOT_EQUALS => equality::UNEQUAL.clone_into(&mut call.func_name),
+            operators::IN => equality::AMONG.clone_into(&mut call.func_name),
+            _ => {}
+        }
     }
     if let Expr::Select(select) = &mut node.expr {
         let id = node.id;
@@ -163,8 +174,14 @@ impl Walk<'_> {
     }
 
     fn call(&mut self, call: &CallExpr, certain: bool) {
-        if let (operators::INDEX, [operand, index]) = (call.func_name.as_str(), call.args.as_slice())
-            && let (Expr::Ident(name), Expr::Literal(LiteralValue::String(field))) = (&operand.expr, &index.expr)
+        let taken = match (call.func_name.as_str(), call.args.as_slice()) {
+            (operators::INDEX, [operand, field]) | (operators::IN | equality::AMONG, [field, operand]) => {
+                Some((operand, field))
+            }
+            _ => None,
+        };
+        if let Some((operand, field)) = taken
+            && let (Expr::Ident(name), Expr::Literal(LiteralValue::String(field))) = (&operand.expr, &field.expr)
             && !self.bound.contains(name)
         {
             self.found.fields.insert((name.clone(), field.inner().to_owned()));
@@ -217,8 +234,9 @@ fn kind_of_call(call: &CallExpr) -> Option<Kind> {
         operators::LOGICAL_AND
         | operators::LOGICAL_OR
         | operators::LOGICAL_NOT
-        | operators::EQUALS
-        | operators::NOT_EQUALS
+        | equality::EQUAL
+        | equality::UNEQUAL
+        | equality::AMONG
         | operators::LESS
         | operators::LESS_EQUALS
         | operators::GREATER

@@ -1,5 +1,7 @@
 //! Texts with CEL in them: `${cel}` stands for a value. `$${` is a plain `${`.
 
+use std::net::Ipv6Addr;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
@@ -41,7 +43,7 @@ impl Template {
             text.push_str(before);
             let inner = &from[2..];
             let Some(end) = closing_brace(inner) else {
-                return Err(format!("has a ${{ without its }}, after {:?}", before));
+                return Err(format!("has a ${{ without its }}, after {before:?}"));
             };
             if !text.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut text)));
@@ -90,7 +92,7 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(plain) => text.push_str(plain),
-                Piece::Value(expression) => text.push_str(&evaluate(expression)?),
+                Piece::Value(expression) => text.push_str(&after_scheme(&text, evaluate(expression)?)),
             }
         }
         Ok(text)
@@ -118,13 +120,18 @@ impl Template {
                     url.push_str(plain);
                 }
                 Piece::Value(expression) if index == 0 => url.push_str(&scope.text(expression)?),
+                Piece::Value(expression) if url.ends_with("://") => {
+                    let host = scope.text(expression)?;
+                    let plain = host.parse::<Ipv6Addr>().is_err();
+                    url.push_str(&if plain { escaped(&host) } else { after_scheme(&url, host) });
+                }
                 Piece::Value(expression) => {
                     let value = scope.text(expression)?;
                     if !url.contains('?') && matches!(value.as_str(), "" | "." | "..") {
                         let detail = format!("a piece of the path would be {value:?}");
                         return Err(scope.failure(&self.field, "gives no usable URL", &detail));
                     }
-                    url.extend(utf8_percent_encode(&value, ESCAPED));
+                    url.push_str(&escaped(&value));
                 }
             }
         }
@@ -138,6 +145,15 @@ impl Template {
             Err(scope.failure(&self.field, "gives no usable URL", &detail))
         }
     }
+}
+
+fn escaped(value: &str) -> String {
+    utf8_percent_encode(value, ESCAPED).to_string()
+}
+
+/// A value as it stands after what was written so far: an IPv6 address in brackets where a URL's host begins.
+fn after_scheme(before: &str, value: String) -> String {
+    if before.ends_with("://") && value.parse::<Ipv6Addr>().is_ok() { format!("[{value}]") } else { value }
 }
 
 /// A JSON document with templates for its texts.

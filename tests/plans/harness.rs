@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use castoff::plan::answer::{no_answer, read_answer};
-use castoff::plan::{Act, Inputs, Mode, Next, Observations, Parameters, Plan, Request, Round, Task, Verdict};
+use castoff::plan::{
+    Act, Inputs, Mode, Next, Observations, Parameters, Plan, Request, Round, Task, Verdict, catalogue,
+};
 use serde_json::{Value, json};
 
 /// A backend that answers by method and URL.
@@ -26,6 +28,11 @@ impl Backend {
     fn answer(&self, request: &Request) -> Option<&(u16, Vec<u8>)> {
         self.answers.get(&format!("{} {}", request.method, request.url))
     }
+}
+
+/// The built-in plan of that name, for as long as the tests run.
+pub fn builtin(name: &str) -> &'static Plan {
+    Box::leak(Box::new(catalogue::builtin(name).unwrap()))
 }
 
 /// A plan with what its rounds work on.
@@ -100,8 +107,7 @@ pub fn pod(name: &str) -> Value {
 
 /// The answers of a recording's exchanges, in their order: `METHOD path` with status and body.
 pub fn recording(name: &str) -> Vec<(String, u16, Value)> {
-    let path = format!("{}/tests/recordings/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let document: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let document = document(name);
     let steps = document["steps"].as_array().unwrap().iter();
     steps
         .map(|step| {
@@ -110,6 +116,31 @@ pub fn recording(name: &str) -> Vec<(String, u16, Value)> {
             (request, code, without_marks(step["response"]["body"].clone()))
         })
         .collect()
+}
+
+/// The `nth` answer (from 0) that a member of a recorded cluster gave to a request: status 0 where none came.
+pub fn answer_of(name: &str, member: &str, request: &str, nth: usize) -> (u16, Value) {
+    let document = document(name);
+    let steps = document["steps"].as_array().unwrap().iter();
+    let asked = |step: &&Value| {
+        let of = format!("{} {}", step["request"]["method"].as_str().unwrap_or_default(), path_of(step));
+        step["request"]["target"] == member && of == request
+    };
+    let response = &steps.filter(asked).nth(nth).expect("a recorded answer")["response"];
+    let code = response["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default();
+    (code, response["body"].clone())
+}
+
+/// The ID of a member of a recorded cluster.
+pub fn id_of(name: &str, member: &str) -> String {
+    let document = document(name);
+    let members = document["members"].as_object().unwrap();
+    members.iter().find(|(_, name)| *name == member).expect("a member").0.clone()
+}
+
+fn document(name: &str) -> Value {
+    let path = format!("{}/tests/recordings/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 fn path_of(step: &Value) -> &str {

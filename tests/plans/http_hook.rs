@@ -1,14 +1,13 @@
 //! The plan `http-hook`: the contract between Castoff and an application.
 
-use castoff::plan::catalogue::builtin;
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, Outcome, pod};
+use crate::harness::{Backend, Case, Outcome, builtin, pod};
 
 fn run(task: Task, mode: Mode, state: &Value) -> Outcome {
     let case = Case {
-        plan: builtin("http-hook").unwrap(),
+        plan: builtin("http-hook"),
         pod: pod("web-0"),
         parameters: json!({"port": 9000}),
         member: None,

@@ -1,9 +1,11 @@
 //! What the plan language promises, on small plans.
 
-use castoff::plan::{Mode, Plan, Task, Verdict, catalogue};
+use castoff::plan::{
+    Inputs, Mode, Next, Observation, Observations, Parameters, Plan, ReadKey, Task, Verdict, catalogue,
+};
 use serde_json::json;
 
-use crate::harness::{Backend, Case, pod};
+use crate::harness::{Backend, Case, builtin, pod, shown};
 
 fn plan(text: &str) -> Plan {
     catalogue::read(text).unwrap().named("test")
@@ -138,13 +140,79 @@ fn reads_once_for_each_item_and_for_64_at_most() {
 
 #[test]
 fn a_pod_without_an_address_fails_to_prepare_and_has_nothing_to_restore() {
-    let plan = catalogue::builtin("http-hook").unwrap();
+    let plan = builtin("http-hook");
     let mut gone = pod("web-0");
     gone["status"] = json!({"phase": "Running"});
     let prepare = Case { pod: gone.clone(), ..case(plan) }.verdict(&Backend::default());
     assert!(matches!(prepare, Verdict::Failed { message, .. } if message.contains("no address")));
     let restore = Case { pod: gone, task: Task::Restore, ..case(plan) }.verdict(&Backend::default());
     assert_eq!(restore, Verdict::Done);
+}
+
+#[test]
+fn a_pod_that_lost_its_address_meanwhile_is_no_failure_of_a_restore() {
+    let plan = builtin("http-hook");
+    let (pod, parameters) = (pod("web-0"), plan.parameters(&Parameters::new()).unwrap());
+    let key = ReadKey { name: "hook".to_owned(), item: None };
+    let seen: Observations = [(key, Observation::PodGone)].into();
+    let verdict = |task| {
+        let inputs = Inputs { pod: &pod, parameters: &parameters, member: None, mode: Mode::Restart, task };
+        match plan.next(&inputs, &seen) {
+            Next::Round(round) => round.verdict,
+            Next::Read(reads) => panic!("{reads:?}"),
+        }
+    };
+    assert!(matches!(verdict(Task::Prepare), Verdict::Failed { message, .. } if message.contains("no address")));
+    assert_eq!(verdict(Task::Restore), Verdict::Done);
+}
+
+#[test]
+fn addresses_of_ipv6_stand_in_brackets() {
+    let direct = plan(
+        "summary: x\nprepare: [{when: 'true', method: POST, url: 'http://${pod.status.podIP}:1/x'}]\ndone: 'true'",
+    );
+    for (plan, url) in [
+        (&direct, "POST http://[fd00::7]:1/x"),
+        (builtin("http-hook"), "GET http://[fd00::7]:8080/prestop"),
+        (builtin("patroni"), "GET http://[fd00::7]:8008/cluster"),
+    ] {
+        let mut pod = pod("web-0");
+        pod["status"]["podIP"] = json!("fd00::7");
+        match (Case { pod, ..case(plan) }).verdict(&Backend::default()) {
+            Verdict::Act(act) => assert_eq!(shown(&act), url),
+            Verdict::Failed { message, .. } => assert_eq!(message, format!("{url} does not answer")),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn variables_that_follow_one_from_another_take_no_longer_for_it() {
+    // Without a memory these would be 30 to the power of 10 evaluations.
+    let refer = |name: usize| vec![format!("v{name}"); 30].join(" || ");
+    let chain: Vec<String> = (1..=10).map(|number| format!("  v{number}: {}", refer(number - 1))).collect();
+    let text = format!(
+        "summary: x\nobserve: {{one: {{url: http://a/one}}}}\nvariables:\n  v0: one.body\n{}\ndone: v10",
+        chain.join("\n")
+    );
+    let plan = plan(&text);
+    let answering = |body| case(&plan).verdict(&Backend::default().json(ONE, 200, &body));
+    assert_eq!(answering(json!(false)), Verdict::Waiting);
+    assert_eq!(answering(json!(true)), Verdict::Done);
+    assert!(matches!(answering(json!(1)), Verdict::Failed { .. }));
+}
+
+#[test]
+fn the_longest_chain_of_the_deepest_expressions_fits_a_threads_stack() {
+    let added = " + 1".repeat(38);
+    let chain: Vec<String> = (1..=10).map(|number| format!("  v{number}: v{}{added}", number - 1)).collect();
+    let text = format!(
+        "summary: x\nobserve: {{one: {{url: http://a/one}}}}\nvariables:\n  v0: one.body{added}\n{}\ndone: v10 > 0",
+        chain.join("\n")
+    );
+    let round = move || case(&plan(&text)).verdict(&Backend::default().json(ONE, 200, &json!(1)));
+    let small = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(round);
+    assert_eq!(small.unwrap().join().unwrap(), Verdict::Done);
 }
 
 #[test]
@@ -172,6 +240,14 @@ fn removal_follows_its_own_words() {
     assert_eq!(case(&deny).verdict(&Backend::default()), Verdict::Done);
     assert_eq!(verdict(&as_restart), Verdict::Waiting);
     assert_eq!(verdict(&own), Verdict::Done);
+}
+
+#[test]
+fn a_body_that_is_too_large_is_a_failure() {
+    let plan = plan("summary: x\nobserve: {one: {url: http://a/one}}\ndone: one.code == 200");
+    let verdict = |count: usize| case(&plan).verdict(&Backend::default().json(ONE, 200, &json!(vec![0; count])));
+    assert_eq!(verdict(200_000), Verdict::Done);
+    assert!(matches!(verdict(300_000), Verdict::Failed { message, .. } if message.contains("more than can be read")));
 }
 
 #[test]

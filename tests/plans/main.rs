@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod etcd;
+mod etcd_recorded;
 mod harness;
 mod http_hook;
 mod language;

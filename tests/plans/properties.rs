@@ -1,1 +1,170 @@
-//! To come.
+//! Whatever is written in a plan, or answered by a backend, nothing panics.
+
+use castoff::plan::answer::read_answer;
+use castoff::plan::spec::{Accept, AnyWord, Parse};
+use castoff::plan::{Mode, Read, ReadKey, Request, Task, catalogue};
+use castoff::yaml;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::{Value, json};
+
+use crate::harness::{Backend, Case, builtin, pod};
+
+/// Pieces of CEL, joined at random: nearer to programs than random letters are.
+const PIECES: [&str; 40] = [
+    "a",
+    "pod",
+    "1",
+    "-",
+    "9223372036854775807",
+    "'t'",
+    "\"",
+    "'",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ",",
+    ".",
+    "?",
+    "!",
+    "&&",
+    "||",
+    "==",
+    "<",
+    "in",
+    "+",
+    "/",
+    "%",
+    ".size()",
+    ".filter(x, ",
+    ".map(x, ",
+    "has(",
+    "null",
+    "true",
+    "1.5",
+    "7u",
+    "r'",
+    "${",
+    "$",
+    " ",
+    "é",
+];
+
+fn cel() -> impl Strategy<Value = String> {
+    vec(select(PIECES.to_vec()), 0..24).prop_map(|pieces| pieces.concat())
+}
+
+fn anything() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("(code|body|state|items|[a-c])", inner, 0..4).prop_map(|map| json!(map)),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn expressions_and_templates_never_panic(source in cel(), value in anything()) {
+        let spec = json!({
+            "summary": "x",
+            "observe": {"a": {"url": "http://a"}},
+            "blocked": [{"when": "true", "message": source}],
+            "done": source,
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        let _ = castoff::plan::compile(&spec);
+        let spec = json!({"summary": "x", "observe": {"a": {"url": "http://a"}}, "done": source});
+        if let Ok(plan) = castoff::plan::compile(&serde_json::from_value(spec).unwrap()) {
+            let case = Case {
+                plan: &plan,
+                pod: pod("a-0"),
+                parameters: json!({}),
+                member: None,
+                mode: Mode::Restart,
+                task: Task::Prepare,
+            };
+            let _ = case.run(&Backend::default().json("GET http://a", 200, &value));
+        }
+    }
+
+    #[test]
+    fn mutated_plans_never_panic(
+        (name, text) in select(catalogue::SOURCES.to_vec()),
+        cuts in vec((any::<Index>(), any::<Index>(), cel()), 1..4),
+    ) {
+        let mut letters: Vec<char> = text.chars().collect();
+        for (at, length, piece) in cuts {
+            let at = at.index(letters.len().max(1)).min(letters.len());
+            let end = (at + length.index(12)).min(letters.len());
+            letters.splice(at..end, piece.chars());
+        }
+        let text: String = letters.into_iter().collect();
+        if let Err(mistakes) = catalogue::read(&text) {
+            prop_assert!(!mistakes.is_empty(), "{}", name);
+            for mistake in mistakes {
+                let _ = yaml::line_of(&text, &mistake.field);
+            }
+        }
+    }
+
+    #[test]
+    fn built_in_plans_never_panic_on_any_answer(name in select(catalogue::names()), body in anything(), code in 100_u16..600) {
+        let plan = builtin(name);
+        let parameters = if plan.spec().params.contains_key("pd") { json!({"pd": "http://a"}) }
+            else if plan.spec().params.get("url").is_some_and(|url| url.required) { json!({"url": "http://a"}) }
+            else { json!({}) };
+        let backend = ["stores?state=0&state=1&state=2", "schedulers", "config/schedule"].iter().fold(
+            Backend::default(),
+            |backend, path| backend.json(&format!("GET http://a/pd/api/v1/{path}"), code, &body),
+        );
+        let backend = backend.json("GET http://10.0.0.7:8080/prestop", code, &body)
+            .json("GET http://10.0.0.7:8008/cluster", code, &body)
+            .json("POST http://a/v3/cluster/member/list", code, &body)
+            .json("POST http://a/v3/maintenance/status", code, &body);
+        for (task, mode) in [(Task::Prepare, Mode::Restart), (Task::Restore, Mode::Removal)] {
+            let _ = Case { plan, pod: pod("a-0"), parameters: parameters.clone(), member: Some("1"), mode, task }.run(&backend);
+        }
+    }
+
+    #[test]
+    fn answers_never_panic(bytes in vec(any::<u8>(), 0..64), lines in "[a-z{}=\",0-9. \\\\\n#]{0,64}", code in 0_u16..700) {
+        for (parse, ok) in [(Parse::Json, Accept::None), (Parse::Prometheus, Accept::Any(AnyWord::Any)), (Parse::Text, Accept::Codes(vec![404]))] {
+            let request = Request {
+                method: "GET".to_owned(),
+                url: "http://a".to_owned(),
+                body: None,
+                ok,
+                timeout: std::time::Duration::from_secs(1),
+                tls_secret: String::new(),
+                auth_secret: String::new(),
+            };
+            let read = Read { key: ReadKey { name: "a".to_owned(), item: None }, request, parse };
+            let _ = read_answer(&read, code, &bytes);
+            let _ = read_answer(&read, code, lines.as_bytes());
+        }
+    }
+
+    #[test]
+    fn yaml_never_panics(text in "[a-c:\\-\\[\\]{}\"'&*|> \n#]{0,80}", field in "[a-c.\\[\\]0-9]{0,12}") {
+        let _ = yaml::line_of(&text, &field);
+        for document in yaml::documents(&text) {
+            let _ = yaml::parse::<Value>(document.text);
+        }
+    }
+}

@@ -1,16 +1,15 @@
 //! The plan `tikv`, on what PD 8.5.7 answered.
 
-use castoff::plan::catalogue::builtin;
 use castoff::plan::{Mode, Progress, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, pod, recording};
+use crate::harness::{Backend, Case, builtin, pod, recording};
 
 const PD: &str = "https://basic-pd:2379";
 
 fn case(member: Option<&'static str>, task: Task) -> Case<'static> {
     Case {
-        plan: builtin("tikv").unwrap(),
+        plan: builtin("tikv"),
         pod: pod("tikv-2"),
         parameters: json!({"pd": PD, "tlsSecret": "pd-client"}),
         member,
@@ -34,7 +33,7 @@ fn settled_stores() -> Value {
     body("pd-leader-count-truth", 1)
 }
 
-fn set(mut stores: Value, id: u64, field: &str, value: Value) -> Value {
+fn set(mut stores: Value, id: u64, field: &str, value: &Value) -> Value {
     for store in stores["stores"].as_array_mut().unwrap() {
         if store["store"]["id"] == id {
             let (part, name) = field.split_once('.').unwrap();
@@ -107,7 +106,7 @@ fn waits_while_leaders_are_left_and_counts_them() {
 
 #[test]
 fn reads_side_by_side_and_the_region_statistics_only_when_the_count_is_zero() {
-    let first = vec!["stores", "evict", "paused", "running", "stored"];
+    let first = ["stores", "evict", "paused", "running", "stored"];
     let sorted = |wave: &[String]| {
         let mut names = wave.to_vec();
         names.sort();
@@ -119,7 +118,7 @@ fn reads_side_by_side_and_the_region_statistics_only_when_the_count_is_zero() {
     let waiting = case(None, Task::Prepare).run(&draining(&named(&settled_stores())));
     assert_eq!(waiting.waves.iter().map(|wave| sorted(wave)).collect::<Vec<_>>(), [expected.clone()]);
 
-    let zero = named(&set(settled_stores(), 2, "status.leader_count", json!(0)));
+    let zero = named(&set(settled_stores(), 2, "status.leader_count", &json!(0)));
     let drained = case(None, Task::Prepare).run(&regions(draining(&zero), &json!({"1": 100})));
     assert_eq!(
         drained.waves.iter().map(|wave| sorted(wave)).collect::<Vec<_>>(),
@@ -129,7 +128,7 @@ fn reads_side_by_side_and_the_region_statistics_only_when_the_count_is_zero() {
 
 #[test]
 fn is_done_once_both_witnesses_count_no_leader() {
-    let zero = set(settled_stores(), 2, "status.leader_count", json!(0));
+    let zero = set(settled_stores(), 2, "status.leader_count", &json!(0));
     let outcome = case(Some("2"), Task::Prepare).run(&regions(draining(&zero), &json!({"1": 100, "3": 100})));
     assert_eq!(outcome.round.verdict, Verdict::Done);
     assert_eq!(outcome.round.progress.map(|progress| progress.remaining), Some(0));
@@ -189,7 +188,7 @@ fn a_store_that_is_away_blocks() {
     // Recorded: store 4 while it was silent.
     let silent = body("pd-store-silent", 3)["store"]["state_name"].clone();
     assert_eq!(silent, "Disconnected");
-    let stores = set(settled_stores(), 3, "store.state_name", silent);
+    let stores = set(settled_stores(), 3, "store.state_name", &silent);
     assert_eq!(
         case(Some("2"), Task::Prepare).verdict(&draining(&stores)),
         Verdict::Blocked { message: "another store is away: mock:://tikv-3".to_owned() }
@@ -226,10 +225,10 @@ fn finds_the_store_by_its_address() {
     assert!(matches!(unknown, Verdict::Failed { message, .. } if message == "the backend does not know this pod"));
 }
 
-/// The stores under addresses as a StatefulSet gives them.
+/// The stores under addresses as a `StatefulSet` gives them.
 fn named(stores: &Value) -> Value {
     (1..=5_u64).fold(stores.clone(), |stores, id| {
-        set(stores, id, "store.address", json!(format!("tikv-{id}.peer.db.svc:20160")))
+        set(stores, id, "store.address", &json!(format!("tikv-{id}.peer.db.svc:20160")))
     })
 }
 
@@ -237,13 +236,13 @@ fn named(stores: &Value) -> Value {
 fn removal_takes_the_store_off_and_waits_for_its_tombstone() {
     let removal = || Case { mode: Mode::Removal, ..case(Some("2"), Task::Prepare) };
     assert_eq!(removal().act(&settled(&settled_stores())), format!("DELETE {PD}/pd/api/v1/store/2"));
-    let offline = set(settled_stores(), 2, "store.state_name", json!("Offline"));
+    let offline = set(settled_stores(), 2, "store.state_name", &json!("Offline"));
     let outcome = removal().run(&settled(&offline));
     assert_eq!(outcome.round.verdict, Verdict::Waiting);
     assert_eq!(outcome.round.progress, Some(Progress { remaining: 240, unit: "regions".to_owned() }));
     let back = Case { task: Task::Restore, ..removal() }.act(&settled(&offline));
     assert_eq!(back, format!("POST {PD}/pd/api/v1/store/2/state?state=Up"));
-    let gone = set(settled_stores(), 2, "store.state_name", json!("Tombstone"));
+    let gone = set(settled_stores(), 2, "store.state_name", &json!("Tombstone"));
     assert_eq!(removal().verdict(&settled(&gone)), Verdict::Done);
     let forgotten = json!({"stores": [settled_stores()["stores"][1]]});
     assert_eq!(removal().verdict(&settled(&forgotten)), Verdict::Done);
