@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The pods' address: not that of PD, since what is asked of a pod's own address ends with the pod.
+pub const POD_IP: &str = "127.0.0.9";
+
 /// The policy that most tests use; `{pd}` is the PD's address.
 pub const POLICY: &str = r#"
 apiVersion: castoff.dev/v1alpha1
@@ -141,7 +144,7 @@ impl Guard {
             if allowed {
                 return answers;
             }
-            assert!(began.elapsed() < PATIENCE, "never allowed: {:#?}\n{}", answers.last(), self.log());
+            assert!(began.elapsed() < PATIENCE, "never allowed: {:#?}\n{}", answers.last(), self.end_of_log());
             pause().await;
         }
     }
@@ -170,7 +173,7 @@ impl Guard {
     pub async fn until(&self, what: &str, condition: impl Fn() -> bool) {
         let began = Instant::now();
         while !condition() {
-            assert!(began.elapsed() < PATIENCE, "not seen: {what}\n{}", self.log());
+            assert!(began.elapsed() < PATIENCE, "not seen: {what}\n{}", self.end_of_log());
             pause().await;
         }
     }
@@ -197,6 +200,13 @@ impl Guard {
         let client = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), true)).plain().unwrap();
         let answer = client.get(format!("http://{}{path}", self.admin)).send().await.unwrap();
         String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap()
+    }
+
+    /// The last lines of the log, for a test that has failed.
+    fn end_of_log(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("answered")).collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
     /// What was logged so far.
@@ -262,7 +272,7 @@ pub fn pod(ordinal: u64, generation: &str, ready: bool) -> Value {
         },
         "spec": {"nodeName": "node-1", "hostname": format!("basic-tikv-{ordinal}"), "subdomain": "basic-tikv-peer"},
         "status": {
-            "phase": "Running", "podIP": "127.0.0.1", "hostIP": "127.0.0.1",
+            "phase": "Running", "podIP": POD_IP, "hostIP": "127.0.0.1",
             "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
             "containerStatuses": [{"state": {"running": {}}}],
         },

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::harness::{By, Guard, pod};
+use crate::harness::{By, Guard, POD_IP, pod};
 
 /// An application that speaks the contract of `http-hook`.
 #[derive(Clone, Default)]
@@ -34,7 +34,7 @@ impl Application {
         .post(|State(app): State<Application>| async move { app.call("POST", true) })
         .delete(|State(app): State<Application>| async move { app.call("DELETE", false) });
         let router = Router::new().route("/prestop", hook).with_state(self.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = tokio::net::TcpListener::bind((POD_IP, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move { axum::serve(listener, router).await });
         port
