@@ -185,11 +185,11 @@ fn as_store_id(id: f64) -> u64 {
 }
 
 fn pause(state: &mut State, name: &str, body: &str) -> Answer {
-    let delay = serde_json::from_str::<Value>(body).ok().and_then(|body| body.get("delay")?.as_u64());
+    let delay = serde_json::from_str::<Value>(body).ok().and_then(|body| body.get("delay")?.as_i64());
     let Some(delay) = delay else { return Answer::json(400, &json!("missing pause time")) };
     let is_known = DEFAULT_SCHEDULERS.iter().any(|(known, _)| *known == name) && !state.is_lying();
     if name == EVICT && state.running_entries().is_some() {
-        state.pause(Duration::from_secs(delay));
+        state.pause(Duration::from_secs(u64::try_from(delay).unwrap_or(0)));
     } else if !is_known {
         return Answer::json(500, &json!("[PD:scheduler:ErrSchedulerNotFound]scheduler not found"));
     }
