@@ -25,6 +25,7 @@ pub struct Clients {
 
 impl Clients {
     /// Clients that look names up with `dns`.
+    #[must_use]
     pub fn new(dns: GuardedDns) -> Self {
         Self { dns, kept: Mutex::default() }
     }

@@ -105,7 +105,7 @@ impl Parts {
             settings: Settings {
                 claim_patience: CLAIM_PATIENCE,
                 progress_every: Duration::ZERO,
-                completed_ttl: Duration::from_secs(3600),
+                completed_ttl: Duration::from_hours(1),
             },
             quiet: QUIET,
             metrics: controller_metrics,

@@ -15,7 +15,7 @@ use super::{Failure, Serve};
 
 /// Serves until it is told to stop.
 pub(super) async fn run(command: Serve) -> Result<(), Failure> {
-    logging::init(command.log_format.into(), &command.log).map_err(|error| Failure::Usage(error.to_string()))?;
+    logging::init(command.log_format.into(), &command.log).map_err(Failure::Usage)?;
     let shutdown = Shutdown::on_signals().map_err(|error| Failure::No(error.to_string()))?;
     let parts = Parts::read(&command.sources)?;
     tell_of(&command, &parts);
@@ -35,9 +35,9 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     if let Some((cluster, directory)) = following {
         background.spawn(cluster.follow(directory));
     }
-    let served = guarded(guard, server, registry, shutdown);
+    let answering = guarded(guard, server, registry, shutdown);
     tokio::select! {
-        served = served => served,
+        ended = answering => ended,
         Some(ended) = background.join_next() => {
             Err(Failure::No(format!("the reader of --pods has ended, and the guard with it: {ended:?}")))
         }
@@ -59,15 +59,15 @@ pub(super) async fn guarded(
     }));
     let serving = server.run(guard.gate, readiness, registry, shutdown);
     tokio::pin!(serving, controller);
-    let served = tokio::select! {
-        served = &mut serving => served.map_err(|error| Failure::No(error.to_string())),
+    let outcome = tokio::select! {
+        ended = &mut serving => ended.map_err(|error| Failure::No(error.to_string())),
         ended = &mut controller => {
             return Err(Failure::No(format!("the controller has ended, and the guard with it: {ended:?}")));
         }
     };
     drop(stop);
     let _ = controller.await;
-    served
+    outcome
 }
 
 fn certificates(command: &Serve) -> Result<Certificates, Failure> {

@@ -118,7 +118,7 @@ impl Controller {
     /// Begins the turns that are due; tells when the next one is.
     fn begin_turns(self: &Arc<Self>, watched: &mut HashMap<String, Watched>, turns: &mut JoinSet<Report>) -> Instant {
         let now = Instant::now();
-        let mut next = now + Duration::from_secs(60);
+        let mut next = now + Duration::from_mins(1);
         for drain in self.store.all() {
             let Some(entry) = watched.get_mut(&key(&drain)) else { continue };
             if entry.under_way {

@@ -1,6 +1,6 @@
 //! One pod's departure: its states, the one function that moves it through them, and the slots that departures share.
 //!
-//! [`reconcile`] is given the departure, what this process remembers of it and what was seen just now; it answers with
+//! [`reconcile()`] is given the departure, what this process remembers of it and what was seen just now; it answers with
 //! the departure as it is to be written, and what to do once that is written. It knows no clock and no socket.
 
 pub mod asker;

@@ -8,7 +8,7 @@ use super::spec::{Absent, Accept, Parse, PlanSpec, Removal, RemovalWord};
 use super::template::{Body, Template};
 use super::{Inputs, Mode, Task};
 
-/// A plan whose expressions are compiled, ready for rounds. Made by [`super::compile`].
+/// A plan whose expressions are compiled, ready for rounds. Made by [`super::compile()`].
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) name: String,

@@ -1,6 +1,6 @@
 //! The plan language: how one kind of backend is observed, prepared and restored, as data.
 //!
-//! A plan is compiled once, when it is read ([`compile`]). A *round* is a pure conversation: [`Plan::next`] is given
+//! A plan is compiled once, when it is read ([`compile()`]). A *round* is a pure conversation: [`Plan::next`] is given
 //! what was observed so far and says either what to read next or, once it knows enough, how things stand. Whoever
 //! calls it does the reading; the plan never sees a socket or a clock.
 //!

@@ -209,7 +209,7 @@ impl Gatekeeper {
         match tokio::time::timeout_at(deadline, self.store.create(drain)).await {
             Ok(Ok(_) | Err(StoreError::Conflict)) => {}
             Ok(Err(error)) => {
-                tracing::error!(pod = %name, %error, "the departure could not be written; denied all the same")
+                tracing::error!(pod = %name, %error, "the departure could not be written; denied all the same");
             }
             Err(_) => tracing::error!(pod = %name, "the departure was not written in time; denied all the same"),
         }

@@ -1,6 +1,6 @@
 //! Sockets: TLS, deadlines, the admission route, the admin routes, and a graceful end.
 //!
-//! [`listener`] takes connections, [`routes`] answers requests on them, [`gate`] is what they are about.
+//! `listener` takes connections, `routes` answers requests on them, [`gate`] is what they are about.
 
 mod admin;
 pub mod gate;

@@ -84,7 +84,7 @@ async fn answer(shared: &Shared, headers: &HeaderMap, request: Request, deadline
     };
     let body = match body {
         Ok(body) => body,
-        Err(refusal) => return refusal,
+        Err(Refusal(status, message)) => return refusal(status, message),
     };
     // The gate keeps the deadline itself. Should it ever not, this is better than no answer at all.
     match tokio::time::timeout_at(deadline + MARGIN / 2, shared.gate.answer(body, deadline)).await {
@@ -94,24 +94,24 @@ async fn answer(shared: &Shared, headers: &HeaderMap, request: Request, deadline
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Response> {
+fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let media_type = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if media_type != "application/json" {
         let message = "send an AdmissionReview as content-type: application/json";
-        return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
+        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     if headers.contains_key(CONTENT_ENCODING) {
-        return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without a content-encoding"));
+        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without a content-encoding"));
     }
     if text(CONTENT_LENGTH).parse().is_ok_and(|length: usize| length > BODY_LIMIT) {
-        return Err(too_large());
+        return Err(TOO_LARGE);
     }
     Ok(())
 }
 
 /// The body, in one piece. One that comes in one piece is not copied.
-async fn read_body(body: Body, limit: Instant) -> Result<Bytes, Response> {
+async fn read_body(body: Body, limit: Instant) -> Result<Bytes, Refusal> {
     let mut chunks = body.into_data_stream();
     let Some(first) = next_chunk(&mut chunks, limit, BODY_LIMIT).await? else { return Ok(Bytes::new()) };
     let Some(second) = next_chunk(&mut chunks, limit, BODY_LIMIT - first.len()).await? else { return Ok(first) };
@@ -124,19 +124,21 @@ async fn read_body(body: Body, limit: Instant) -> Result<Bytes, Response> {
 }
 
 /// The next piece of the body, of at most `room` bytes.
-async fn next_chunk(chunks: &mut BodyDataStream, limit: Instant, room: usize) -> Result<Option<Bytes>, Response> {
+async fn next_chunk(chunks: &mut BodyDataStream, limit: Instant, room: usize) -> Result<Option<Bytes>, Refusal> {
     match tokio::time::timeout_at(limit, chunks.next()).await {
-        Ok(Some(Ok(chunk))) if chunk.len() > room => Err(too_large()),
+        Ok(Some(Ok(chunk))) if chunk.len() > room => Err(TOO_LARGE),
         Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
         Ok(None) => Ok(None),
-        Ok(Some(Err(_))) => Err(refusal(StatusCode::BAD_REQUEST, "the body ended early")),
-        Err(_) => Err(refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        Ok(Some(Err(_))) => Err(Refusal(StatusCode::BAD_REQUEST, "the body ended early")),
+        Err(_) => Err(Refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     }
 }
 
-fn too_large() -> Response {
-    refusal(StatusCode::PAYLOAD_TOO_LARGE, "a review is at most 8 MiB")
-}
+/// A request that is not taken: its status, and what to do instead.
+#[derive(Clone, Copy, Debug)]
+struct Refusal(StatusCode, &'static str);
+
+const TOO_LARGE: Refusal = Refusal(StatusCode::PAYLOAD_TOO_LARGE, "a review is at most 8 MiB");
 
 async fn wrong_method() -> Response {
     let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "POST an AdmissionReview here");

@@ -114,9 +114,9 @@ impl Cluster for LocalCluster {
     async fn owner(&self, _namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
         let seen = |objects: &Objects| match objects.owners.get(owner.uid.as_str()) {
             Some(Some(facts)) => OwnerSeen::Known(facts.clone()),
-            Some(None) => OwnerSeen::DeletingOrGone,
+            // A directory that holds no owners at all tells nothing of them.
             None if objects.owners.is_empty() => OwnerSeen::Unknown,
-            None => OwnerSeen::DeletingOrGone,
+            Some(None) | None => OwnerSeen::DeletingOrGone,
         };
         self.look(seen).unwrap_or(OwnerSeen::Unknown)
     }

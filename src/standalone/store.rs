@@ -79,7 +79,7 @@ impl FileStore {
                 let mut drain = file.drain;
                 state.version = state.version.max(drain.metadata.resource_version.parse().unwrap_or(0));
                 if drain.metadata.resource_version.is_empty() {
-                    drain.metadata.resource_version = "0".to_owned();
+                    "0".clone_into(&mut drain.metadata.resource_version);
                 }
                 state.drains.insert(drain.pod_uid().to_owned(), Arc::new(drain));
             }

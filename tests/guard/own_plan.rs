@@ -74,7 +74,7 @@ async fn an_application_is_asked_once_awaited_and_left_alone_once_it_is_gone() {
     let app = Application::default();
     let port = app.start().await;
     app.set_inflight(3);
-    let guard = Guard::start(&policy("{builtIn: http-hook}", &json!({"port": port}))).await;
+    let guard = Guard::start(&policy("{builtIn: http-hook}", &json!({"port": port})));
     guard.ask(2, By::StatefulSet).await;
     guard.until("asked to get ready", || app.calls() == ["POST"]).await;
     assert!(!guard.ask(2, By::StatefulSet).await.allowed);
@@ -92,7 +92,7 @@ async fn an_application_whose_departure_is_given_up_is_taken_back() {
     let app = Application::default();
     let port = app.start().await;
     let hasty = policy("{builtIn: http-hook}", &json!({"port": port})) + "  abandonAfterSeconds: 2\n";
-    let guard = Guard::start(&hasty).await;
+    let guard = Guard::start(&hasty);
     guard.ask(2, By::Person).await;
     guard.until("given up", || guard.phase(2) == "Completed").await;
     assert_eq!(app.calls(), ["POST", "DELETE"]);
@@ -119,7 +119,7 @@ spec:
   - {when: 'hook.body.state == \"Idle\"', method: POST, url: \"${app}\"}
   done: hook.body.state == \"Prepared\"
 ";
-    let guard = Guard::start(&(policy("{name: mine}", &json!({"port": port})) + plan)).await;
+    let guard = Guard::start(&(policy("{name: mine}", &json!({"port": port})) + plan));
     guard.ask_until_allowed(2, By::StatefulSet).await;
     assert_eq!(app.calls(), ["POST"]);
 }

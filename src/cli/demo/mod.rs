@@ -35,7 +35,7 @@ const PARTITION: u32 = 1;
 const LEADERS: u64 = 100;
 
 /// Longer than any roll-out of the demo takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs the demo and prints what came out.
 pub(super) async fn run(command: Demo) -> Result<(), Failure> {
@@ -61,7 +61,8 @@ pub(super) async fn run(command: Demo) -> Result<(), Failure> {
         let _ = guard.serving.await;
     }
     let outcome = outcome.map_err(|_| Failure::No(format!("the roll-out was not over after {PATIENCE:?}")))??;
-    outcome.print(command.output)
+    outcome.print(command.output);
+    Ok(())
 }
 
 fn stores() -> Vec<(u64, String, u64)> {

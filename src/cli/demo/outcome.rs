@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::{DemoOutput, Failure};
+use super::super::DemoOutput;
 
 /// What a roll-out came to. The last two are the simulated PD's own count.
 #[derive(Debug, Default)]
@@ -18,12 +18,11 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    pub fn print(&self, output: DemoOutput) -> Result<(), Failure> {
+    pub fn print(&self, output: DemoOutput) {
         match output {
             DemoOutput::Json => println!("{}", self.to_json()),
             DemoOutput::Text => self.print_table(),
         }
-        Ok(())
     }
 
     fn to_json(&self) -> serde_json::Value {

@@ -64,7 +64,6 @@ impl RollOut {
             let pods = self.pods();
             match next_step(&members(&pods), REPLICAS, PARTITION) {
                 Step::Finished if self.is_restored() => break,
-                Step::Finished => {}
                 Step::Create(ordinal) => self.create(ordinal),
                 Step::Wait => self.work_as_kubelet(),
                 Step::Delete(ordinal) if Instant::now() >= try_at => {
@@ -76,7 +75,7 @@ impl RollOut {
                     pod_changes.mark_unchanged();
                     continue;
                 }
-                Step::Delete(_) => {}
+                Step::Finished | Step::Delete(_) => {}
             }
             self.draw();
             tokio::select! {

@@ -149,13 +149,10 @@ fn schedulers(state: &State, query: &str) -> Answer {
 }
 
 fn add_scheduler(state: &mut State, body: &str) -> Answer {
-    let body: Value = match serde_json::from_str(body) {
-        Ok(body) => body,
-        Err(_) => {
-            let offset = body.len();
-            let message = "unexpected end of JSON input";
-            return Answer::json(400, &json!({"code": "input", "msg": message, "data": {"Offset": offset}}));
-        }
+    let Ok(body) = serde_json::from_str::<Value>(body) else {
+        let offset = body.len();
+        let message = "unexpected end of JSON input";
+        return Answer::json(400, &json!({"code": "input", "msg": message, "data": {"Offset": offset}}));
     };
     match body.get("name").and_then(Value::as_str) {
         Some(EVICT) => {}

@@ -1,6 +1,6 @@
 //! A PD (TiKV's placement driver) that answers as the real one does, v8.5.7, with stores whose leaders move.
 //!
-//! [`state`] is what PD knows, moved by time that is given to it; [`answers`] are its routes; here are the sockets.
+//! [`state`] is what PD knows, moved by time that is given to it; `answers` are its routes; here are the sockets.
 //! What it answers is held against recordings of a real PD by a test. It differs from the real one where a drain does
 //! not look: stores are simulated with their leader counts alone, and a store whose process ended is Disconnected at
 //! once, not after 20 s.
