@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::expression::clean;
 use super::spec::{Accept, Parse};
-use super::{Observation, Read, prometheus};
+use super::{Observation, Read, metrics_text};
 
 /// The largest body that is read, in bytes; whoever receives it stops there.
 pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
@@ -47,7 +47,7 @@ pub fn read_answer(read: &Read, code: u16, body: &[u8]) -> Observation {
             Err(_) if !is_success(code) => Value::String(text.to_owned()),
             Err(error) => return failed(read, "answers what is no JSON", &format!("{error}: {text}")),
         },
-        Parse::Prometheus => match prometheus::parse(text) {
+        Parse::Prometheus => match metrics_text::parse(text) {
             Ok(samples) => samples,
             Err(_) if !is_success(code) => Value::String(text.to_owned()),
             Err(line) => {

@@ -23,7 +23,7 @@ fn values_in_a_url_are_escaped_and_its_beginning_is_not() {
         r#"
 summary: x
 params: {p: {type: string, default: "a/b?c d&é"}}
-endpoints: {base: {url: "http://${pod.status.podIP}:80/root/"}}
+endpoints: {base: {url: "http://${pod.status.podIP}:80/base/"}}
 prepare:
 - {when: "true", method: POST, url: "${base}/x/${params.p}?q=${'}' + \"{\"}&r=$${x}", body: {a: ["${1 + 1}", "n ${1 + 1}"]}}
 done: "false"
@@ -31,7 +31,7 @@ done: "false"
     );
     assert_eq!(
         case(&plan).act(&Backend::default()),
-        r#"POST http://10.0.0.7:80/root/x/a%2Fb%3Fc%20d%26%C3%A9?q=%7D%7B&r=${x} {"a":[2,"n 2"]}"#
+        r#"POST http://10.0.0.7:80/base/x/a%2Fb%3Fc%20d%26%C3%A9?q=%7D%7B&r=${x} {"a":[2,"n 2"]}"#
     );
 }
 

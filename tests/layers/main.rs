@@ -1,0 +1,133 @@
+//! Which module may know which, what the pure ones may not touch, and what no file of the repository may say.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod checker;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use checker::{impure_words, sources, strangers};
+
+/// A module of the crate's root, and what it may know.
+struct Layer {
+    name: &'static str,
+    /// Decides only: no input or output, no clock, no runtime, no logging.
+    pure: bool,
+    /// The modules that it may name. They stand above it in [`LAYERS`], so dependencies run one way.
+    knows: &'static [&'static str],
+}
+
+const LAYERS: [Layer; 13] = [
+    Layer { name: "nearest", pure: true, knows: &[] },
+    Layer { name: "yaml", pure: true, knows: &["nearest"] },
+    Layer { name: "pod", pure: true, knows: &[] },
+    Layer { name: "plan", pure: true, knows: &["nearest", "yaml", "pod"] },
+    Layer { name: "policy", pure: true, knows: &["nearest", "yaml", "pod", "plan"] },
+    Layer { name: "lifecycle", pure: true, knows: &["pod", "plan", "policy"] },
+    Layer { name: "admission", pure: true, knows: &["pod", "plan", "policy", "lifecycle"] },
+    Layer { name: "backend", pure: false, knows: &["pod", "plan"] },
+    Layer { name: "controller", pure: false, knows: &["pod", "plan", "policy", "lifecycle", "backend"] },
+    // What keeps the state without a cluster: it implements the controller's interfaces, and only `cli` names it.
+    Layer {
+        name: "standalone",
+        pure: false,
+        knows: &["nearest", "yaml", "pod", "plan", "policy", "lifecycle", "backend", "controller"],
+    },
+    Layer { name: "server", pure: false, knows: &["pod", "plan", "policy", "lifecycle", "admission", "controller"] },
+    // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
+    Layer { name: "simulation", pure: false, knows: &[] },
+    // Puts everything together.
+    Layer {
+        name: "cli",
+        pure: false,
+        knows: &[
+            "nearest",
+            "yaml",
+            "pod",
+            "plan",
+            "policy",
+            "lifecycle",
+            "admission",
+            "backend",
+            "controller",
+            "standalone",
+            "server",
+            "simulation",
+        ],
+    },
+];
+
+#[test]
+fn pure_modules_touch_no_clock_no_network_and_no_runtime() {
+    let mut offences = Vec::new();
+    for layer in LAYERS.iter().filter(|layer| layer.pure) {
+        for (path, code) in sources(&source_root(), layer.name) {
+            offences.extend(impure_words(&code).map(|word| format!("{}: {word}", path.display())));
+        }
+    }
+    assert!(offences.is_empty(), "pure modules name what is not pure:\n{}", offences.join("\n"));
+}
+
+#[test]
+fn modules_know_only_the_layers_they_may() {
+    let mut offences = Vec::new();
+    for layer in &LAYERS {
+        for (path, code) in sources(&source_root(), layer.name) {
+            offences.extend(strangers(layer, &code).map(|name| format!("{}: {name}", path.display())));
+        }
+    }
+    assert!(offences.is_empty(), "modules name layers that they may not know:\n{}", offences.join("\n"));
+}
+
+#[test]
+fn every_module_has_its_layer() {
+    let found: BTreeSet<String> = std::fs::read_dir(source_root())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name != "main" && name != "lib")
+        .collect();
+    let known: BTreeSet<String> = LAYERS.iter().map(|layer| layer.name.to_owned()).collect();
+    assert_eq!(found, known, "src and the list of layers differ");
+}
+
+#[test]
+fn layers_know_only_those_above_them() {
+    let mut above = BTreeSet::new();
+    for layer in &LAYERS {
+        for known in layer.knows {
+            assert!(above.contains(known), "{} knows {known}, which does not stand above it", layer.name);
+        }
+        above.insert(layer.name);
+    }
+}
+
+#[test]
+fn no_file_names_a_place_of_one_machine() {
+    // Put together here, so that this file does not hold them itself.
+    let places = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat()];
+    let listed = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("git lists the files of the repository");
+    assert!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
+    let files: Vec<&str> =
+        std::str::from_utf8(&listed.stdout).unwrap().split('\0').filter(|name| !name.is_empty()).collect();
+    assert!(files.contains(&"Cargo.toml"), "git lists other files than this repository's");
+    let mut offences = Vec::new();
+    for name in files {
+        // Deleted but still in the index: nothing to read.
+        let Ok(content) = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)) else { continue };
+        let content = String::from_utf8_lossy(&content);
+        offences.extend(
+            places.iter().filter(|place| content.contains(place.as_str())).map(|place| format!("{name}: {place}")),
+        );
+    }
+    assert!(offences.is_empty(), "files name places of one machine:\n{}", offences.join("\n"));
+}
+
+fn source_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
