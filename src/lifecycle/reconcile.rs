@@ -61,10 +61,14 @@ impl Turn {
         if !leaving || !matches!(status.phase, Phase::Queued | Phase::Draining | Phase::Drained) {
             return false;
         }
+        let holds_nothing =
+            status.phase == Phase::Queued && world.slot != super::slots::Answer::Held && !self.drain.owns_anything();
+        // A slot that was being taken for it may still come.
+        if holds_nothing && self.is_quiet(world.now) {
+            return true;
+        }
         self.note_departure();
-        let holds_nothing = self.drain.status.phase == Phase::Queued && world.slot != super::slots::Answer::Held;
-        let next = if holds_nothing && !self.drain.owns_anything() { Phase::Completed } else { Phase::Departing };
-        self.enter(next, world.now);
+        self.enter(if holds_nothing { Phase::Completed } else { Phase::Departing }, world.now);
         true
     }
 
