@@ -148,7 +148,7 @@ impl Source<'_> {
             return Ok(header);
         }
         let message = format!("{} is not known here", header.api_version);
-        Err(self.mistake(Some("apiVersion"), &message, Some(API_VERSION)))
+        Err(self.mistake(Some("apiVersion"), &message, Some(&format!("write {API_VERSION}"))))
     }
 
     fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, String> {
@@ -184,7 +184,7 @@ fn told(path: &Path, line: Option<usize>, field: Option<&str>, message: &str, hi
     let _ = line.map_or(Ok(()), |line| write!(text, ":{line}"));
     let _ = field.filter(|field| !field.is_empty()).map_or(Ok(()), |field| write!(text, ": {field}"));
     let _ = write!(text, ": {message}");
-    let _ = hint.map_or(Ok(()), |hint| write!(text, "; did you mean {hint}?"));
+    let _ = hint.map_or(Ok(()), |hint| write!(text, "; {hint}"));
     text.push('\n');
     text
 }

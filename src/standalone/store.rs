@@ -232,3 +232,64 @@ async fn write_file(path: PathBuf, content: &impl Serialize) -> Result<(), Store
 fn refused(path: &Path, error: &io::Error) -> StoreError {
     StoreError::Refused(format!("{}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::lifecycle::Phase;
+    use crate::lifecycle::slots::Slot;
+
+    fn drain(uid: &str) -> Drain {
+        let json = serde_json::json!({
+            "metadata": {"name": format!("db-0-{uid}"), "namespace": "n"},
+            "spec": {
+                "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": uid}}, "seat": "db-0", "policy": "p",
+                "steps": [], "requester": "x", "asker": "Person",
+                "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 1, "abandonAfterSeconds": 1},
+            },
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_two_writes_on_the_same_version_one_wins() {
+        let store = FileStore::in_memory();
+        let first = store.create(drain("a")).await.unwrap();
+        assert!(matches!(store.create(drain("a")).await, Err(StoreError::Conflict)));
+        let mut one = Drain::clone(&first);
+        one.status.phase = Phase::Draining;
+        store.write(one.clone()).await.unwrap();
+        assert!(matches!(store.write(one).await, Err(StoreError::Conflict)));
+        assert!(matches!(store.remove(&first).await, Err(StoreError::Conflict)));
+        assert_eq!(store.by_pod("a").unwrap().status.phase, Phase::Draining);
+    }
+
+    #[tokio::test]
+    async fn a_new_process_finds_what_the_last_one_wrote() {
+        let directory = tempfile::tempdir().unwrap();
+        let slots = Slots { departing: vec![Slot { seat: "db-0".into(), drain: "db-0-a".into() }] };
+        {
+            let store = FileStore::open(directory.path()).unwrap();
+            store.create(drain("a")).await.unwrap();
+            let gone = store.create(drain("b")).await.unwrap();
+            store.remove(&gone).await.unwrap();
+            let written = VersionedSlots { slots: slots.clone(), version: String::new() };
+            store.write_slots("n", "p", written.clone()).await.unwrap();
+            assert!(matches!(store.write_slots("n", "p", written).await, Err(StoreError::Conflict)));
+        }
+        let store = FileStore::open(directory.path()).unwrap();
+        assert_eq!(store.all().len(), 1);
+        assert_eq!(store.slots("n", "p").await.unwrap().slots, slots);
+        let found = store.read("n", "db-0-a").await.unwrap().unwrap();
+        store.write(Drain::clone(&found)).await.unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_departure_is_named_and_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("n.db-0.json"), "{").unwrap();
+        let error = FileStore::open(directory.path()).unwrap_err();
+        assert!(error.contains("n.db-0.json") && error.contains("stays set"), "{error}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Policies and plans from files: what is wrong is told with its place.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use castoff::standalone::policies;
+
+const POLICY: &str = "apiVersion: castoff.dev/v1alpha1
+kind: DrainPolicy
+metadata: {name: tikv, namespace: tidb}
+spec:
+  selector: {matchLabels: {app: tikv}}
+  steps:
+  - name: evict
+    plan: {builtIn: tikv}
+    parameters: {pd: \"http://basic-pd:2379\"}
+";
+
+fn read(text: &str) -> Result<usize, String> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file.yaml"), text).unwrap();
+    let place = format!("{}/", directory.path().display());
+    policies::read(directory.path()).map(|index| index.all().count()).map_err(|error| error.replace(&place, ""))
+}
+
+#[test]
+fn several_policies_in_one_file_are_read() {
+    let two = format!("{POLICY}---\n{}", POLICY.replace("name: tikv,", "name: other,"));
+    assert_eq!(read(&two), Ok(2));
+}
+
+#[test]
+fn every_mistake_is_told_with_file_line_field_and_a_hint() {
+    for (wrong, instead, told) in [
+        ("builtIn: tikv}", "builtIn: tikvv}", "file.yaml:8: spec.steps[0].plan: there is no built-in plan tikvv"),
+        (
+            "{pd: ",
+            "{pdd: ",
+            "file.yaml:9: spec.steps[0].parameters.pdd: the plan has no such parameter; did you mean pd?",
+        ),
+        ("\"http://basic-pd:2379\"", "7", "file.yaml:9: spec.steps[0].parameters.pd"),
+        ("selector:", "selectr:", "file.yaml:5: "),
+        ("{matchLabels: {app: tikv}}", "{}", "file.yaml:5: spec.selector: an empty selector"),
+        ("v1alpha1", "v1", "file.yaml:1: apiVersion: castoff.dev/v1 is not known here; write castoff.dev/v1alpha1"),
+        ("kind: DrainPolicy", "kind: Policy", "file.yaml:2: kind: Policy is no kind"),
+        (", namespace: tidb", "", "file.yaml:3: metadata: a DrainPolicy needs metadata.namespace"),
+        ("  selector", "  ordinals: \"2-1\"\n  selector", "file.yaml:5: spec.ordinals: `2-1` is no range"),
+        ("  selector", "  maxUnavailable: 0\n  selector", "file.yaml:5: spec.maxUnavailable: a number of at least 1"),
+        (
+            "  selector",
+            "  maxUnavailable: half\n  selector",
+            "file.yaml:5: spec.maxUnavailable: a number of at least 1",
+        ),
+        ("  selector", "  pollPeriodSeconds: 0\n  selector", "file.yaml:5: spec.pollPeriodSeconds: at least 1 second"),
+        ("  selector", "  mode: Off\n  selector", "file.yaml:5: "),
+        ("  selector", "  exempt: [Never]\n  selector", "file.yaml:5: "),
+    ] {
+        let error = read(&POLICY.replace(wrong, instead)).expect_err(instead);
+        assert!(error.starts_with(told), "{instead}:\n{error}\ndoes not begin with\n{told}");
+    }
+}
+
+#[test]
+fn mistakes_in_a_plan_of_ones_own_are_told_with_their_place() {
+    let plan = "apiVersion: castoff.dev/v1alpha1
+kind: DrainPlan
+metadata: {name: mine}
+spec:
+  summary: Asks the application
+  observe:
+    hook: {url: \"http://${pod.status.podIP}:80/\"}
+  done: hok.body.ready
+";
+    let error = read(plan).unwrap_err();
+    assert!(error.starts_with("file.yaml:8: spec.done: there is no hok in this plan; did you mean hook?"), "{error}");
+    assert!(read(&format!("{POLICY}---\n{plan}")).unwrap_err().starts_with("file.yaml:18: "));
+}
+
+#[test]
+fn two_policies_of_one_name_are_refused() {
+    assert!(read(&format!("{POLICY}---\n{POLICY}")).unwrap_err().contains("two policies tidb/tikv"));
+}
