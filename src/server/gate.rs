@@ -1,6 +1,6 @@
 //! The gate with its hands: gives the pure questions the facts they ask for, and carries out what they lead to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,12 @@ pub struct Gatekeeper {
     /// Tries that this process has seen, by pod UID.
     pub tries: Tries,
 }
+
+/// From so many pods on, those that nobody has asked for in a while are forgotten.
+const REMEMBERED: usize = 1024;
+
+/// Longer than any caller is silent between two tries.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
 
 /// When the pods that are denied were first denied, and when a try was last written down.
 #[derive(Debug, Default)]
@@ -285,6 +291,10 @@ impl Tries {
     fn last_and_denied(&self, uid: &str) -> (Duration, Duration) {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
+        if tries.len() >= REMEMBERED {
+            // Whoever is silent for longer counts from the beginning: its departure will have been given up.
+            tries.retain(|_, (first, written)| now - written.unwrap_or(*first) < FORGOTTEN_AFTER);
+        }
         let (first, written) = *tries.entry(uid.to_owned()).or_insert((now, None));
         (written.map_or(Duration::MAX, |written| now - written), now - first)
     }
@@ -293,11 +303,6 @@ impl Tries {
         let now = Instant::now();
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tries.entry(uid.to_owned()).or_insert((now, None)).1 = Some(now);
-    }
-
-    /// Forgets the pods that have no departure any more.
-    pub fn keep(&self, uids: &BTreeSet<String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
     }
 }
 

@@ -118,6 +118,22 @@ async fn a_dry_run_changes_nothing_and_answers_as_the_real_call() {
 }
 
 #[tokio::test]
+async fn the_log_has_a_span_for_each_request_and_nothing_of_its_body() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd));
+    guard.ask(2, By::Person).await;
+    guard.until("the answer is logged", || guard.log().contains("answered")).await;
+    let log = guard.log();
+    let line = log.lines().find(|line| line.contains("answered")).unwrap();
+    let span = &serde_json::from_str::<serde_json::Value>(line).unwrap()["span"];
+    assert_eq!(span["name"], "review");
+    assert_eq!(span["pod"], "tidb/basic-tikv-2");
+    assert_eq!(span["decision"], "deny");
+    assert!(span["uid"].as_str().is_some_and(|uid| uid.len() == 36));
+    assert!(!log.contains("gracePeriodSeconds") && !log.contains("PRIVATE KEY"));
+}
+
+#[tokio::test]
 async fn a_person_is_told_that_the_delete_is_not_kept() {
     let pd = pd().await;
     let guard = Guard::start(&policy(&pd));

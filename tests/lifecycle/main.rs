@@ -1,6 +1,7 @@
 //! What must always hold of departures, under random interleavings of everything that can happen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod promises;
 mod world;
 
 use proptest::prelude::*;

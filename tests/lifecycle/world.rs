@@ -101,7 +101,7 @@ struct Store {
 /// A conditional write, or an effect, that was decided on.
 #[derive(Clone, Debug)]
 enum Operation {
-    Write(Box<Turn>, Drain),
+    Write(Box<Turn>, Box<Drain>),
     Effect(Effect, String, u64),
 }
 
@@ -326,7 +326,7 @@ impl World {
             self.memories.insert(drain.pod_uid().to_owned(), turn.memory.clone());
             self.decide_effects(&turn, drain);
         } else {
-            self.decided.push(Operation::Write(Box::new(turn), drain.clone()));
+            self.decided.push(Operation::Write(Box::new(turn), Box::new(drain.clone())));
         }
     }
 

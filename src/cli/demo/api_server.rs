@@ -31,12 +31,19 @@ pub(super) struct ApiServer {
     webhook: Option<(reqwest::Client, String)>,
 }
 
+/// A denial, as kubectl would print it.
+pub(super) struct Denial {
+    /// A line each, or nothing.
+    pub warnings: String,
+    pub message: String,
+}
+
 /// What came of a delete.
 pub(super) enum Deleted {
     /// The pod is terminating.
     Yes,
-    /// The webhook said no; as kubectl would print it.
-    No(String),
+    /// The webhook said no.
+    No(Denial),
 }
 
 impl ApiServer {
@@ -54,8 +61,8 @@ impl ApiServer {
 
     /// Asks the webhook, and marks the pod as terminating if it may go.
     pub async fn delete(&self, pod: &Pod<'static>) -> Result<Deleted, Failure> {
-        if let Some(message) = self.ask(pod).await? {
-            return Ok(Deleted::No(message));
+        if let Some(denial) = self.ask(pod).await? {
+            return Ok(Deleted::No(denial));
         }
         self.change(pod, |pod| pod.metadata.deletion_timestamp = Some("2026-01-01T00:00:00Z".into()));
         Ok(Deleted::Yes)
@@ -87,7 +94,7 @@ impl ApiServer {
     }
 
     /// What the webhook has against the delete, if anything.
-    async fn ask(&self, pod: &Pod<'static>) -> Result<Option<String>, Failure> {
+    async fn ask(&self, pod: &Pod<'static>) -> Result<Option<Denial>, Failure> {
         let Some((client, url)) = &self.webhook else { return Ok(None) };
         let failed = |error: &dyn std::fmt::Display| Failure::No(format!("the guard could not be asked: {error}"));
         let review = review_of(pod);
@@ -106,9 +113,15 @@ impl ApiServer {
         }
         let text = |pointer| answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (reason, message) = (text("/response/status/reason"), text("/response/status/message"));
-        Ok(Some(format!(
-            "Error from server ({reason}): admission webhook \"pods.castoff.dev\" denied the request: {message}"
-        )))
+        let warnings = answer.pointer("/response/warnings").and_then(Value::as_array).cloned().unwrap_or_default();
+        let warnings = warnings.iter().filter_map(Value::as_str).map(|warning| format!("Warning: {warning}\n"));
+        let warnings: String = warnings.collect();
+        Ok(Some(Denial {
+            warnings,
+            message: format!(
+                "Error from server ({reason}): admission webhook \"pods.castoff.dev\" denied the request: {message}"
+            ),
+        }))
     }
 }
 

@@ -109,9 +109,9 @@ impl RollOut {
                 self.screen.allowed(ordinal);
                 Ok(true)
             }
-            Deleted::No(message) => {
+            Deleted::No(denial) => {
                 self.outcome.denials += 1;
-                self.screen.denied(ordinal, &message);
+                self.screen.denied(ordinal, &denial);
                 Ok(false)
             }
         }

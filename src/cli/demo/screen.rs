@@ -7,6 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::lifecycle::Phase;
 
+use super::api_server::Denial;
 use super::{LEADERS, PARTITION, REPLICAS};
 
 /// One line of the screen.
@@ -71,12 +72,12 @@ impl Screen {
     }
 
     /// Prints a denial, unless the last one of this pod said the same.
-    pub fn denied(&mut self, ordinal: u32, message: &str) {
+    pub fn denied(&mut self, ordinal: u32, denial: &Denial) {
         let Some(line) = self.lines.get_mut(&ordinal) else { return };
         line.denials += 1;
-        if line.last_denial != message {
-            message.clone_into(&mut line.last_denial);
-            self.say(message);
+        if line.last_denial != denial.message {
+            line.last_denial.clone_from(&denial.message);
+            self.say(&format!("{}{}", denial.warnings, denial.message));
         }
     }
 
