@@ -2,6 +2,7 @@
 
 mod assemble;
 mod demo;
+mod reload;
 mod review;
 mod serve;
 

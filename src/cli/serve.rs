@@ -1,58 +1,78 @@
 //! `castoff serve`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::server::readiness::Handle;
 use crate::server::shutdown::Shutdown;
 use crate::server::{self, Certificates, Readiness, Server, logging, self_signed};
 
 use super::assemble::{Guard, Parts};
+use super::reload::{self, Reload};
 use super::{Failure, Serve};
 
 /// Serves until it is told to stop.
 pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     logging::init(command.log_format.into(), &command.log).map_err(Failure::Usage)?;
-    let shutdown = Shutdown::on_signals().map_err(|error| Failure::No(error.to_string()))?;
+    let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
+    let shutdown = Shutdown::on_signals().map_err(|error| said(&error))?;
     let parts = Parts::read(&command.sources)?;
     tell_of(&command, &parts);
-    let certificates = certificates(&command)?;
+    let (certificates, pair) = certificates(&command)?;
     let config = server::Config {
         listen: command.listen,
         admin_listen: command.admin_listen,
         shutdown_delay: Duration::from_secs(command.shutdown_delay),
-        ..server::Config::new(certificates)
+        ..server::Config::new(certificates.clone())
     };
-    let following = command.sources.pods.clone().map(|directory| (Arc::clone(&parts.cluster), directory));
-    let registry = Registry::new();
-    let guard = parts.assemble(&registry)?;
-    let server = Server::bind(config).await.map_err(|error| Failure::No(error.to_string()))?;
-    tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
+    let (registry, readiness) = (Registry::new(), Readiness::new());
     let mut background = JoinSet::new();
-    if let Some((cluster, directory)) = following {
-        background.spawn(cluster.follow(directory));
+    if let Some(directory) = command.sources.pods.clone() {
+        background.spawn(Arc::clone(&parts.cluster).follow(directory));
     }
-    let answering = guarded(guard, server, registry, shutdown);
+    let guard = parts.assemble(&registry)?;
+    let reload = Reload {
+        directory: command.sources.policies.clone(),
+        policies: Arc::clone(&guard.gate.policies),
+        pair,
+        certificates,
+        policies_ready: registered(&readiness, "policies"),
+        certificates_ready: registered(&readiness, "certificates"),
+        reloads: reload::counter(&registry).map_err(|error| said(&error))?,
+    };
+    let hangup = signal(SignalKind::hangup()).map_err(|error| said(&error))?;
+    background.spawn(reload.run(hangup));
+    let server = Server::bind(config).await.map_err(|error| said(&error))?;
+    tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     tokio::select! {
-        ended = answering => ended,
+        ended = guarded(guard, server, readiness, registry, shutdown) => ended,
         Some(ended) = background.join_next() => {
-            Err(Failure::No(format!("the reader of --pods has ended, and the guard with it: {ended:?}")))
+            Err(Failure::No(format!("what follows the files has ended, and the guard with it: {ended:?}")))
         }
     }
+}
+
+/// A condition that holds: what it is about was read before anything listened.
+fn registered(readiness: &Readiness, name: &'static str) -> Handle {
+    let handle = readiness.register(name, "not read yet");
+    handle.ready();
+    handle
 }
 
 /// Runs the guard behind a server: the controller works as long as the server answers, and a little longer.
 pub(super) async fn guarded(
     guard: Guard,
     server: Server,
+    readiness: Readiness,
     registry: Registry,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
-    let readiness = Readiness::new();
-    readiness.register("policies", "not read yet").ready();
     let (stop, stopped) = oneshot::channel::<()>();
     let controller = tokio::spawn(guard.controller.run(async move {
         let _ = stopped.await;
@@ -70,17 +90,18 @@ pub(super) async fn guarded(
     outcome
 }
 
-fn certificates(command: &Serve) -> Result<Certificates, Failure> {
-    let said = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-    match (&command.self_signed, &command.tls_cert, &command.tls_key) {
+/// The certificate to serve, with the files that it came from.
+fn certificates(command: &Serve) -> Result<(Certificates, (PathBuf, PathBuf)), Failure> {
+    let pair = match (&command.self_signed, &command.tls_cert, &command.tls_key) {
         (Some(directory), _, _) => {
-            let files = self_signed::make(directory, &[]).map_err(|error| said(&error))?;
+            let files = self_signed::make(directory, &[]).map_err(Failure::Usage)?;
             tracing::info!(ca = %files.ca.display(), "callers trust this CA");
-            Certificates::load(&files.certificate, &files.key).map_err(|error| said(&error))
+            (files.certificate, files.key)
         }
-        (None, Some(certificate), Some(key)) => Certificates::load(certificate, key).map_err(|error| said(&error)),
-        _ => Err(Failure::Usage("give --tls-cert and --tls-key, or --self-signed".to_owned())),
-    }
+        (None, Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        _ => return Err(Failure::Usage("give --tls-cert and --tls-key, or --self-signed".to_owned())),
+    };
+    Ok((Certificates::load(&pair.0, &pair.1).map_err(Failure::Usage)?, pair))
 }
 
 /// Says at the start what this guard can and can't do.

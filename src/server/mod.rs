@@ -134,7 +134,7 @@ impl Server {
         stopping.ready();
         let webhook = listener::serve_tls(
             self.listener,
-            self.config.certificates.acceptor(),
+            self.config.certificates.acceptor().map_err(io::Error::other)?,
             routes::router(gate, metrics.clone(), self.config.body_timeout, shutdown.clone()),
             Limits::of(&self.config),
             metrics,

@@ -12,6 +12,8 @@ struct Condition {
     name: &'static str,
     /// Why it does not hold; `None` once it does.
     missing: Option<String>,
+    /// What is to be known of it all the same.
+    remark: Option<String>,
 }
 
 /// One condition.
@@ -32,7 +34,7 @@ impl Readiness {
     #[must_use]
     pub fn register(&self, name: &'static str, reason: &str) -> Handle {
         let mut conditions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        conditions.push(Condition { name, missing: Some(reason.to_owned()) });
+        conditions.push(Condition { name, missing: Some(reason.to_owned()), remark: None });
         Handle { readiness: self.clone(), index: conditions.len() - 1 }
     }
 
@@ -43,9 +45,10 @@ impl Readiness {
         let mut text = String::new();
         for condition in conditions.iter() {
             // Writing to a text does not fail.
-            let _ = match &condition.missing {
-                None => writeln!(text, "[+]{} ok", condition.name),
-                Some(reason) => writeln!(text, "[-]{}: {reason}", condition.name),
+            let _ = match (&condition.missing, &condition.remark) {
+                (None, None) => writeln!(text, "[+]{} ok", condition.name),
+                (None, Some(remark)) => writeln!(text, "[+]{} ok, but {remark}", condition.name),
+                (Some(reason), _) => writeln!(text, "[-]{}: {reason}", condition.name),
             };
         }
         (conditions.iter().all(|condition| condition.missing.is_none()), text)
@@ -55,18 +58,24 @@ impl Readiness {
 impl Handle {
     /// The condition holds.
     pub fn ready(&self) {
-        self.set(None);
+        self.set(None, None);
+    }
+
+    /// The condition holds, and this is to be known of it.
+    pub fn ready_but(&self, remark: &str) {
+        self.set(None, Some(remark.to_owned()));
     }
 
     /// The condition does not hold, for this reason.
     pub fn not_ready(&self, reason: &str) {
-        self.set(Some(reason.to_owned()));
+        self.set(Some(reason.to_owned()), None);
     }
 
-    fn set(&self, missing: Option<String>) {
+    fn set(&self, missing: Option<String>, remark: Option<String>) {
         let mut conditions = self.readiness.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(condition) = conditions.get_mut(self.index) {
             condition.missing = missing;
+            condition.remark = remark;
         }
     }
 }
@@ -84,6 +93,8 @@ mod tests {
         assert_eq!(readiness.report(), (false, "[+]policies ok\n[-]caches: empty\n".to_owned()));
         caches.ready();
         assert!(readiness.report().0);
+        policies.ready_but("older than the files");
+        assert_eq!(readiness.report(), (true, "[+]policies ok, but older than the files\n[+]caches ok\n".to_owned()));
         policies.not_ready("gone");
         assert!(!readiness.report().0);
     }

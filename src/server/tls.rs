@@ -35,18 +35,15 @@ impl Certificates {
 
     /// Answers handshakes: HTTP/1.1 only, as API servers speak to webhooks, and without session tickets, which they
     /// don't use.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        // ring speaks both versions of TLS: this can't fail.
-        let versions = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(rustls::ALL_VERSIONS);
-        let mut config = match versions {
-            Ok(builder) => builder.with_no_client_auth().with_cert_resolver(Arc::new(self.clone())),
-            Err(_) => ServerConfig::builder().with_no_client_auth().with_cert_resolver(Arc::new(self.clone())),
-        };
+    pub(super) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(rustls::ALL_VERSIONS)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        TlsAcceptor::from(Arc::new(config))
+        Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }
 

@@ -183,6 +183,27 @@ impl Guard {
         std::fs::remove_file(self.directory.path().join(format!("pods/basic-tikv-{ordinal}.json"))).unwrap();
     }
 
+    /// Puts another policy in the place of the one that it began with.
+    pub fn write_policy(&self, policy: &str) {
+        let file = self.directory.path().join("policies/policy.yaml");
+        let temporary = file.with_extension("tmp");
+        std::fs::write(&temporary, policy).unwrap();
+        std::fs::rename(temporary, file).unwrap();
+    }
+
+    /// Whether a client that trusts this CA alone gets through.
+    pub async fn is_trusted_by(&self, ca: &Path) -> bool {
+        let secret: Secret = [("ca.crt".to_owned(), std::fs::read(ca).unwrap())].into_iter().collect();
+        let client = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), true)).with(&secret).unwrap();
+        client.get(format!("https://localhost:{}/", port(&self.address))).send().await.is_ok()
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Puts a pod there.
     pub fn put_pod(&self, pod: &Value) {
         write_pod(self.directory.path(), pod);

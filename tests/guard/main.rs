@@ -4,5 +4,6 @@
 mod harness;
 
 mod own_plan;
+mod reload;
 mod rolling;
 mod trouble;

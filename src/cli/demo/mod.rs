@@ -11,7 +11,7 @@ use std::time::Duration;
 use prometheus::Registry;
 
 use crate::server::shutdown::Shutdown;
-use crate::server::{self, Certificates, Server, logging, self_signed};
+use crate::server::{self, Certificates, Readiness, Server, logging, self_signed};
 use crate::simulation::pd::{Config as PdConfig, SimulatedPd};
 use crate::standalone::cluster::LocalCluster;
 use crate::standalone::objects::Objects;
@@ -113,7 +113,7 @@ async fn begin_guard(
     let server = Server::bind(config).await.map_err(|error| said(&error))?;
     let ca = std::fs::read(&files.ca).map_err(|error| said(&error))?;
     let address = api_server::GuardAddress { port: server.local_addr().port(), ca };
-    let serving = tokio::spawn(serve::guarded(guard, server, registry, stop));
+    let serving = tokio::spawn(serve::guarded(guard, server, Readiness::new(), registry, stop));
     Ok(Serving { address, serving })
 }
 
