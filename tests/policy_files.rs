@@ -78,3 +78,33 @@ spec:
 fn two_policies_of_one_name_are_refused() {
     assert!(read(&format!("{POLICY}---\n{POLICY}")).unwrap_err().contains("two policies tidb/tikv"));
 }
+
+#[test]
+fn policies_in_each_others_way_are_told_by_check_and_followed_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let narrower = POLICY.replace("name: tikv,", "name: other,").replace("{app: tikv}", "{app: tikv, zone: a}");
+    let elsewhere = POLICY.replace("name: tikv,", "name: third,").replace("namespace: tidb", "namespace: elsewhere");
+    std::fs::write(directory.path().join("file.yaml"), format!("{POLICY}---\n{narrower}---\n{elsewhere}")).unwrap();
+    assert_eq!(policies::read(directory.path()).unwrap().all().count(), 3);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_castoff"))
+        .args(["check", "-o", "json"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaints: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(complaints.as_array().unwrap().len(), 1, "{complaints}");
+    assert_eq!((&complaints[0]["line"], &complaints[0]["field"]), (&15.into(), &"spec.selector".into()));
+    assert!(complaints[0]["message"].as_str().unwrap().contains("the policy tikv"));
+}
+
+#[test]
+fn check_says_so_when_nothing_is_wrong() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_castoff"))
+        .args(["check", "tests/policies"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("nothing is wrong"));
+}

@@ -1,6 +1,7 @@
 //! The command line: arguments, and one file for each command.
 
 mod assemble;
+mod check;
 mod demo;
 mod reload;
 mod review;
@@ -27,6 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   castoff demo                                            watch a rolling update of a simulated TiKV, guarded
   castoff demo --unguarded                                the same without the guard
+  castoff check policies                                  what is wrong with policies and plans
   castoff review --policies DIR review.json               what the gate would answer to a stored AdmissionReview
   castoff serve --standalone --policies DIR --self-signed certificates
                                                           answer on https://127.0.0.1:8443/validate
@@ -36,6 +38,7 @@ Exit codes: 0 fine, 1 the answer is no, 2 wrong usage.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Serve),
+    Check(Check),
     Review(Review),
     Demo(Demo),
 }
@@ -118,6 +121,26 @@ struct Sources {
     /// One more endpoint that plans may use: a host, *.suffix or CIDR, with :PORT if it matters; may be repeated
     #[arg(long = "allow-endpoint", env = "CASTOFF_ALLOW_ENDPOINT", value_name = "PATTERN", value_delimiter = ',')]
     allow_endpoints: Vec<Pattern>,
+}
+
+/// Checks policies and plans: every mistake with file, line and field, and policies that are in each other's way.
+///
+/// What it accepts, `serve` accepts.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  castoff check policies
+  castoff check -o json policies/tikv.yaml plans
+
+Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
+struct Check {
+    /// Files, or directories of which every .yaml, .yml and .json file is read
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// How to print
+    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
+    output: Output,
 }
 
 /// Says what the gate would answer to stored AdmissionReviews. Never acts: it is a dry run.
@@ -204,11 +227,19 @@ pub fn run() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command {
             Command::Serve(command) => serve::run(command).await,
+            Command::Check(command) => check::run(&command),
             Command::Review(command) => review::run(command).await,
             Command::Demo(command) => demo::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
+}
+
+/// Prints a value as JSON, for scripts.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::No(error.to_string()))?;
+    println!("{text}");
+    Ok(())
 }
 
 fn report(failure: &Failure) -> ExitCode {

@@ -58,7 +58,7 @@ pub(super) async fn run(command: Review) -> Result<(), Failure> {
     }
     match command.output {
         Output::Table => print_table(&rows),
-        Output::Json => print_json(&rows)?,
+        Output::Json => super::print_json(&rows)?,
     }
     if rows.iter().all(|row| row.allowed) { Ok(()) } else { Err(Failure::No(String::new())) }
 }
@@ -85,10 +85,4 @@ fn print_table(rows: &[Row]) {
             format!("{:file$}  {answer:6}  {:question$}  {:4}  {said}", row.file, row.question, row.code).trim_end()
         );
     }
-}
-
-fn print_json(rows: &[Row]) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(rows).map_err(|error| Failure::No(error.to_string()))?;
-    println!("{text}");
-    Ok(())
 }

@@ -92,6 +92,30 @@ impl Policy {
     }
 }
 
+/// What can be told of two policies without a pod.
+impl Policy {
+    /// Whether every pod that one of the two selects is surely selected by the other: the labels that one asks for are
+    /// among those of the other, and neither is narrowed further.
+    #[must_use]
+    pub fn surely_overlaps(&self, other: &Policy) -> bool {
+        let (one, two) = (&self.spec.selector, &other.spec.selector);
+        let is_plain =
+            |policy: &Policy| policy.spec.selector.match_expressions.is_empty() && policy.spec.node_selector.is_empty();
+        let within = |small: &BTreeMap<String, String>, large: &BTreeMap<String, String>| {
+            small.iter().all(|(key, value)| large.get(key) == Some(value))
+        };
+        let ordinals_meet = match (&self.ordinals, &other.ordinals) {
+            (Some(one), Some(two)) => one.meet(two),
+            _ => true,
+        };
+        self.namespace == other.namespace
+            && is_plain(self)
+            && is_plain(other)
+            && ordinals_meet
+            && (within(&one.match_labels, &two.match_labels) || within(&two.match_labels, &one.match_labels))
+    }
+}
+
 /// All policies, by namespace.
 #[derive(Debug, Default)]
 pub struct PolicyIndex {

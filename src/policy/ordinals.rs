@@ -12,6 +12,14 @@ impl Ordinals {
     pub fn contain(&self, ordinal: u32) -> bool {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&ordinal))
     }
+
+    /// Whether some ordinal is in both parts.
+    #[must_use]
+    pub fn meet(&self, other: &Ordinals) -> bool {
+        self.0.iter().any(|(first, last)| {
+            other.0.iter().any(|(other_first, other_last)| first <= other_last && other_first <= last)
+        })
+    }
 }
 
 impl FromStr for Ordinals {

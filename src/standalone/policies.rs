@@ -1,11 +1,11 @@
 //! Policies and plans from files.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::spec::PlanSpec;
 use crate::plan::{self, Mistake, Plan, catalogue};
@@ -69,124 +69,213 @@ struct Source<'a> {
     document: Document<'a>,
 }
 
+/// A mistake in a file, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Complaint {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// The field, as `spec.steps[0].plan`; empty where it is not known.
+    pub field: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead; empty where that can't be told.
+    pub hint: String,
+}
+
+/// A policy, with its place.
+#[derive(Debug)]
+pub struct Found {
+    /// The policy.
+    pub policy: Policy,
+    /// Its file.
+    pub file: PathBuf,
+    /// The line that its selector begins in.
+    pub line: usize,
+}
+
+/// What files hold, and what is wrong with it.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// The policies that can be followed.
+    pub policies: Vec<Found>,
+    /// How many plans of one's own there are.
+    pub plans: usize,
+    /// What is wrong, by file and line.
+    pub complaints: Vec<Complaint>,
+}
+
 /// Reads every policy and plan of a directory. A file may hold several documents.
 ///
 /// # Errors
 /// All mistakes, a line each: file, line, field, what is wrong, and what to write instead.
 pub fn read(directory: &Path) -> Result<PolicyIndex, String> {
-    let files = read_directory(directory)?;
+    let checked = check(&read_directory(directory)?);
+    if checked.complaints.is_empty() {
+        return Ok(PolicyIndex::new(checked.policies.into_iter().map(|found| found.policy)));
+    }
+    Err(checked.complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// Checks files, each with its path and text.
+#[must_use]
+pub fn check(files: &[(PathBuf, String)]) -> Checked {
     let sources = || {
         files
             .iter()
             .flat_map(|(path, text)| yaml::documents(text).into_iter().map(move |document| Source { path, document }))
     };
-    let mut mistakes = String::new();
+    let mut checked = Checked::default();
     let mut plans = Known::default();
     for source in sources() {
-        if let Err(mistake) = source.add_plan(&mut plans) {
-            mistakes.push_str(&mistake);
-        }
+        checked.complaints.extend(source.add_plan(&mut plans).err().unwrap_or_default());
     }
-    let mut policies = Vec::new();
+    checked.plans = plans.0.len();
     for source in sources() {
         match source.policy(&plans) {
-            Ok(Some(policy)) => policies.push(policy),
             Ok(None) => {}
-            Err(mistake) => mistakes.push_str(&mistake),
+            Ok(Some(policy)) => {
+                let is_it =
+                    |found: &Found| found.policy.namespace == policy.namespace && found.policy.name == policy.name;
+                if checked.policies.iter().any(is_it) {
+                    let message = format!("there are two policies {}/{}", policy.namespace, policy.name);
+                    checked.complaints.push(source.complaint("metadata.name", &message, ""));
+                }
+                checked.policies.push(source.found(policy));
+            }
+            Err(complaints) => checked.complaints.extend(complaints),
         }
     }
-    let mut seen = std::collections::BTreeSet::new();
-    for policy in &policies {
-        if !seen.insert((policy.namespace.clone(), policy.name.clone())) {
-            let _ = writeln!(mistakes, "there are two policies {}/{}", policy.namespace, policy.name);
-        }
-    }
-    if mistakes.is_empty() { Ok(PolicyIndex::new(policies)) } else { Err(mistakes.trim_end().to_owned()) }
+    checked.complaints.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+    checked
 }
+
+impl Checked {
+    /// Policies that are in each other's way: one selects every pod that the other does, and such pods would be
+    /// denied, naming both. That is no reason not to follow the others.
+    #[must_use]
+    pub fn conflicts(&self) -> Vec<Complaint> {
+        let mut conflicts = Vec::new();
+        for (index, found) in self.policies.iter().enumerate() {
+            let earlier = self.policies.iter().take(index);
+            let rivals = earlier.filter(|other| other.policy.surely_overlaps(&found.policy));
+            conflicts.extend(rivals.map(|other| Complaint {
+                file: found.file.clone(),
+                line: Some(found.line),
+                field: "spec.selector".to_owned(),
+                message: format!(
+                    "selects the same pods as the policy {}: they would be denied, naming both",
+                    other.policy.name
+                ),
+                hint: "narrow one of the two".to_owned(),
+            }));
+        }
+        conflicts
+    }
+}
+
+type Complaints = Vec<Complaint>;
 
 impl Source<'_> {
     /// Takes a DrainPlan up; other kinds are passed over.
-    fn add_plan(&self, plans: &mut Known) -> Result<(), String> {
+    fn add_plan(&self, plans: &mut Known) -> Result<(), Complaints> {
         let header = self.header()?;
         match header.kind.as_str() {
             "DrainPolicy" => return Ok(()),
             "DrainPlan" => {}
             other => {
                 let message = format!("{other} is no kind that is read here: DrainPolicy or DrainPlan");
-                return Err(self.mistake(Some("kind"), &message, None));
+                return Err(vec![self.complaint("kind", &message, "")]);
             }
         }
         let resource: Resource<PlanSpec> = self.parse()?;
-        let plan = plan::compile(&resource.spec).map_err(|mistakes| self.mistakes_in_spec(&mistakes))?;
+        let plan = plan::compile(&resource.spec).map_err(|mistakes| self.complaints(&mistakes, "spec."))?;
         let plan = Arc::new(plan.named(resource.metadata.name.as_str()));
         if plans.0.insert(resource.metadata.name.clone(), plan).is_some() {
             let message = format!("there are two DrainPlans {}", resource.metadata.name);
-            return Err(self.mistake(Some("metadata.name"), &message, None));
+            return Err(vec![self.complaint("metadata.name", &message, "")]);
         }
         Ok(())
     }
 
-    fn policy(&self, plans: &Known) -> Result<Option<Policy>, String> {
+    fn policy(&self, plans: &Known) -> Result<Option<Policy>, Complaints> {
         // Mistakes in the header were told when plans were read.
         if self.header().map_or(true, |header| header.kind != "DrainPolicy") {
             return Ok(None);
         }
         let resource: Resource<PolicySpec> = self.parse()?;
         if resource.metadata.namespace.is_empty() {
-            return Err(self.mistake(Some("metadata"), "a DrainPolicy needs metadata.namespace", None));
+            return Err(vec![self.complaint("metadata", "a DrainPolicy needs metadata.namespace", "")]);
         }
         let policy = Policy::new(&resource.metadata.namespace, &resource.metadata.name, resource.spec, plans);
         match &policy.steps {
             Ok(_) => Ok(Some(policy)),
-            Err(mistakes) => Err(self.mistakes(mistakes)),
+            Err(mistakes) => Err(self.complaints(mistakes, "")),
         }
     }
 
-    fn header(&self) -> Result<Header, String> {
+    fn header(&self) -> Result<Header, Complaints> {
         let header: Header = self.parse()?;
         if header.api_version == API_VERSION {
             return Ok(header);
         }
         let message = format!("{} is not known here", header.api_version);
-        Err(self.mistake(Some("apiVersion"), &message, Some(&format!("write {API_VERSION}"))))
+        Err(vec![self.complaint("apiVersion", &message, &format!("write {API_VERSION}"))])
     }
 
-    fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, String> {
+    fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Complaints> {
         yaml::parse(self.document.text).map_err(|error: YamlError| {
-            let line = error.line.map(|line| self.document.line(line));
-            told(self.path, line, error.field.as_deref(), &error.message, error.hint.as_deref())
+            vec![Complaint {
+                file: self.path.to_owned(),
+                line: error.line.map(|line| self.document.line(line)),
+                field: error.field.unwrap_or_default(),
+                message: error.message,
+                hint: error.hint.unwrap_or_default(),
+            }]
         })
     }
 
-    fn mistakes(&self, mistakes: &[Mistake]) -> String {
-        mistakes
-            .iter()
-            .map(|mistake| self.mistake(Some(&mistake.field), &mistake.message, mistake.hint.as_deref()))
-            .collect()
+    fn complaints(&self, mistakes: &[Mistake], prefix: &str) -> Complaints {
+        let complaint = |mistake: &Mistake| {
+            let field = format!("{prefix}{}", mistake.field);
+            self.complaint(&field, &mistake.message, mistake.hint.as_deref().unwrap_or_default())
+        };
+        mistakes.iter().map(complaint).collect()
     }
 
-    fn mistakes_in_spec(&self, mistakes: &[Mistake]) -> String {
-        let placed =
-            mistakes.iter().map(|mistake| Mistake { field: format!("spec.{}", mistake.field), ..mistake.clone() });
-        self.mistakes(&placed.collect::<Vec<_>>())
+    fn found(&self, policy: Policy) -> Found {
+        Found { policy, file: self.path.to_owned(), line: self.line_of("spec.selector") }
     }
 
-    fn mistake(&self, field: Option<&str>, message: &str, hint: Option<&str>) -> String {
-        let line = field.and_then(|field| yaml::line_of(self.document.text, field)).unwrap_or(1);
-        told(self.path, Some(self.document.line(line)), field, message, hint)
+    fn line_of(&self, field: &str) -> usize {
+        self.document.line(yaml::line_of(self.document.text, field).unwrap_or(1))
+    }
+
+    fn complaint(&self, field: &str, message: &str, hint: &str) -> Complaint {
+        Complaint {
+            file: self.path.to_owned(),
+            line: Some(self.line_of(field)),
+            field: field.to_owned(),
+            message: message.to_owned(),
+            hint: hint.to_owned(),
+        }
     }
 }
 
-/// One mistake, as `file:line: field: message; hint`.
-fn told(path: &Path, line: Option<usize>, field: Option<&str>, message: &str, hint: Option<&str>) -> String {
-    let mut text = path.display().to_string();
-    // Writing to a text does not fail.
-    let _ = line.map_or(Ok(()), |line| write!(text, ":{line}"));
-    let _ = field.filter(|field| !field.is_empty()).map_or(Ok(()), |field| write!(text, ": {field}"));
-    let _ = write!(text, ": {message}");
-    let _ = hint.map_or(Ok(()), |hint| write!(text, "; {hint}"));
-    text.push('\n');
-    text
+/// As `file:line: field: message; hint`.
+impl fmt::Display for Complaint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(formatter, ":{line}")?;
+        }
+        if !self.field.is_empty() {
+            write!(formatter, ": {}", self.field)?;
+        }
+        write!(formatter, ": {}", self.message)?;
+        if self.hint.is_empty() { Ok(()) } else { write!(formatter, "; {}", self.hint) }
+    }
 }
 
 /// The YAML and JSON files of a directory, by name, with their texts.

@@ -1,0 +1,43 @@
+//! `castoff check`.
+
+use std::path::{Path, PathBuf};
+
+use crate::standalone::policies::{self, Checked};
+
+use super::{Check, Failure, Output};
+
+/// Checks the files, prints what is wrong with them, and says no if anything is.
+pub(super) fn run(command: &Check) -> Result<(), Failure> {
+    let mut files = Vec::new();
+    for path in &command.paths {
+        files.extend(read(path).map_err(Failure::Usage)?);
+    }
+    let mut checked = policies::check(&files);
+    checked.complaints.extend(checked.conflicts());
+    match command.output {
+        Output::Table => print(&checked),
+        Output::Json => super::print_json(&checked.complaints)?,
+    }
+    if checked.complaints.is_empty() { Ok(()) } else { Err(Failure::No(String::new())) }
+}
+
+/// The files of a directory, or the one that is named.
+fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+    if path.is_dir() {
+        return policies::read_directory(path);
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(vec![(path.to_owned(), text)])
+}
+
+fn print(checked: &Checked) {
+    for complaint in &checked.complaints {
+        println!("{complaint}");
+    }
+    let files: std::collections::BTreeSet<&PathBuf> =
+        checked.complaints.iter().map(|complaint| &complaint.file).collect();
+    match checked.complaints.len() {
+        0 => println!("policies: {}, plans of your own: {}; nothing is wrong", checked.policies.len(), checked.plans),
+        mistakes => println!("\nmistakes: {mistakes}, files with mistakes: {}", files.len()),
+    }
+}
