@@ -32,12 +32,16 @@ fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, String> {
 
 fn print(checked: &Checked) {
     for complaint in &checked.complaints {
-        println!("{complaint}");
+        super::output::line(format_args!("{complaint}"));
     }
     let files: std::collections::BTreeSet<&PathBuf> =
         checked.complaints.iter().map(|complaint| &complaint.file).collect();
     match checked.complaints.len() {
-        0 => println!("policies: {}, plans of your own: {}; nothing is wrong", checked.policies.len(), checked.plans),
-        mistakes => println!("\nmistakes: {mistakes}, files with mistakes: {}", files.len()),
+        0 => super::output::line(format_args!(
+            "policies: {}, plans of your own: {}; nothing is wrong",
+            checked.policies.len(),
+            checked.plans
+        )),
+        mistakes => super::output::line(format_args!("\nmistakes: {mistakes}, files with mistakes: {}", files.len())),
     }
 }

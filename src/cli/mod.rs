@@ -1,8 +1,11 @@
 //! The command line: arguments, and one file for each command.
 
 mod assemble;
+mod certs;
 mod check;
 mod demo;
+mod output;
+mod plans;
 mod reload;
 mod review;
 mod serve;
@@ -41,6 +44,8 @@ enum Command {
     Check(Check),
     Review(Review),
     Demo(Demo),
+    Plans(Plans),
+    Certs(Certs),
 }
 
 /// Answers AdmissionReviews over HTTPS, and brings departures about.
@@ -164,6 +169,34 @@ struct Review {
     output: Output,
 }
 
+/// Lists the built-in plans; with a name, prints one as a DrainPlan that can be applied, and a policy to begin with.
+#[derive(Debug, Args)]
+struct Plans {
+    /// The plan to print
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    /// How to print
+    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+}
+
+/// Makes a CA and a server certificate for development (ECDSA P-256): ca.crt, tls.crt, tls.key.
+#[derive(Debug, Args)]
+struct Certs {
+    /// Where to put them
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+
+    /// One more name or address that the certificate is for, besides localhost; may be repeated
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+
+    /// Make them anew where some are there
+    #[arg(long)]
+    force: bool,
+}
+
 /// Rolls three of four simulated TiKV pods, and counts what the roll-out costs.
 ///
 /// The guard is the one that `serve` runs, asked over HTTPS. A simulated PD moves leaders, and counts from what it saw
@@ -229,6 +262,8 @@ pub fn run() -> ExitCode {
             Command::Serve(command) => serve::run(command).await,
             Command::Check(command) => check::run(&command),
             Command::Review(command) => review::run(command).await,
+            Command::Plans(command) => plans::run(&command),
+            Command::Certs(command) => certs::run(&command),
             Command::Demo(command) => demo::run(command).await,
         }
     });
@@ -238,7 +273,7 @@ pub fn run() -> ExitCode {
 /// Prints a value as JSON, for scripts.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::No(error.to_string()))?;
-    println!("{text}");
+    output::line(format_args!("{text}"));
     Ok(())
 }
 

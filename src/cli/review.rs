@@ -76,13 +76,13 @@ fn print_table(rows: &[Row]) {
     let width = |cell: fn(&Row) -> usize, title: &str| rows.iter().map(cell).max().unwrap_or(0).max(title.len());
     let file = width(|row| row.file.chars().count(), "FILE");
     let question = width(|row| row.question.len(), "QUESTION");
-    println!("{:file$}  ANSWER  {:question$}  CODE  MESSAGE", "FILE", "QUESTION");
+    super::output::line(format_args!("{:file$}  ANSWER  {:question$}  CODE  MESSAGE", "FILE", "QUESTION"));
     for row in rows {
         let answer = if row.allowed { "allow" } else { "deny" };
         let said = if row.message.is_empty() { row.warnings.join("; ") } else { row.message.clone() };
-        println!(
+        super::output::line(format_args!(
             "{}",
             format!("{:file$}  {answer:6}  {:question$}  {:4}  {said}", row.file, row.question, row.code).trim_end()
-        );
+        ));
     }
 }

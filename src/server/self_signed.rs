@@ -20,6 +20,14 @@ pub struct Files {
     pub key: PathBuf,
 }
 
+impl Files {
+    /// Where the files of this directory are, or will be.
+    #[must_use]
+    pub fn in_directory(directory: &Path) -> Self {
+        Files { ca: directory.join("ca.crt"), certificate: directory.join("tls.crt"), key: directory.join("tls.key") }
+    }
+}
+
 /// The names that the certificate is always for.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -29,8 +37,7 @@ const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// # Errors
 /// A sentence that names the directory; also where only some of the files are there.
 pub fn make(directory: &Path, hosts: &[String]) -> Result<Files, String> {
-    let files =
-        Files { ca: directory.join("ca.crt"), certificate: directory.join("tls.crt"), key: directory.join("tls.key") };
+    let files = Files::in_directory(directory);
     let there = [&files.ca, &files.certificate, &files.key].map(|path| path.exists());
     if there == [true; 3] {
         return Ok(files);

@@ -20,7 +20,7 @@ pub(super) struct Outcome {
 impl Outcome {
     pub fn print(&self, output: DemoOutput) {
         match output {
-            DemoOutput::Json => println!("{}", self.to_json()),
+            DemoOutput::Json => super::super::output::line(format_args!("{}", self.to_json())),
             DemoOutput::Text => self.print_table(),
         }
     }
@@ -37,12 +37,12 @@ impl Outcome {
 
     fn print_table(&self) {
         let prepared = self.median_milliseconds().map_or("-".to_owned(), |median| format!("{median} ms (median)"));
-        println!();
-        println!("pods rolled                                  {}", self.pods_rolled);
-        println!("denials                                      {}", self.denials);
-        println!("from prepared to the delete                  {prepared}");
-        println!("leaders on a store when its pod ended        {}", self.leaders_lost);
-        println!("evict-leader entries left behind             {}", self.entries_left);
+        super::super::output::line("");
+        super::super::output::line(format_args!("pods rolled                                  {}", self.pods_rolled));
+        super::super::output::line(format_args!("denials                                      {}", self.denials));
+        super::super::output::line(format_args!("from prepared to the delete                  {prepared}"));
+        super::super::output::line(format_args!("leaders on a store when its pod ended        {}", self.leaders_lost));
+        super::super::output::line(format_args!("evict-leader entries left behind             {}", self.entries_left));
     }
 
     fn median_milliseconds(&self) -> Option<u64> {

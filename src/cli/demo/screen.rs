@@ -102,7 +102,7 @@ impl Screen {
             Some(bars) => {
                 let _ = bars.println(text);
             }
-            None if self.speaks => println!("{text}"),
+            None if self.speaks => super::super::output::line(format_args!("{text}")),
             None => {}
         }
     }

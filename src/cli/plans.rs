@@ -1,0 +1,146 @@
+//! `castoff plans`.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::plan::Plan;
+use crate::plan::catalogue;
+use crate::plan::spec::{ActSpec, ParameterType, PlanSpec, Removal};
+
+use super::{Failure, Output, Plans};
+
+/// One plan in the list.
+#[derive(Serialize)]
+struct Row {
+    name: &'static str,
+    summary: String,
+}
+
+/// Lists the built-in plans, or prints one.
+pub(super) fn run(command: &Plans) -> Result<(), Failure> {
+    let Some(name) = &command.name else { return list(command.output) };
+    let source = catalogue::SOURCES.iter().find(|(known, _)| known == name);
+    let (Some((name, text)), Some(plan)) = (source, catalogue::builtin(name)) else {
+        let known = catalogue::names().join(", ");
+        return Err(Failure::Usage(format!("there is no built-in plan {name}; there are {known}")));
+    };
+    match command.output {
+        Output::Json => super::print_json(plan.spec()),
+        Output::Table => {
+            super::output::line(document(name, text, plan).trim_end());
+            Ok(())
+        }
+    }
+}
+
+fn list(output: Output) -> Result<(), Failure> {
+    let row =
+        |name: &'static str| catalogue::builtin(name).map(|plan| Row { name, summary: plan.spec().summary.clone() });
+    let rows: Vec<Row> = catalogue::names().into_iter().filter_map(row).collect();
+    match output {
+        Output::Json => super::print_json(&rows),
+        Output::Table => {
+            for row in rows {
+                super::output::line(format_args!("{:12}{}", row.name, row.summary));
+            }
+            super::output::line(format_args!(
+                "\ncastoff plans NAME prints one, with its parameters, what it asks for, and a policy to begin with."
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// A plan as a DrainPlan that can be applied, told in comments, and a policy that uses it.
+fn document(name: &str, text: &str, plan: &Plan) -> String {
+    let spec = plan.spec();
+    let mut page = format!("# {}\n#\n# Parameters:\n", spec.summary);
+    // Writing to a text does not fail.
+    for (name, parameter) in &spec.params {
+        let presence = match &parameter.default {
+            Some(default) => format!("default {default}"),
+            None if parameter.required => "required".to_owned(),
+            None => "optional".to_owned(),
+        };
+        let _ = writeln!(page, "#   {name}: {}, {presence}", kind(parameter.kind));
+    }
+    let _ = writeln!(
+        page,
+        "#\n# Reads (the backend must let Castoff see all of it: an empty answer is not taken for none):"
+    );
+    for read in spec.observe.values() {
+        let _ = writeln!(page, "#   {} {}", read.method.as_deref().unwrap_or("GET"), read.url);
+    }
+    let acts = acts(spec);
+    let _ = writeln!(
+        page,
+        "#\n# Changes{}",
+        if acts.is_empty() { ": nothing" } else { " (these rights it needs besides):" }
+    );
+    for act in acts {
+        let _ = writeln!(page, "#   {act}");
+    }
+    let _ = write!(
+        page,
+        "apiVersion: castoff.dev/v1alpha1\nkind: DrainPlan\nmetadata: {{name: {name}}}\nspec:\n{}",
+        indented(text)
+    );
+    page + &policy(name, spec)
+}
+
+fn acts(spec: &PlanSpec) -> Vec<String> {
+    let of_removal: Vec<&ActSpec> = match &spec.removal {
+        Removal::Steps(steps) => steps.prepare.iter().chain(&steps.restore).collect(),
+        Removal::Word(_) | Removal::None => Vec::new(),
+    };
+    let mut lines = Vec::new();
+    for act in spec.prepare.iter().chain(&spec.restore).chain(of_removal) {
+        let line = format!("{} {}", act.method, act.url);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+fn indented(text: &str) -> String {
+    text.lines().flat_map(|line| [if line.is_empty() { "" } else { "  " }, line, "\n"]).collect()
+}
+
+/// A policy to begin with; what a plan requires is to be filled in.
+fn policy(name: &str, spec: &PlanSpec) -> String {
+    let required = spec.params.iter().filter(|(_, parameter)| parameter.required);
+    let parameters = required.map(|(name, parameter)| format!("{name}: {}", example(parameter.kind)));
+    let parameters = parameters.collect::<Vec<_>>().join(", ");
+    format!(
+        "---
+apiVersion: castoff.dev/v1alpha1
+kind: DrainPolicy
+metadata: {{name: my-{name}, namespace: my-namespace}}
+spec:
+  selector: {{matchLabels: {{app: my-app}}}}
+  steps:
+  - name: prepare
+    plan: {{name: {name}}}   # or {{builtIn: {name}}}, without the DrainPlan above
+    parameters: {{{parameters}}}
+"
+    )
+}
+
+fn kind(kind: ParameterType) -> &'static str {
+    match kind {
+        ParameterType::String => "string",
+        ParameterType::Integer => "integer",
+        ParameterType::Boolean => "boolean",
+    }
+}
+
+fn example(kind: ParameterType) -> Value {
+    match kind {
+        ParameterType::String => Value::from("http://my-service:80"),
+        ParameterType::Integer => Value::from(1),
+        ParameterType::Boolean => Value::from(true),
+    }
+}
