@@ -59,3 +59,27 @@ fn wrong_usage_is_exit_code_2_and_help_teaches() {
     }
     assert!(text(&castoff(&["--version"], here).stdout).starts_with("castoff "));
 }
+
+#[test]
+fn lists_come_as_yaml_too() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let review = "tests/reviews/1.36/delete-by-user.json";
+    for (arguments, text_in_it) in [
+        (&["plans", "-o", "yaml"][..], "name: tikv"),
+        (&["plans", "http-hook", "-o", "yaml"], "summary: "),
+        (&["review", "--policies", "tests/policies", "-o", "yaml", review], "question: NotGuarded"),
+    ] {
+        let output = castoff(arguments, here);
+        assert!(output.status.success() && text(&output.stdout).contains(text_in_it), "{}", text(&output.stdout));
+    }
+}
+
+#[test]
+fn shells_get_completions_and_people_a_manual_page() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for shell in ["bash", "zsh", "fish"] {
+        let output = castoff(&["completions", shell], here);
+        assert!(output.status.success() && text(&output.stdout).contains("review"), "{shell}");
+    }
+    assert!(text(&castoff(&["man"], here).stdout).contains(".TH castoff"));
+}

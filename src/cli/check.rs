@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::standalone::policies::{self, Checked};
 
-use super::{Check, Failure, Output};
+use super::{Check, Failure};
 
 /// Checks the files, prints what is wrong with them, and says no if anything is.
 pub(super) fn run(command: &Check) -> Result<(), Failure> {
@@ -14,10 +14,7 @@ pub(super) fn run(command: &Check) -> Result<(), Failure> {
     }
     let mut checked = policies::check(&files);
     checked.complaints.extend(checked.conflicts());
-    match command.output {
-        Output::Table => print(&checked),
-        Output::Json => super::print_json(&checked.complaints)?,
-    }
+    super::print_as(command.output, &checked.complaints, || print(&checked))?;
     if checked.complaints.is_empty() { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 

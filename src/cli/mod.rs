@@ -9,6 +9,7 @@ mod plans;
 mod reload;
 mod review;
 mod serve;
+mod shell;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -46,6 +47,9 @@ enum Command {
     Demo(Demo),
     Plans(Plans),
     Certs(Certs),
+    Completions(Completions),
+    /// Prints the manual page, for `man -l -`
+    Man,
 }
 
 /// Answers AdmissionReviews over HTTPS, and brings departures about.
@@ -197,6 +201,14 @@ struct Certs {
     force: bool,
 }
 
+/// Prints completions for a shell, as for bash: source <(castoff completions bash)
+#[derive(Debug, Args)]
+struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: clap_complete::Shell,
+}
+
 /// Rolls three of four simulated TiKV pods, and counts what the roll-out costs.
 ///
 /// The guard is the one that `serve` runs, asked over HTTPS. A simulated PD moves leaders, and counts from what it saw
@@ -216,6 +228,7 @@ struct Demo {
 enum Output {
     Table,
     Json,
+    Yaml,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -264,16 +277,26 @@ pub fn run() -> ExitCode {
             Command::Review(command) => review::run(command).await,
             Command::Plans(command) => plans::run(&command),
             Command::Certs(command) => certs::run(&command),
+            Command::Completions(command) => shell::completions(&command),
+            Command::Man => shell::manual(),
             Command::Demo(command) => demo::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
 }
 
-/// Prints a value as JSON, for scripts.
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::No(error.to_string()))?;
-    output::line(format_args!("{text}"));
+/// Prints a list for people with `table`, or its values for scripts.
+fn print_as(form: Output, values: &impl serde::Serialize, table: impl FnOnce()) -> Result<(), Failure> {
+    match form {
+        Output::Table => table(),
+        Output::Json => {
+            output::line(serde_json::to_string_pretty(values).map_err(|error| Failure::No(error.to_string()))?);
+        }
+        Output::Yaml => {
+            let text = serde_saphyr::to_string(values).map_err(|error| Failure::No(error.to_string()))?;
+            output::line(text.trim_end());
+        }
+    }
     Ok(())
 }
 

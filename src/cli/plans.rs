@@ -26,31 +26,21 @@ pub(super) fn run(command: &Plans) -> Result<(), Failure> {
         let known = catalogue::names().join(", ");
         return Err(Failure::Usage(format!("there is no built-in plan {name}; there are {known}")));
     };
-    match command.output {
-        Output::Json => super::print_json(plan.spec()),
-        Output::Table => {
-            super::output::line(document(name, text, plan).trim_end());
-            Ok(())
-        }
-    }
+    super::print_as(command.output, plan.spec(), || super::output::line(document(name, text, plan).trim_end()))
 }
 
 fn list(output: Output) -> Result<(), Failure> {
     let row =
         |name: &'static str| catalogue::builtin(name).map(|plan| Row { name, summary: plan.spec().summary.clone() });
     let rows: Vec<Row> = catalogue::names().into_iter().filter_map(row).collect();
-    match output {
-        Output::Json => super::print_json(&rows),
-        Output::Table => {
-            for row in rows {
-                super::output::line(format_args!("{:12}{}", row.name, row.summary));
-            }
-            super::output::line(format_args!(
-                "\ncastoff plans NAME prints one, with its parameters, what it asks for, and a policy to begin with."
-            ));
-            Ok(())
+    super::print_as(output, &rows, || {
+        for row in &rows {
+            super::output::line(format_args!("{:12}{}", row.name, row.summary));
         }
-    }
+        super::output::line(
+            "\ncastoff plans NAME prints one, with its parameters, what it asks for, and a policy to begin with.",
+        );
+    })
 }
 
 /// A plan as a DrainPlan that can be applied, told in comments, and a policy that uses it.

@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant};
 use crate::admission;
 
 use super::assemble::Parts;
-use super::{Failure, Output, Review};
+use super::{Failure, Review};
 
 /// How long the backends are asked, as the API server would wait.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,10 +56,7 @@ pub(super) async fn run(command: Review) -> Result<(), Failure> {
             },
         });
     }
-    match command.output {
-        Output::Table => print_table(&rows),
-        Output::Json => super::print_json(&rows)?,
-    }
+    super::print_as(command.output, &rows, || print_table(&rows))?;
     if rows.iter().all(|row| row.allowed) { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 

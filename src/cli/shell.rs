@@ -1,0 +1,26 @@
+//! `castoff completions` and `castoff man`: made from the arguments themselves.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use super::{Arguments, Completions, Failure};
+
+/// Prints what completes the arguments in a shell.
+pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
+    let mut text = Vec::new();
+    clap_complete::generate(command.shell, &mut Arguments::command(), "castoff", &mut text);
+    print(&text)
+}
+
+/// Prints the manual page.
+pub(super) fn manual() -> Result<(), Failure> {
+    let mut text = Vec::new();
+    let page = clap_mangen::Man::new(Arguments::command());
+    page.render(&mut text).map_err(|error| Failure::No(error.to_string()))?;
+    print(&text)
+}
+
+fn print(text: &[u8]) -> Result<(), Failure> {
+    std::io::stdout().write_all(text).map_err(|error| Failure::No(error.to_string()))
+}
