@@ -1,0 +1,107 @@
+//! The servers that are measured, each a process of its own on the first processor.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use castoff::server::self_signed;
+use tempfile::TempDir;
+
+use super::until_it_answers;
+
+const POLICY: &str = "apiVersion: castoff.dev/v1alpha1
+kind: DrainPolicy
+metadata: {name: bench, namespace: NAMESPACE}
+spec:
+  selector: {matchExpressions: [{key: no-such-label, operator: DoesNotExist}]}
+  steps: [{name: s, plan: {builtIn: tikv}, parameters: {pd: 'http://127.0.0.1:1'}}]
+";
+
+pub struct Server {
+    child: Child,
+    pub address: String,
+    /// From the start of the process until it takes connections, in milliseconds.
+    pub first_answer: f64,
+    pub ca: Vec<u8>,
+    _directory: TempDir,
+}
+
+impl Server {
+    pub fn floor() -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        self_signed::make(directory.path(), &[]).unwrap();
+        let program = std::env::current_exe().unwrap();
+        let mut command = pinned(program.to_str().unwrap());
+        command.arg("floor").arg(directory.path()).stdout(Stdio::piped());
+        Server::start(command, directory, |child| BufReader::new(child.stdout.take().unwrap()).lines().next()?.ok())
+    }
+
+    /// Castoff with a policy for the reviews' namespace, or for another one.
+    pub fn castoff(kind: &str) -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        self_signed::make(&directory.path().join("certificates"), &[]).unwrap();
+        let policies = directory.path().join("policies");
+        std::fs::create_dir(&policies).unwrap();
+        let review = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/hack/bench-gate/review-12k.json")).unwrap();
+        let review: serde_json::Value = serde_json::from_slice(&review).unwrap();
+        let namespace = if kind == "guarded" { review["request"]["namespace"].as_str().unwrap() } else { "elsewhere" };
+        std::fs::write(policies.join("policy.yaml"), POLICY.replace("NAMESPACE", namespace)).unwrap();
+        let mut command = pinned(concat!(env!("CARGO_MANIFEST_DIR"), "/target/release/castoff"));
+        command
+            .args(["serve", "--standalone", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--log-format", "json", "--log", "info", "--policies"])
+            .arg(&policies)
+            .arg("--self-signed")
+            .arg(directory.path().join("certificates"))
+            .stderr(Stdio::piped());
+        Server::start(command, directory, |child| {
+            let mut lines = BufReader::new(child.stderr.take()?).lines().map_while(Result::ok);
+            let line = lines.find(|line| line.contains("\"address\""))?;
+            std::thread::spawn(move || lines.for_each(drop));
+            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+            line["address"].as_str().map(str::to_owned)
+        })
+    }
+
+    fn start(mut command: Command, directory: TempDir, address: impl FnOnce(&mut Child) -> Option<String>) -> Server {
+        let began = std::time::Instant::now();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let address = address(&mut child).expect("the server says where it listens");
+        until_it_answers(|| TcpStream::connect(&address).is_ok());
+        let first_answer = began.elapsed().as_secs_f64() * 1000.0;
+        let ca = ["ca.crt", "certificates/ca.crt"].map(|file| std::fs::read(directory.path().join(file)));
+        let ca = ca.into_iter().find_map(Result::ok).unwrap();
+        Server { child, address, first_answer, ca, _directory: directory }
+    }
+
+    /// Processor time of all its threads, in microseconds.
+    pub fn cpu(&self) -> f64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let of_thread = |thread: std::fs::DirEntry| {
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+            text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        threads.map_while(Result::ok).map(of_thread).sum::<f64>() / 1000.0
+    }
+
+    /// Resident memory in mebibytes.
+    pub fn memory(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command on the first processor; the load comes from the others.
+fn pinned(program: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", program]);
+    command
+}
