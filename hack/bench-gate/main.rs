@@ -79,22 +79,22 @@ fn figures_of(size: &'static str, seen: &BTreeMap<(&str, usize), Vec<Measured>>)
         Figure {
             what: named("CPU, unguarded / floor, 12 KB", "CPU, unguarded / floor, 100 KB"),
             value: ratio("unguarded"),
-            bar: 1.25,
+            at_most: 1.25,
         },
         Figure {
             what: named("CPU, denied / floor, 12 KB", "CPU, denied / floor, 100 KB"),
             value: ratio("denied"),
-            bar: 1.5,
+            at_most: 1.5,
         },
         Figure {
             what: named("p99, 1 connection, 12 KB (ms)", "p99, 1 connection, 100 KB (ms)"),
             value: p99("unguarded", 1),
-            bar: 0.5,
+            at_most: 0.5,
         },
         Figure {
             what: named("p99, 16 connections, 12 KB (ms)", "p99, 16 connections, 100 KB (ms)"),
             value: p99("unguarded", 16),
-            bar: if twelve { 2.0 } else { 8.0 },
+            at_most: if twelve { 2.0 } else { 8.0 },
         },
     ]
 }
