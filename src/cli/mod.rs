@@ -216,8 +216,12 @@ struct Completions {
 #[derive(Debug, Args)]
 struct Demo {
     /// Leave the guard out, to see what it is for
-    #[arg(long)]
+    #[arg(long, conflicts_with = "fault")]
     unguarded: bool,
+
+    /// Let something go wrong, and see what the guard does
+    #[arg(long, value_name = "FAULT")]
+    fault: Option<demo::Fault>,
 
     /// How to print
     #[arg(short, long, default_value = "text", value_name = "FORMAT")]

@@ -74,19 +74,20 @@ pub(super) async fn guarded(
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
     let (stop, stopped) = oneshot::channel::<()>();
-    let controller = tokio::spawn(guard.controller.run(async move {
+    // In a set of its own: whoever drops this future ends the controller too.
+    let mut controller = JoinSet::new();
+    controller.spawn(guard.controller.run(async move {
         let _ = stopped.await;
     }));
     let serving = server.run(guard.gate, readiness, registry, shutdown);
-    tokio::pin!(serving, controller);
     let outcome = tokio::select! {
-        ended = &mut serving => ended.map_err(|error| Failure::No(error.to_string())),
-        ended = &mut controller => {
+        ended = serving => ended.map_err(|error| Failure::No(error.to_string())),
+        ended = controller.join_next() => {
             return Err(Failure::No(format!("the controller has ended, and the guard with it: {ended:?}")));
         }
     };
     drop(stop);
-    let _ = controller.await;
+    let _ = controller.join_next().await;
     outcome
 }
 

@@ -14,21 +14,15 @@ use crate::standalone::cluster::LocalCluster;
 use crate::standalone::objects::Objects;
 
 use super::super::Failure;
+use super::guard::GuardAddress;
 
 /// The user that the StatefulSet controller is.
-const CONTROLLER: &str = "system:serviceaccount:kube-system:statefulset-controller";
-
-/// Where the guard answers.
-pub(super) struct GuardAddress {
-    pub port: u16,
-    /// The CA that its certificate is of (PEM).
-    pub ca: Vec<u8>,
-}
+pub(super) const CONTROLLER: &str = "system:serviceaccount:kube-system:statefulset-controller";
 
 /// Pods, and the webhook that is asked before one goes.
 pub(super) struct ApiServer {
     pub cluster: Arc<LocalCluster>,
-    webhook: Option<(reqwest::Client, String)>,
+    webhook: Webhook,
 }
 
 /// A denial, as kubectl would print it.
@@ -48,20 +42,18 @@ pub(super) enum Deleted {
 
 impl ApiServer {
     pub fn new(cluster: Arc<LocalCluster>, guard: Option<&GuardAddress>) -> Result<Self, Failure> {
-        let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
-        let webhook = match guard {
-            None => None,
-            Some(guard) => {
-                let client = trusting(&guard.ca).map_err(|error| said(&error))?;
-                Some((client, format!("https://localhost:{}/validate?timeout=10s", guard.port)))
-            }
-        };
-        Ok(ApiServer { cluster, webhook })
+        Ok(ApiServer { cluster, webhook: webhook_at(guard)? })
+    }
+
+    /// Asks the guard at another address from now on.
+    pub fn ask_at(&mut self, guard: &GuardAddress) -> Result<(), Failure> {
+        self.webhook = webhook_at(Some(guard))?;
+        Ok(())
     }
 
     /// Asks the webhook, and marks the pod as terminating if it may go.
-    pub async fn delete(&self, pod: &Pod<'static>) -> Result<Deleted, Failure> {
-        if let Some(denial) = self.ask(pod).await? {
+    pub async fn delete(&self, pod: &Pod<'static>, user: &str) -> Result<Deleted, Failure> {
+        if let Some(denial) = self.ask(pod, user).await? {
             return Ok(Deleted::No(denial));
         }
         self.change(pod, |pod| pod.metadata.deletion_timestamp = Some("2026-01-01T00:00:00Z".into()));
@@ -94,10 +86,10 @@ impl ApiServer {
     }
 
     /// What the webhook has against the delete, if anything.
-    async fn ask(&self, pod: &Pod<'static>) -> Result<Option<Denial>, Failure> {
+    async fn ask(&self, pod: &Pod<'static>, user: &str) -> Result<Option<Denial>, Failure> {
         let Some((client, url)) = &self.webhook else { return Ok(None) };
         let failed = |error: &dyn std::fmt::Display| Failure::No(format!("the guard could not be asked: {error}"));
-        let review = review_of(pod);
+        let review = review_of(pod, user);
         let answer = client
             .post(url)
             .timeout(Duration::from_secs(10))
@@ -125,13 +117,21 @@ impl ApiServer {
     }
 }
 
+type Webhook = Option<(reqwest::Client, String)>;
+
+fn webhook_at(guard: Option<&GuardAddress>) -> Result<Webhook, Failure> {
+    let Some(guard) = guard else { return Ok(None) };
+    let client = trusting(&guard.ca).map_err(Failure::No)?;
+    Ok(Some((client, format!("https://localhost:{}/validate?timeout=10s", guard.port))))
+}
+
 /// A client that trusts this CA, as the API server trusts the one in the webhook's configuration.
 fn trusting(ca: &[u8]) -> Result<reqwest::Client, String> {
     let secret: Secret = [("ca.crt".to_owned(), ca.to_vec())].into_iter().collect();
     Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), true)).with(&secret)
 }
 
-fn review_of(pod: &Pod<'static>) -> Value {
+fn review_of(pod: &Pod<'static>, user: &str) -> Value {
     let mut old_object = serde_json::to_value(pod).unwrap_or(Value::Null);
     if let Some(object) = old_object.as_object_mut() {
         object.insert("kind".to_owned(), json!("Pod"));
@@ -147,7 +147,7 @@ fn review_of(pod: &Pod<'static>) -> Value {
             "name": pod.metadata.name.as_str(),
             "namespace": pod.metadata.namespace.as_str(),
             "operation": "DELETE",
-            "userInfo": {"username": CONTROLLER, "groups": ["system:authenticated"]},
+            "userInfo": {"username": user, "groups": ["system:authenticated"]},
             "object": null,
             "oldObject": old_object,
             "dryRun": false,

@@ -7,14 +7,15 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::controller::interfaces::{Cluster, Store};
-use crate::lifecycle::Phase;
+use crate::lifecycle::{Drain, Phase};
 use crate::pod::Pod;
 use crate::simulation::pd::SimulatedPd;
 use crate::simulation::statefulset::{BackOff, Member, Step, next_step};
-use crate::standalone::store::FileStore;
 
 use super::super::Failure;
-use super::api_server::{ApiServer, Deleted};
+use super::api_server::{ApiServer, CONTROLLER, Deleted};
+use super::fault::{Asked, Fault};
+use super::guard::GuardProcess;
 use super::outcome::Outcome;
 use super::screen::Screen;
 use super::{PARTITION, REPLICAS, address};
@@ -28,13 +29,25 @@ const STARTING: Duration = Duration::from_millis(1200);
 /// How often the screen is drawn anew.
 const FRAME: Duration = Duration::from_millis(100);
 
+/// How far the demo's fault is.
+#[derive(Clone, Copy)]
+enum Course {
+    None,
+    Ahead(Fault),
+    UnderWay(Fault, Instant),
+    Over(Fault),
+}
+
 /// Rolls the pods of the StatefulSet.
 pub(super) struct RollOut {
     api: ApiServer,
     pd: Arc<SimulatedPd>,
-    store: Arc<FileStore>,
+    guard: Option<GuardProcess>,
     screen: Screen,
+    fault: Course,
     outcome: Outcome,
+    /// How many pods are to be rolled.
+    wanted: u32,
     /// The pod that ends or starts, and when it is through.
     kubelet: Option<(u32, Instant)>,
     /// When the pod under way was first seen to be prepared.
@@ -42,28 +55,36 @@ pub(super) struct RollOut {
 }
 
 impl RollOut {
-    pub fn new(api: ApiServer, pd: Arc<SimulatedPd>, store: Arc<FileStore>, screen: Screen) -> Self {
-        let outcome = Outcome::default();
-        RollOut { api, pd, store, screen, outcome, kubelet: None, drained_at: None }
+    pub fn new(
+        api: ApiServer,
+        pd: Arc<SimulatedPd>,
+        guard: Option<GuardProcess>,
+        screen: Screen,
+        fault: Option<Fault>,
+    ) -> Self {
+        let fault = fault.map_or(Course::None, Course::Ahead);
+        let (outcome, wanted) = (Outcome::default(), REPLICAS - PARTITION);
+        RollOut { api, pd, guard, screen, fault, outcome, wanted, kubelet: None, drained_at: None }
     }
 
     /// Rolls until every pod has the new revision, and the guard has restored what it set.
     pub async fn run(mut self) -> Result<Outcome, Failure> {
-        self.api.add(json!({
-            "kind": "StatefulSet", "metadata": {"name": "basic-tikv", "namespace": NAMESPACE, "uid": "set"},
-            "spec": {"replicas": REPLICAS}, "status": {"updateRevision": "new"},
-        }));
+        self.api.add(stateful_set("new"));
         for ordinal in 0..REPLICAS {
             self.api.add(pod(ordinal, "old", true));
+            self.api.add(json!({
+                "kind": "Node", "metadata": {"name": format!("node-{ordinal}")},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+            }));
         }
         self.screen.begin();
         let (mut back_off, mut try_at) = (BackOff::default(), Instant::now());
         let mut pod_changes = self.api.cluster.changes();
-        let mut drain_changes = self.store.changes();
         loop {
+            self.fault_turn().await?;
             let pods = self.pods();
-            match next_step(&members(&pods), REPLICAS, PARTITION) {
-                Step::Finished if self.is_restored() => break,
+            match next_step(&members(&pods), REPLICAS, REPLICAS - self.wanted) {
+                Step::Finished if self.is_restored() && !self.is_fault_under_way() => break,
                 Step::Create(ordinal) => self.create(ordinal),
                 Step::Wait => self.work_as_kubelet(),
                 Step::Delete(ordinal) if Instant::now() >= try_at => {
@@ -81,12 +102,15 @@ impl RollOut {
             tokio::select! {
                 // A change to any pod of the set makes its controller look at once.
                 _ = pod_changes.changed() => try_at = Instant::now(),
-                _ = drain_changes.changed() => self.note_prepared(),
+                () = self.departure_changes() => self.note_prepared(),
                 () = tokio::time::sleep(FRAME) => {}
             }
         }
         self.draw();
         self.screen.end();
+        if let Course::Over(fault) = self.fault {
+            self.screen.say(&format!("What a person would do: {}", fault.advice()));
+        }
         self.outcome.leaders_lost = self.pd.leaders_lost();
         self.outcome.entries_left = self.pd.evict_entries().len();
         Ok(self.outcome)
@@ -99,7 +123,7 @@ impl RollOut {
     /// Asks for a pod's delete; true if it may go.
     async fn delete(&mut self, pods: &[Arc<Pod<'static>>], ordinal: u32) -> Result<bool, Failure> {
         let Some(pod) = pods.iter().find(|pod| pod.ordinal() == Some(ordinal)) else { return Ok(false) };
-        match self.api.delete(pod).await? {
+        match self.api.delete(pod, CONTROLLER).await? {
             Deleted::Yes => {
                 self.note_prepared();
                 if let Some(drained_at) = self.drained_at.take() {
@@ -146,7 +170,7 @@ impl RollOut {
 
     /// Notes when the pod under way was prepared.
     fn note_prepared(&mut self) {
-        let prepared = self.store.all().iter().any(|drain| drain.status.phase == Phase::Drained);
+        let prepared = self.departures().iter().any(|drain| drain.status.phase == Phase::Drained);
         if prepared && self.drained_at.is_none() {
             self.drained_at = Some(Instant::now());
         }
@@ -154,11 +178,90 @@ impl RollOut {
 
     /// Whether the guard has nothing open any more.
     fn is_restored(&self) -> bool {
-        self.store.all().iter().all(|drain| drain.status.phase == Phase::Completed)
+        self.departures().iter().all(|drain| drain.status.phase == Phase::Completed)
+    }
+
+    fn is_fault_under_way(&self) -> bool {
+        matches!(self.fault, Course::UnderWay(..))
+    }
+
+    fn departures(&self) -> Vec<Arc<Drain>> {
+        self.guard.as_ref().map(|guard| guard.store().all()).unwrap_or_default()
+    }
+
+    /// Waits for a departure to change.
+    async fn departure_changes(&self) {
+        match &self.guard {
+            Some(guard) => drop(guard.store().changes().changed().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Begins the fault when its time has come, and ends it.
+    async fn fault_turn(&mut self) -> Result<(), Failure> {
+        match self.fault {
+            Course::Ahead(fault) if self.is_time_for(fault) => {
+                self.screen.say(&format!("!! {}", fault.told()));
+                self.fault = Course::UnderWay(fault, Instant::now() + fault.lasts());
+                self.carry_out(fault).await
+            }
+            Course::UnderWay(fault, until) if Instant::now() >= until => {
+                fault.end(&self.pd);
+                self.screen.say("!! that is over");
+                self.fault = Course::Over(fault);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_time_for(&self, fault: Fault) -> bool {
+        fault.begins_in() == Phase::Queued
+            || self.departures().iter().any(|drain| drain.status.phase == fault.begins_in())
+    }
+
+    async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
+        match fault.begin(&self.pd) {
+            Asked::Nothing => Ok(()),
+            Asked::GiveUp => {
+                self.wanted = 0;
+                self.api.add(stateful_set("old"));
+                Ok(())
+            }
+            Asked::KillGuard => {
+                let Some(guard) = &mut self.guard else { return Ok(()) };
+                guard.kill_and_restart().await?;
+                self.api.ask_at(guard.address())
+            }
+            Asked::CrashAndDelete => self.crash_and_delete().await,
+        }
+    }
+
+    /// The highest pod crashes again and again; its controller waits for it, so a person deletes it.
+    async fn crash_and_delete(&mut self) -> Result<(), Failure> {
+        let (pods, ordinal) = (self.pods(), REPLICAS - 1);
+        let Some(pod) = pods.iter().find(|pod| pod.ordinal() == Some(ordinal)) else { return Ok(()) };
+        self.pd.with_state(|state| state.crash_store(u64::from(ordinal) + 1));
+        self.api.change(pod, |pod| {
+            pod.status.container_statuses.clear();
+            for condition in &mut pod.status.conditions {
+                condition.status = "False".into();
+            }
+        });
+        let pods = self.pods();
+        let Some(pod) = pods.iter().find(|pod| pod.ordinal() == Some(ordinal)) else { return Ok(()) };
+        match self.api.delete(pod, "alice").await? {
+            Deleted::Yes => {
+                self.kubelet = Some((ordinal, Instant::now() + ENDING));
+                self.screen.allowed(ordinal);
+            }
+            Deleted::No(denial) => self.screen.denied(ordinal, &denial),
+        }
+        Ok(())
     }
 
     fn draw(&mut self) {
-        let drains = self.store.all();
+        let drains = self.departures();
         for ordinal in PARTITION..REPLICAS {
             let name = format!("basic-tikv-{ordinal}");
             let phase = drains
@@ -181,6 +284,14 @@ fn members(pods: &[Arc<Pod<'static>>]) -> Vec<Member> {
         })
     };
     pods.iter().filter_map(member).collect()
+}
+
+/// The StatefulSet, with the revision that its pods are to have.
+fn stateful_set(revision: &str) -> serde_json::Value {
+    json!({
+        "kind": "StatefulSet", "metadata": {"name": "basic-tikv", "namespace": NAMESPACE, "uid": "set"},
+        "spec": {"replicas": REPLICAS}, "status": {"updateRevision": revision},
+    })
 }
 
 fn pod(ordinal: u32, revision: &str, ready: bool) -> serde_json::Value {

@@ -97,7 +97,7 @@ impl Screen {
         }
     }
 
-    fn say(&self, text: &str) {
+    pub fn say(&self, text: &str) {
         match &self.bars {
             Some(bars) => {
                 let _ = bars.println(text);

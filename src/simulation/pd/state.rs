@@ -163,6 +163,20 @@ impl State {
         }
     }
 
+    /// A store stops to report, or reports again; its process goes on.
+    pub fn set_away(&mut self, id: u64, away: bool) {
+        if let Some(store) = self.stores.get_mut(&id) {
+            store.state = if away { StoreState::Disconnected } else { StoreState::Up };
+        }
+    }
+
+    /// A store's process has been down for a while: its leaders were elected elsewhere long ago.
+    pub fn crash_store(&mut self, id: u64) {
+        let lost = self.leaders_lost;
+        self.end_store(id);
+        self.leaders_lost = lost;
+    }
+
     /// A store's process begins.
     pub fn start_store(&mut self, id: u64, address: &str) {
         if let Some(store) = self.stores.get_mut(&id) {
