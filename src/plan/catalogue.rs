@@ -1,7 +1,6 @@
 //! The plans that are built in.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 
 use super::{Mistake, Plan, compile};
 use crate::yaml;
@@ -14,21 +13,22 @@ pub const SOURCES: [(&str, &str); 4] = [
     ("tikv", include_str!("builtin/tikv.yaml")),
 ];
 
-static PLANS: LazyLock<BTreeMap<&'static str, Arc<Plan>>> = LazyLock::new(|| {
-    // A plan that does not compile is left out; a test sees to it that none is.
-    SOURCES.iter().filter_map(|(name, text)| read(text).ok().map(|plan| (*name, Arc::new(plan.named(*name))))).collect()
-});
+/// Each is compiled when it is first asked for: most installations use one or two.
+static PLANS: [OnceLock<Option<Arc<Plan>>>; SOURCES.len()] = [const { OnceLock::new() }; SOURCES.len()];
 
 /// The built-in plan of that name.
 #[must_use]
 pub fn builtin(name: &str) -> Option<&'static Arc<Plan>> {
-    PLANS.get(name)
+    let index = SOURCES.iter().position(|(known, _)| *known == name)?;
+    let (name, text) = SOURCES.get(index)?;
+    // A plan that does not compile is not there; a test sees to it that each does.
+    PLANS.get(index)?.get_or_init(|| read(text).ok().map(|plan| Arc::new(plan.named(*name)))).as_ref()
 }
 
 /// The names of the built-in plans, sorted.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    PLANS.keys().copied().collect()
+    SOURCES.iter().map(|(name, _)| *name).collect()
 }
 
 /// Reads and compiles a plan.

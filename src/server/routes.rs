@@ -79,7 +79,7 @@ async fn validate(
 
 async fn answer(shared: &Shared, headers: &HeaderMap, request: Request, deadline: Instant) -> Response {
     let body = match check_headers(headers) {
-        Ok(()) => read_body(request.into_body(), deadline.min(Instant::now() + shared.body_timeout)).await,
+        Ok(length) => read_body(request.into_body(), length, deadline.min(Instant::now() + shared.body_timeout)).await,
         Err(refusal) => Err(refusal),
     };
     let body = match body {
@@ -94,7 +94,8 @@ async fn answer(shared: &Shared, headers: &HeaderMap, request: Request, deadline
     }
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+/// Refuses what is no review by its headers; the body's length, where it is given.
+fn check_headers(headers: &HeaderMap) -> Result<usize, Refusal> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let media_type = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if media_type != "application/json" {
@@ -104,18 +105,17 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without a content-encoding"));
     }
-    if text(CONTENT_LENGTH).parse().is_ok_and(|length: usize| length > BODY_LIMIT) {
-        return Err(TOO_LARGE);
-    }
-    Ok(())
+    let length = text(CONTENT_LENGTH).parse().unwrap_or(0);
+    if length > BODY_LIMIT { Err(TOO_LARGE) } else { Ok(length) }
 }
 
 /// The body, in one piece. One that comes in one piece is not copied.
-async fn read_body(body: Body, limit: Instant) -> Result<Bytes, Refusal> {
+async fn read_body(body: Body, length: usize, limit: Instant) -> Result<Bytes, Refusal> {
     let mut chunks = body.into_data_stream();
     let Some(first) = next_chunk(&mut chunks, limit, BODY_LIMIT).await? else { return Ok(Bytes::new()) };
     let Some(second) = next_chunk(&mut chunks, limit, BODY_LIMIT - first.len()).await? else { return Ok(first) };
-    let mut body = BytesMut::from(first);
+    let mut body = BytesMut::with_capacity(length.max(first.len() + second.len()));
+    body.extend_from_slice(&first);
     body.extend_from_slice(&second);
     while let Some(chunk) = next_chunk(&mut chunks, limit, BODY_LIMIT - body.len()).await? {
         body.extend_from_slice(&chunk);
