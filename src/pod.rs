@@ -277,13 +277,6 @@ impl<'a> Pod<'a> {
         number.parse().ok()
     }
 
-    /// Whether `address` is one of the pod's own addresses.
-    #[must_use]
-    pub fn has_address(&self, address: &str) -> bool {
-        !address.is_empty()
-            && (self.status.pod_ip == address || self.status.pod_ips.iter().any(|own| own.ip == address))
-    }
-
     /// The same pod, independent of the bytes it was read from.
     #[must_use]
     pub fn into_owned(self) -> Pod<'static> {

@@ -120,8 +120,11 @@ pub fn allow_url(url: &str, scope: &Scope, settings: &Settings) -> Result<Target
         return Err(Refused("is no URL: it has no host".to_owned()));
     };
     refuse_always(&host, settings.loopback)?;
-    let of_pod = ip(&host).is_some_and(|address| own_addresses(scope).any(|own| own == address));
-    if of_pod || settings.allowed.iter().any(|pattern| pattern.matches(&host, port)) {
+    let is_pods = ip(&host).is_some_and(|address| own_addresses(scope).any(|own| own == address));
+    // A pod on its host's network shares the node's address: others answer there, also once the pod is gone, and what
+    // was set at an agent on the node does not go with the pod.
+    let of_pod = is_pods && scope.pod.status.pod_ip != scope.pod.status.host_ip;
+    if is_pods || settings.allowed.iter().any(|pattern| pattern.matches(&host, port)) {
         return Ok(Target { url, of_pod });
     }
     Ok(Target { url: by_default(&host, port, url, scope, settings)?, of_pod })

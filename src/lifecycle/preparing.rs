@@ -25,12 +25,11 @@ pub(super) fn queued(turn: &mut Turn, world: &World) {
     turn.drain.status.blocked = false;
     match &world.slot {
         Answer::Wait(seats) => {
-            let limit = match &turn.drain.spec.limits.max_unavailable {
-                crate::policy::spec::MaxUnavailable::Pods(pods) => pods.to_string(),
-                crate::policy::spec::MaxUnavailable::Percent(percent) => percent.clone(),
-            };
+            turn.drain.status.step = None;
+            let limit = &turn.drain.spec.limits.max_unavailable;
             let who = if seats.is_empty() { "a pod that has not come back".to_owned() } else { seats.join(", ") };
-            turn.explain(&format!("waits for {who} (maxUnavailable {limit})"), "");
+            let message = format!("waits for {who} (maxUnavailable {limit})");
+            turn.explain(&message, "");
         }
         Answer::Take(slots) => {
             turn.effects.push(Effect::TakeSlot(slots.clone()));

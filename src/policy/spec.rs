@@ -140,6 +140,15 @@ impl Default for MaxUnavailable {
     }
 }
 
+impl std::fmt::Display for MaxUnavailable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            MaxUnavailable::Pods(pods) => write!(formatter, "{pods}"),
+            MaxUnavailable::Percent(percent) => formatter.write_str(percent),
+        }
+    }
+}
+
 impl MaxUnavailable {
     /// The number of pods, of `selected` in all; `None` where the text is no percentage.
     #[must_use]

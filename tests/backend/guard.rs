@@ -62,6 +62,14 @@ fn knows_which_requests_go_to_the_pod_itself() {
 }
 
 #[test]
+fn takes_the_address_of_a_pod_on_its_hosts_network_for_the_nodes() {
+    let mut shared = scope();
+    shared.pod.status.pod_ip = shared.pod.status.host_ip.clone();
+    let target = allow_url("http://192.168.7.1:8500/", &shared, &Settings::default()).unwrap();
+    assert!(!target.of_pod, "an agent on the node is still there when the pod is gone");
+}
+
+#[test]
 fn refuses_everything_else_and_says_what_to_do() {
     let urls = [
         "http://10.1.2.4/",
