@@ -57,6 +57,10 @@ impl Turn {
     /// A pod that leaves by any path takes its departure along.
     fn leave_if_gone(&mut self, world: &World) -> bool {
         let leaving = matches!(world.pod, PodSeen::Gone | PodSeen::Present { terminating: true, .. });
+        if leaving && self.drain.status.phase == Phase::Restoring {
+            // After it was given up: what was set is being undone already.
+            self.note_departure();
+        }
         let status = &self.drain.status;
         if !leaving || !matches!(status.phase, Phase::Queued | Phase::Draining | Phase::Drained) {
             return false;

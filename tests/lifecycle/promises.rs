@@ -331,6 +331,15 @@ fn a_pod_that_goes_by_any_path_takes_its_departure_along_and_is_counted_once() {
 }
 
 #[test]
+fn a_pod_that_goes_while_it_is_given_up_is_counted_too() {
+    let mut case = case("Restoring", 1).owning(&[0]);
+    case.world.pod = PodSeen::Gone;
+    assert_eq!(counts(&case.see(&[act()])), [Departure::Unprepared]);
+    assert!(counts(&case.see(&[act()])).is_empty());
+    assert_eq!(case.phase(), Phase::Restoring);
+}
+
+#[test]
 fn the_way_that_a_pod_left_is_told_apart() {
     for (drain, departure) in [
         (claim::claimed(case("Drained", 1).drain), Departure::Prepared),
