@@ -162,6 +162,34 @@ mod tests {
     }
 
     #[test]
+    fn finds_each_word_that_is_not_pure() {
+        for word in IMPURE {
+            let code = format!("let x = std::{}::y;", word.trim_end_matches(':'));
+            assert!(impure_words(&code).any(|found| found == word), "{word} not found in {code}");
+        }
+    }
+
+    #[test]
+    fn finds_each_layer_that_a_module_may_not_know_and_no_other() {
+        for layer in &LAYERS {
+            for other in LAYERS.iter().filter(|other| other.name != layer.name) {
+                let code = format!("use crate::{}::Thing;", other.name);
+                let found = strangers(layer, &code).any(|name| name == other.name);
+                assert_eq!(found, !layer.knows.contains(&other.name), "{} names {}", layer.name, other.name);
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_command_line_knows_what_plays_backends_and_what_keeps_state_without_a_cluster() {
+        for hidden in ["simulation", "standalone"] {
+            let knowing: Vec<&str> =
+                LAYERS.iter().filter(|layer| layer.knows.contains(&hidden)).map(|layer| layer.name).collect();
+            assert_eq!(knowing, ["cli"], "{hidden}");
+        }
+    }
+
+    #[test]
     fn finds_nothing_in_names_that_only_look_alike() {
         let code = "use kube_cel::x; struct InstantOf; let my_tokio = offs::et; let at = jiff::Timestamp::UNIX_EPOCH;";
         assert_eq!(impure_words(code).collect::<Vec<_>>(), Vec::<&str>::new());

@@ -106,7 +106,7 @@ fn layers_know_only_those_above_them() {
 #[test]
 fn no_file_names_a_place_of_one_machine() {
     // Put together here, so that this file does not hold them itself.
-    let places = [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat()];
+    let places = [["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"], ["/Us", "ers/"]].map(|halves| halves.concat());
     let listed = Command::new("git")
         .args(["ls-files", "-z"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
