@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions, made from the types that read the objects.
 
-use kube::core::schema::StructuralSchemaRewriter;
+use kube::core::schema::{OptionalEnum, StructuralSchemaRewriter};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -156,6 +156,8 @@ fn definition(
     });
     let mut subresources = json!({});
     if let Some(status) = status {
+        let mut status = status;
+        without_defaults(&mut status);
         merge(&mut properties, &json!({"status": status}));
         subresources = json!({"status": {}});
     }
@@ -195,6 +197,7 @@ fn schema_of<T: JsonSchema>() -> Value {
             settings.inline_subschemas = true;
             settings.meta_schema = None;
         })
+        .with_transform(OptionalEnum)
         .with_transform(StructuralSchemaRewriter)
         .into_generator();
     let mut schema = generator.into_root_schema_for::<T>().to_value();
@@ -223,6 +226,18 @@ fn structural(schema: &mut Value) {
             fields.values_mut().for_each(structural);
         }
         Value::Array(items) => items.iter_mut().for_each(structural),
+        _ => {}
+    }
+}
+
+/// A status says what is so: nothing is filled in.
+fn without_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.remove("default");
+            fields.values_mut().for_each(without_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_defaults),
         _ => {}
     }
 }
