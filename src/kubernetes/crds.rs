@@ -54,9 +54,13 @@ fn policies() -> Value {
             "a number of at least 1, or a percentage such as \"25%\"",
         )],
     );
-    patch(&mut spec, "/properties/steps", &json!({
-        "minItems": 1, "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
-    }));
+    patch(
+        &mut spec,
+        "/properties/steps",
+        &json!({
+            "minItems": 1, "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+        }),
+    );
     patch(&mut spec, "/properties/steps/items/properties/name", &json!({"minLength": 1, "maxLength": 63}));
     patch(&mut spec, "/properties/exempt", &json!({"x-kubernetes-list-type": "set", "maxItems": 8}));
     for seconds in ["pollPeriodSeconds", "progressDeadlineSeconds", "abandonAfterSeconds"] {
@@ -95,16 +99,23 @@ fn drains() -> Value {
         &[
             ("self.policy == oldSelf.policy && self.seat == oldSelf.seat", fixed),
             ("self.requester == oldSelf.requester && self.asker == oldSelf.asker", fixed),
-            ("self.pod.metadata.uid == oldSelf.pod.metadata.uid && self.pod.metadata.name == oldSelf.pod.metadata.name", fixed),
+            (
+                "self.pod.metadata.uid == oldSelf.pod.metadata.uid && self.pod.metadata.name == oldSelf.pod.metadata.name",
+                fixed,
+            ),
             (
                 "self.steps.size() == oldSelf.steps.size() && self.steps.all(s, oldSelf.steps.exists(o, o.name == s.name && o.hash == s.hash && o.plan == s.plan))",
                 fixed,
             ),
         ],
     );
-    patch(&mut spec, "/properties/steps", &json!({
-        "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
-    }));
+    patch(
+        &mut spec,
+        "/properties/steps",
+        &json!({
+            "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+        }),
+    );
     for text in ["name", "hash", "plan"] {
         patch(&mut spec, &format!("/properties/steps/items/properties/{text}"), &json!({"maxLength": 253}));
     }
