@@ -83,11 +83,11 @@ impl Parts {
         let settings = guard::Settings { loopback: true, allowed: self.allow_endpoints, ..Default::default() };
         let backend_metrics = BackendMetrics::register(registry).map_err(metric)?;
         let backend = Backend::new(settings, Arc::new(self.secrets), Arc::new(SystemDns::new()), backend_metrics);
-        let observer = Arc::new(Observer::new(backend));
+        let cluster: Arc<dyn Cluster> = self.cluster;
+        let observer = Arc::new(Observer::new(backend, Arc::clone(&cluster)));
         let policies = Arc::new(ArcSwap::from_pointee(self.policies));
         let controller_metrics =
             controller::metrics::Metrics::register(registry, Arc::clone(&self.store)).map_err(metric)?;
-        let cluster: Arc<dyn Cluster> = self.cluster;
         let gate = Gatekeeper {
             policies: Arc::clone(&policies),
             store: Arc::clone(&self.store),

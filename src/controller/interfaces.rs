@@ -138,8 +138,14 @@ pub trait Cluster: Send + Sync {
     /// Whether pods can be seen at all.
     fn sees_pods(&self) -> bool;
 
-    /// The pods of a namespace, from memory.
+    /// The pods of a namespace, from memory. Asked only where pods can be seen, and only for namespaces with guarded
+    /// pods: plans conclude from pods that are missing, so that a memory that is not filled yet must not answer.
     fn pods(&self, namespace: &str) -> Vec<Arc<Pod<'static>>>;
+
+    /// The pods of all namespaces, from memory; `None` where only those of some namespaces can be seen.
+    fn all_pods(&self) -> Option<Vec<Arc<Pod<'static>>>> {
+        None
+    }
 
     /// A node, from memory.
     fn node(&self, name: &str) -> NodeSeen;

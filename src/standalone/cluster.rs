@@ -92,6 +92,10 @@ impl Cluster for LocalCluster {
         self.look(of_namespace).unwrap_or_default()
     }
 
+    fn all_pods(&self) -> Option<Vec<Arc<Pod<'static>>>> {
+        self.look(|objects| objects.pods.values().cloned().collect())
+    }
+
     fn node(&self, name: &str) -> NodeSeen {
         let seen = |objects: &Objects| match objects.nodes.get(name) {
             Some(node) => NodeSeen::Known(node.clone()),

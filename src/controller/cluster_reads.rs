@@ -1,0 +1,57 @@
+//! Answers the reads that plans make of the cluster.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use super::interfaces::{Cluster, OwnerSeen};
+use crate::backend::SeesCluster;
+use crate::plan::{ClusterRead, PodsQuery};
+use crate::pod::Pod;
+
+/// The most pods that one read may bring.
+const MOST_PODS: usize = 2000;
+
+/// Lets plans see a cluster.
+pub(super) struct ClusterReads(pub Arc<dyn Cluster>);
+
+#[async_trait]
+impl SeesCluster for ClusterReads {
+    async fn read(&self, pod: &Pod<'_>, read: &ClusterRead) -> Result<Value, String> {
+        match read {
+            ClusterRead::Pods(query) => self.pods(&pod.metadata.namespace, query),
+            ClusterRead::Owner => self.owner(pod).await,
+        }
+    }
+}
+
+impl ClusterReads {
+    fn pods(&self, own: &str, query: &PodsQuery) -> Result<Value, String> {
+        if !self.0.sees_pods() {
+            return Err("pods can't be seen here (without a cluster: start with --pods DIR)".to_owned());
+        }
+        let all = match &query.namespace {
+            Some(namespace) if namespace == own => self.0.pods(namespace),
+            _ => self.0.all_pods().ok_or("pods of other namespaces can't be seen here")?,
+        };
+        let asked: Vec<_> = all.iter().filter(|pod| query.takes(pod)).collect();
+        if asked.len() > MOST_PODS {
+            return Err(format!("more than {MOST_PODS} pods: name fewer with selector, namespace and node"));
+        }
+        let pods = asked.into_iter().map(|pod| serde_json::to_value(pod.as_ref()));
+        pods.collect::<Result<_, _>>().map(Value::Array).map_err(|error| format!("a pod can't be shown: {error}"))
+    }
+
+    async fn owner(&self, pod: &Pod<'_>) -> Result<Value, String> {
+        let Some(owner) = pod.controller() else { return Err("nothing controls this pod".to_owned()) };
+        match self.0.owner(&pod.metadata.namespace, owner).await {
+            OwnerSeen::Known(facts) => {
+                let replicas = facts.replicas.map(|replicas| ("replicas".to_owned(), Value::from(replicas)));
+                Ok(Value::Object(replicas.into_iter().collect::<Map<_, _>>()))
+            }
+            OwnerSeen::DeletingOrGone => Err(format!("{} {} is deleted", owner.kind, owner.name)),
+            OwnerSeen::Unknown => Err(format!("{} {} can't be seen here", owner.kind, owner.name)),
+        }
+    }
+}
