@@ -30,14 +30,10 @@ pub(super) async fn read(
         Some(cluster) => timeout_at(limit, cluster.read(&scope.pod, read)).await,
         None => Ok(Err("the cluster can't be seen here".to_owned())),
     };
-    let failed = |message: String, detail: &str| Observation::Failed { message, detail: detail.to_owned() };
-    let what = match read {
-        ClusterRead::Pods(_) => "pods",
-        ClusterRead::Owner => "owner",
-    };
+    let failed = |message| Observation::Failed { message, detail: format!("the plan's read {name}, of the cluster") };
     match told {
         Ok(Ok(value)) => Observation::Value(value),
-        Ok(Err(why)) => failed(format!("{name} ({what}): {why}"), "read of the cluster"),
-        Err(_) => failed(format!("{name} ({what}): the cluster does not answer"), "nothing within the round's time"),
+        Ok(Err(why)) => failed(why),
+        Err(_) => failed("the cluster does not answer".to_owned()),
     }
 }

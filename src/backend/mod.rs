@@ -204,7 +204,9 @@ fn parse(read: &BackendRead, answer: &Answer) -> Result<Value, Trouble> {
     // Told once more of the body without secrets: cutting a text first could leave half of one.
     let detail = match told(answer.without_secrets().as_bytes()) {
         Observation::Failed { detail, .. } => format!("HTTP {}: {detail}", answer.code),
-        Observation::Answer { .. } | Observation::Value(_) | Observation::PodGone => format!("HTTP {}: {}", answer.code, answer.excerpt()),
+        Observation::Answer { .. } | Observation::Value(_) | Observation::PodGone => {
+            format!("HTTP {}: {}", answer.code, answer.excerpt())
+        }
     };
     Err(Trouble::new(Outcome::Garbage, &read.request.url, predicate, detail))
 }

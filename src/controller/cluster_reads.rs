@@ -14,7 +14,13 @@ use crate::pod::Pod;
 const MOST_PODS: usize = 2000;
 
 /// Lets plans see a cluster.
-pub(super) struct ClusterReads(pub Arc<dyn Cluster>);
+pub struct ClusterReads(pub Arc<dyn Cluster>);
+
+impl std::fmt::Debug for ClusterReads {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("ClusterReads")
+    }
+}
 
 #[async_trait]
 impl SeesCluster for ClusterReads {

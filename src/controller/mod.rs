@@ -1,6 +1,6 @@
 //! Brings departures about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
 
-mod cluster_reads;
+pub mod cluster_reads;
 pub mod interfaces;
 pub mod metrics;
 pub mod observe;
