@@ -98,15 +98,19 @@ fn several(key: &str, values: &str) -> Option<(String, Test)> {
 
 fn is_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').unwrap_or(("example.com", key));
-    let fits = |part: &str| !part.is_empty() && is_value(part);
-    fits(prefix) && fits(name)
+    let fits = |part: &str| !part.is_empty() && has_form(part);
+    fits(prefix) && fits(name) && prefix.len() <= 253 && name.len() <= 63
 }
 
-/// At most 63 letters, digits, `-`, `_`, `.` for a value and for a key's name; a key's prefix may be longer.
 fn is_value(value: &str) -> bool {
+    value.len() <= 63 && has_form(value)
+}
+
+/// Letters, digits, `-`, `_` and `.`, the last three not at an end.
+fn has_form(value: &str) -> bool {
     let letters = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     let ends = |letter: Option<char>| letter.is_none_or(|letter| letter.is_ascii_alphanumeric());
-    value.len() <= 253 && value.chars().all(letters) && ends(value.chars().next()) && ends(value.chars().last())
+    value.chars().all(letters) && ends(value.chars().next()) && ends(value.chars().last())
 }
 
 #[cfg(test)]

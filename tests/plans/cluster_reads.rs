@@ -68,7 +68,7 @@ fn an_agent_stays_while_pods_that_depend_on_it_are_on_its_node() {
 fn pods_of_other_namespaces_count_where_they_are_asked_for() {
     let pods = [user("web-0", "shop", "node-a"), user("web-1", "db", "node-a")];
     for (namespace, remaining) in [("*", 2), ("shop", 1), ("db", 1), ("none", 0)] {
-        let round = neighbours(json!({"selector": "app=web", "namespace": namespace}), &pods);
+        let round = neighbours(json!({"selector": "app=web", "namespaces": namespace}), &pods);
         assert_eq!(round.progress, left(remaining), "{namespace}");
     }
 }

@@ -75,7 +75,7 @@ fn a_persons_maintenance_will_do_and_stays() {
 
 #[test]
 fn the_successor_of_the_same_id_is_put_back_in() {
-    let restore = |answer| run(answer, Some("web-1"), Mode::Restart, Task::Restore);
+    let restore = |answer: &(u16, Value)| run(answer, Some("web-1"), Mode::Restart, Task::Restore);
     let off = format!("PUT {AGENT}/service/maintenance/web-1?enable=false");
     assert_eq!(act(&restore(&in_maintenance(OURS))), off);
     // Recorded: registered anew with replace-existing-checks, so that the maintenance is gone; and deregistered.
@@ -105,7 +105,7 @@ fn what_may_not_be_read_is_no_absence() {
 
 #[test]
 fn a_removal_takes_it_out_first_then_deregisters_it() {
-    let removal = |answer, task| run(answer, Some("web-1"), Mode::Removal, task);
+    let removal = |answer: &(u16, Value), task| run(answer, Some("web-1"), Mode::Removal, task);
     assert!(act(&removal(&answer("consul-agent", 23), Task::Prepare)).contains("enable=true"));
     let Verdict::Act(last) = removal(&in_maintenance(OURS), Task::Prepare).verdict else { panic!("no act") };
     assert_eq!(shown(&last), format!("PUT {AGENT}/service/deregister/web-1"));

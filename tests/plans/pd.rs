@@ -95,7 +95,7 @@ fn without_a_quorum_nothing_is_concluded() {
 
 #[test]
 fn a_removal_moves_the_leadership_first_then_deletes_the_member() {
-    let removal = |answers, name| run(answers, name, Some(name), Mode::Removal).round.verdict;
+    let removal = |answers: &(Value, Value), name: &str| run(answers, name, Some(name), Mode::Removal).round.verdict;
     let Verdict::Act(first) = removal(&healthy(), "pd-1") else { panic!("no act") };
     assert!(first.request.url.contains("/leader/transfer/") && !first.irreversible);
     let Verdict::Act(second) = removal(&healthy(), "pd-2") else { panic!("no act") };
