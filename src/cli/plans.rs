@@ -82,11 +82,11 @@ fn document(name: &str, text: &str, plan: &Plan) -> String {
 
 /// What a read asks, and whom.
 fn told(read: &ReadSpec) -> String {
+    if read.owner {
+        return "the cluster: what controls the pod".to_owned();
+    }
     let Some(pods) = &read.pods else {
-        return match read.owner {
-            true => "the cluster: what controls the pod".to_owned(),
-            false => format!("{} {}", read.method.as_deref().unwrap_or("GET"), read.url),
-        };
+        return format!("{} {}", read.method.as_deref().unwrap_or("GET"), read.url);
     };
     let mut text = "the cluster: pods".to_owned();
     if !pods.selector.is_empty() {

@@ -264,6 +264,12 @@ impl State {
         self.stores.get(&id).map_or(0, |store| store.leaders)
     }
 
+    /// A store's state, unless nothing is known of it any more.
+    #[must_use]
+    pub fn state_of(&self, id: u64) -> Option<StoreState> {
+        self.stores.get(&id).map(|store| store.state)
+    }
+
     /// The leaders that were on a store when its process ended.
     #[must_use]
     pub fn leaders_lost(&self) -> u64 {
