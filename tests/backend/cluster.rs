@@ -28,7 +28,9 @@ fn seeing(objects: Option<&[Value]>) -> Backend {
     let cluster = match objects {
         Some(objects) => {
             let mut seen = Objects::default();
-            objects.iter().for_each(|object| seen.add(object.clone()).unwrap());
+            for object in objects {
+                seen.add(object.clone()).unwrap();
+            }
             LocalCluster::new(seen)
         }
         None => LocalCluster::unseen(),

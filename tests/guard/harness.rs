@@ -90,7 +90,9 @@ impl Guard {
         for ordinal in 0..3 {
             write_pod(directory.path(), &pod(ordinal, "one", true));
         }
-        objects.iter().for_each(|object| write_pod(directory.path(), object));
+        for object in objects {
+            write_pod(directory.path(), object);
+        }
         let (child, address, admin, log) = spawn(directory.path());
         let ca = std::fs::read(directory.path().join("certificates/ca.crt")).unwrap();
         let secret: Secret = [("ca.crt".to_owned(), ca)].into_iter().collect();
