@@ -3,7 +3,9 @@
 
 mod harness;
 
+mod cluster_reads;
 mod own_plan;
 mod reload;
 mod rolling;
+mod scale_in;
 mod trouble;

@@ -1,6 +1,8 @@
 //! What the plan language and the built-in plans promise, on answers that real backends gave where there are such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cluster_reads;
+mod consul;
 mod etcd;
 mod etcd_recorded;
 mod harness;
@@ -8,5 +10,6 @@ mod http_hook;
 mod language;
 mod mistakes;
 mod patroni;
+mod pd;
 mod properties;
 mod tikv;
