@@ -287,6 +287,14 @@ impl Drain {
     }
 }
 
+impl DrainStep {
+    /// On how many rounds running the step must be seen done.
+    #[must_use]
+    pub fn rounds(&self) -> u8 {
+        self.plan_spec.rounds.number(&self.parameters)
+    }
+}
+
 impl From<&crate::policy::Step> for DrainStep {
     fn from(step: &crate::policy::Step) -> Self {
         DrainStep {

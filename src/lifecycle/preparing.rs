@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::plan::{Act, Mode, Round, Verdict};
 
 use super::drain::{Ownership, Phase, StepProgress};
-use super::reconcile::{ROUNDS_RUNNING, hindrance};
+use super::reconcile::{hindrance, is_done};
 use super::slots::Answer;
 use super::world::{Effect, PodSeen, Turn, World};
 
@@ -105,7 +105,7 @@ fn advance(turn: &mut Turn, step: usize, round: &Round, world: &World) -> bool {
     let settled = done && memory.act_until <= world.now;
     memory.done_rounds = if settled { memory.done_rounds.saturating_add(1) } else { 0 };
     match &round.verdict {
-        Verdict::Done => return memory.done_rounds >= ROUNDS_RUNNING,
+        Verdict::Done => return is_done(&turn.drain, &turn.memory, step),
         Verdict::Waiting => {}
         Verdict::Act(act) => act_or_intend(turn, step, act, world),
         Verdict::Blocked { .. } | Verdict::Unknown { .. } | Verdict::Failed { .. } => {

@@ -6,9 +6,10 @@ use super::{Mistake, Plan, compile};
 use crate::yaml;
 
 /// Names and texts of the built-in plans.
-pub const SOURCES: [(&str, &str); 4] = [
+pub const SOURCES: [(&str, &str); 5] = [
     ("etcd", include_str!("builtin/etcd.yaml")),
     ("http-hook", include_str!("builtin/http-hook.yaml")),
+    ("in-flight", include_str!("builtin/in-flight.yaml")),
     ("patroni", include_str!("builtin/patroni.yaml")),
     ("tikv", include_str!("builtin/tikv.yaml")),
 ];

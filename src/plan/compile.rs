@@ -12,6 +12,7 @@ use super::compiled::{ActPlan, Endpoint, FindingPlan, Plan, ReadPlan, RequestPla
 use super::expression::Expression;
 use super::names::{Meaning, Names};
 use super::parameters;
+use super::rounds::Rounds;
 use super::spec::{ActSpec, EndpointSpec, Finding, PlanSpec, ProgressSpec, ReadSpec, Removal};
 use super::syntax::Kind;
 use super::template::{Body, Template};
@@ -51,6 +52,7 @@ impl Compiler {
             self.mistake("summary", "is empty", Some("say in one sentence what the plan does"));
         }
         self.declare(spec);
+        Rounds::check(spec, &mut self.mistakes);
         let parameter_templates = parameters::templates(&spec.params, &mut self.mistakes);
         let endpoints = each(&spec.endpoints, |name, endpoint| Some(self.endpoint(name, endpoint)));
         let observe = each(&spec.observe, |name, read| Some(self.read(name, read)));

@@ -16,6 +16,7 @@
 //! - `${cel}` in a text stands for the value; `$${` is a plain `${`. A leaf of a body that is only `${cel}` keeps its
 //!   type. In a URL, a value at its very beginning is a base URL and stands as it is; every other one is escaped. An
 //!   IPv6 address right behind `://` gets its brackets.
+//! - `done` must hold on `rounds` rounds running: a number, or the name of an integer parameter; default, and fewest, 2.
 //! - A parameter that is a text may hold `${cel}` over `pod` alone.
 //! - Limits: expressions of 4096 bytes, 24 open brackets and 40 levels; 12 names that follow one from another; 64 items
 //!   for a `forEach`; bodies of [`answer::LARGEST_BODY`] bytes and [`answer::MOST_VALUES`] values. An expression's work
@@ -33,6 +34,7 @@ mod parameters;
 mod pieces;
 mod request;
 mod round;
+pub mod rounds;
 mod scope;
 pub mod spec;
 mod syntax;

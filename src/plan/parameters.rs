@@ -22,7 +22,10 @@ impl Plan {
         let mut mistakes = Vec::new();
         for (name, value) in given {
             match declared.get(name) {
-                Some(parameter) => check_value(name, parameter.kind, value, &mut mistakes),
+                Some(parameter) => {
+                    check_value(name, parameter.kind, value, &mut mistakes);
+                    self.spec().rounds.check_value(name, value, &mut mistakes);
+                }
                 None => mistakes.push(Mistake {
                     field: name.clone(),
                     message: "the plan has no such parameter".to_owned(),

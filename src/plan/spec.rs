@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rounds::Rounds;
+
 /// How one kind of backend is observed, prepared and restored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -40,6 +42,9 @@ pub struct PlanSpec {
     pub prepare: Vec<ActSpec>,
     /// CEL: the backend is ready for the pod to leave.
     pub done: String,
+    /// On how many rounds running `done` must hold, for a removal too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rounds: Rounds,
     /// How much is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressSpec>,

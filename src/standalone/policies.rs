@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::nearest::did_you_mean;
 use crate::plan::spec::PlanSpec;
 use crate::plan::{self, Mistake, Plan, catalogue};
 use crate::policy::spec::{PlanReference, PolicySpec};
@@ -52,8 +53,10 @@ impl Plans for Known {
     fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String> {
         match (&reference.built_in, &reference.name) {
             (Some(name), None) => catalogue::builtin(name).cloned().ok_or_else(|| {
-                let names = catalogue::names().join(", ");
-                format!("there is no built-in plan {name}; there are {names}")
+                let names = catalogue::names();
+                let meant = did_you_mean(name, names.iter().copied()).map(|meant| format!("; {meant}"));
+                let meant = meant.unwrap_or_else(|| format!("; there are {}", names.join(", ")));
+                format!("there is no built-in plan {name}{meant}")
             }),
             (None, Some(name)) => self.0.get(name).cloned().ok_or_else(|| {
                 format!("there is no DrainPlan {name} beside the policies; a plan that comes with Castoff is named by builtIn")
@@ -159,7 +162,8 @@ impl Checked {
         let mut conflicts = Vec::new();
         for (index, found) in self.policies.iter().enumerate() {
             let earlier = self.policies.iter().take(index);
-            let rivals = earlier.filter(|other| other.policy.surely_overlaps(&found.policy));
+            let rivals = earlier
+                .filter(|other| other.policy.name != found.policy.name && other.policy.surely_overlaps(&found.policy));
             conflicts.extend(rivals.map(|other| Complaint {
                 file: found.file.clone(),
                 line: Some(found.line),

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod hook_examples;
 mod own_plan;
 mod reload;
 mod rolling;
