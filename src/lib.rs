@@ -21,6 +21,7 @@ pub mod nearest;
 pub mod plan;
 pub mod pod;
 pub mod policy;
+pub mod printable;
 pub mod server;
 pub mod simulation;
 pub mod standalone;

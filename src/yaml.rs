@@ -6,6 +6,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAcces
 use serde_saphyr::{Options, Spanned, UserMessageFormatter};
 
 use crate::nearest::did_you_mean;
+use crate::printable::printable;
 
 /// The longest document that is read, in bytes.
 pub const LONGEST: usize = 1024 * 1024;
@@ -277,6 +278,7 @@ fn describe(error: &serde_saphyr::Error) -> YamlError {
     let rendered = error.render_with_formatter(&UserMessageFormatter);
     // The place is told apart from the message.
     let message = rendered.rsplit_once(" at line ").map_or(rendered.as_str(), |(message, _)| message).to_owned();
+    let message = printable(&message).into_owned();
     let hint = hint_of(&message);
     let is_number = ["invalid u", "invalid i"].iter().any(|begins| message.starts_with(begins));
     let message = if is_number { "is no whole number, or one that is too large".to_owned() } else { message };

@@ -1,3 +1,4 @@
+//! An application that is asked to get itself ready before its pod leaves.
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 
 use axum::{Json, Router, http::Method, routing::any};

@@ -7,6 +7,7 @@ use crate::plan::{Mode, Parameters, Progress};
 use crate::pod::Pod;
 use crate::policy::Policy;
 use crate::policy::spec::MaxUnavailable;
+use crate::printable::printable;
 
 use super::asker::Asker;
 
@@ -271,7 +272,7 @@ impl Drain {
     /// How messages name the pod: `namespace/name`.
     #[must_use]
     pub fn pod_name(&self) -> String {
-        self.spec.pod.full_name()
+        printable(&self.spec.pod.full_name()).into_owned()
     }
 
     /// Whether anything at a backend is, or may be, ours to undo.

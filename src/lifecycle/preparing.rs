@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::{Act, Mode, Round, Verdict};
+use crate::printable::printable;
 
 use super::drain::{Ownership, Phase, StepProgress};
 use super::reconcile::{hindrance, is_done};
@@ -57,7 +58,7 @@ fn begin(turn: &mut Turn, world: &World) {
         intend(turn, 0, act);
     }
     let policy = &turn.drain.spec.policy;
-    let message = format!("policy {policy}: preparing, asked for by {}", turn.drain.spec.requester);
+    let message = format!("policy {policy}: preparing, asked for by {}", printable(&turn.drain.spec.requester));
     turn.tell("Draining", false, message);
 }
 

@@ -35,7 +35,7 @@ pub fn compile(spec: &PlanSpec) -> Result<Plan, Vec<Mistake>> {
     mistakes.dedup();
     match plan {
         Some(plan) if mistakes.is_empty() => Ok(plan),
-        _ => Err(mistakes),
+        _ => Err(mistakes.into_iter().map(Mistake::printable).collect()),
     }
 }
 

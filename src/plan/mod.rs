@@ -42,11 +42,14 @@ mod template;
 mod value;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::printable::printable;
 
 pub use self::compile::compile;
 pub use self::compiled::Plan;
@@ -60,6 +63,18 @@ pub struct Mistake {
     pub message: String,
     /// What to write instead, where that can be told.
     pub hint: Option<String>,
+}
+
+impl Mistake {
+    /// The same, in words that a terminal can show: mistakes cite what is wrong.
+    pub(crate) fn printable(mut self) -> Self {
+        for text in [&mut self.message].into_iter().chain(&mut self.hint) {
+            if let Cow::Owned(shown) = printable(text) {
+                *text = shown;
+            }
+        }
+        self
+    }
 }
 
 /// Values of parameters, by name.

@@ -42,6 +42,7 @@ impl Plan {
             }
             values.insert(name.clone(), value.cloned().unwrap_or_default());
         }
+        let mistakes: Vec<Mistake> = mistakes.into_iter().map(Mistake::printable).collect();
         if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
     }
 }

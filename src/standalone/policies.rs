@@ -12,6 +12,7 @@ use crate::plan::spec::PlanSpec;
 use crate::plan::{self, Mistake, Plan, catalogue};
 use crate::policy::spec::{PlanReference, PolicySpec};
 use crate::policy::{Plans, Policy, PolicyIndex};
+use crate::printable::printable;
 use crate::yaml::{self, Document, YamlError};
 
 /// The version of the resources that files hold.
@@ -233,7 +234,7 @@ impl Source<'_> {
             vec![Complaint {
                 file: self.path.to_owned(),
                 line: error.line.map(|line| self.document.line(line)),
-                field: error.field.unwrap_or_default(),
+                field: printable(&error.field.unwrap_or_default()).into_owned(),
                 message: error.message,
                 hint: error.hint.unwrap_or_default(),
             }]
@@ -260,9 +261,9 @@ impl Source<'_> {
         Complaint {
             file: self.path.to_owned(),
             line: Some(self.line_of(field)),
-            field: field.to_owned(),
-            message: message.to_owned(),
-            hint: hint.to_owned(),
+            field: printable(field).into_owned(),
+            message: printable(message).into_owned(),
+            hint: printable(hint).into_owned(),
         }
     }
 }

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 #[derive(Clone, Default)]
 pub struct Backend {
     answers: BTreeMap<String, (u16, Vec<u8>)>,
+    /// What everything else is answered.
+    otherwise: Option<(u16, Vec<u8>)>,
 }
 
 impl Backend {
@@ -25,8 +27,15 @@ impl Backend {
         self
     }
 
+    /// One that answers all requests in the same way.
+    #[allow(dead_code)] // The mutations use it, and the other tests do not.
+    pub fn any(mut self, code: u16, body: &Value) -> Self {
+        self.otherwise = Some((code, body.to_string().into_bytes()));
+        self
+    }
+
     fn answer(&self, request: &Request) -> Option<&(u16, Vec<u8>)> {
-        self.answers.get(&format!("{} {}", request.method, request.url))
+        self.answers.get(&format!("{} {}", request.method, request.url)).or(self.otherwise.as_ref())
     }
 }
 
