@@ -78,10 +78,16 @@ impl Guard {
     /// A guard under this policy, with three Ready pods.
     pub fn start(policy: &str) -> Guard {
         let directory = tempfile::tempdir().unwrap();
-        for folder in ["policies", "pods", "state"] {
+        std::fs::create_dir(directory.path().join("policies")).unwrap();
+        std::fs::write(directory.path().join("policies/policy.yaml"), policy).unwrap();
+        Guard::start_in(directory)
+    }
+
+    /// A guard on a directory that has its policies already, and maybe its certificates.
+    pub fn start_in(directory: TempDir) -> Guard {
+        for folder in ["pods", "state"] {
             std::fs::create_dir(directory.path().join(folder)).unwrap();
         }
-        std::fs::write(directory.path().join("policies/policy.yaml"), policy).unwrap();
         for ordinal in 0..3 {
             write_pod(directory.path(), &pod(ordinal, "one", true));
         }

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod audit;
 mod hook_examples;
 mod own_plan;
 mod reload;
