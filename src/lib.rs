@@ -22,6 +22,7 @@ pub mod nearest;
 pub mod plan;
 pub mod pod;
 pub mod policy;
+pub mod printable;
 pub mod schema;
 pub mod server;
 pub mod simulation;

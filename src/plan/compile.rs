@@ -13,6 +13,7 @@ use super::expression::Expression;
 use super::labels::{self, Labels};
 use super::names::{Meaning, Names, Shape};
 use super::parameters;
+use super::rounds::Rounds;
 use super::spec::{ActSpec, EndpointSpec, Finding, PlanSpec, ProgressSpec, ReadSpec, Removal};
 use super::syntax::Kind;
 use super::template::{Body, Template};
@@ -35,7 +36,7 @@ pub fn compile(spec: &PlanSpec) -> Result<Plan, Vec<Mistake>> {
     mistakes.dedup();
     match plan {
         Some(plan) if mistakes.is_empty() => Ok(plan),
-        _ => Err(mistakes),
+        _ => Err(mistakes.into_iter().map(Mistake::printable).collect()),
     }
 }
 
@@ -52,6 +53,7 @@ impl Compiler {
             self.mistake("summary", "is empty", Some("say in one sentence what the plan does"));
         }
         self.declare(spec);
+        Rounds::check(spec, &mut self.mistakes);
         let parameter_templates = parameters::templates(&spec.params, &mut self.mistakes);
         let endpoints = each(&spec.endpoints, |name, endpoint| Some(self.endpoint(name, endpoint)));
         let observe = each(&spec.observe, |name, read| Some(self.read(name, read)));

@@ -19,6 +19,7 @@
 //! - `${cel}` in a text stands for the value; `$${` is a plain `${`. A leaf of a body that is only `${cel}` keeps its
 //!   type. In a URL, a value at its very beginning is a base URL and stands as it is; every other one is escaped. An
 //!   IPv6 address right behind `://` gets its brackets.
+//! - `done` must hold on `rounds` rounds running: a number, or the name of an integer parameter; default, and fewest, 2.
 //! - A parameter that is a text may hold `${cel}` over `pod` alone.
 //! - Limits: expressions of 4096 bytes, 24 open brackets and 40 levels; 12 names that follow one from another; 64 items
 //!   for a `forEach`; bodies of [`answer::LARGEST_BODY`] bytes and [`answer::MOST_VALUES`] values. An expression's work
@@ -37,6 +38,7 @@ mod parameters;
 mod pieces;
 mod request;
 mod round;
+pub mod rounds;
 mod scope;
 pub mod spec;
 mod syntax;
@@ -44,11 +46,14 @@ mod template;
 mod value;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::printable::printable;
 
 pub use self::compile::compile;
 pub use self::compiled::Plan;
@@ -62,6 +67,18 @@ pub struct Mistake {
     pub message: String,
     /// What to write instead, where that can be told.
     pub hint: Option<String>,
+}
+
+impl Mistake {
+    /// The same, in words that a terminal can show: mistakes cite what is wrong.
+    pub(crate) fn printable(mut self) -> Self {
+        for text in [&mut self.message].into_iter().chain(&mut self.hint) {
+            if let Cow::Owned(shown) = printable(text) {
+                *text = shown;
+            }
+        }
+        self
+    }
 }
 
 /// Values of parameters, by name.

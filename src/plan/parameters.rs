@@ -23,7 +23,10 @@ impl Plan {
         let mut mistakes = Vec::new();
         for (name, value) in given {
             match declared.get(name) {
-                Some(parameter) => check_value(name, parameter.kind, value, &mut mistakes),
+                Some(parameter) => {
+                    check_value(name, parameter.kind, value, &mut mistakes);
+                    self.spec().rounds.check_value(name, value, &mut mistakes);
+                }
                 None => mistakes.push(Mistake {
                     field: name.clone(),
                     message: "the plan has no such parameter".to_owned(),
@@ -41,6 +44,7 @@ impl Plan {
             }
             values.insert(name.clone(), value.cloned().unwrap_or_default());
         }
+        let mistakes: Vec<Mistake> = mistakes.into_iter().map(Mistake::printable).collect();
         if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
     }
 

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rounds::Rounds;
+
 /// How one kind of backend is observed, prepared and restored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -41,6 +43,10 @@ pub struct PlanSpec {
     pub prepare: Vec<ActSpec>,
     /// CEL: the backend is ready for the pod to leave.
     pub done: String,
+    /// On how many rounds running `done` must hold, for a removal too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
+    pub rounds: Rounds,
     /// How much is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressSpec>,

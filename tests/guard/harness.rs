@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longer than anything here takes; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The pods' address: not that of PD, since what is asked of a pod's own address ends with the pod.
 pub const POD_IP: &str = "127.0.0.9";
@@ -83,15 +83,23 @@ impl Guard {
     /// The same, and further objects are there from the beginning.
     pub fn start_with(policy: &str, objects: &[Value]) -> Guard {
         let directory = tempfile::tempdir().unwrap();
-        for folder in ["policies", "pods", "state"] {
+        for folder in ["policies", "pods"] {
             std::fs::create_dir(directory.path().join(folder)).unwrap();
         }
         std::fs::write(directory.path().join("policies/policy.yaml"), policy).unwrap();
-        for ordinal in 0..3 {
-            write_pod(directory.path(), &pod(ordinal, "one", true));
-        }
         for object in objects {
             write_pod(directory.path(), object);
+        }
+        Guard::start_in(directory)
+    }
+
+    /// A guard on a directory that has its policies already, and maybe its certificates.
+    pub fn start_in(directory: TempDir) -> Guard {
+        for folder in ["pods", "state"] {
+            std::fs::create_dir_all(directory.path().join(folder)).unwrap();
+        }
+        for ordinal in 0..3 {
+            write_pod(directory.path(), &pod(ordinal, "one", true));
         }
         let (child, address, admin, log) = spawn(directory.path());
         let ca = std::fs::read(directory.path().join("certificates/ca.crt")).unwrap();

@@ -133,6 +133,30 @@ fn counts(effects: &[Effect]) -> Vec<Departure> {
 }
 
 #[test]
+fn a_step_is_done_only_once_it_was_seen_so_on_as_many_rounds_running_as_its_plan_wants() {
+    for (rounds, needed) in [(serde_json::json!(null), 2), (serde_json::json!(4), 4), (serde_json::json!("quiet"), 5)] {
+        let mut case = case("Draining", 2);
+        case.drain.spec.steps[0].plan_spec.rounds = serde_json::from_value(rounds).unwrap();
+        case.drain.spec.steps[0].parameters.insert("quiet".to_owned(), 5.into());
+        for round in 1..needed {
+            case.see(&[Verdict::Done]);
+            assert_eq!(look(&case.drain, &case.memory).steps, [0], "after {round} of {needed}");
+        }
+        // One round that finds it busy, and counting begins anew.
+        case.see(&[Verdict::Waiting]);
+        for _ in 0..needed {
+            assert_eq!(look(&case.drain, &case.memory).steps, [0], "of {needed}");
+            case.see(&[Verdict::Done]);
+        }
+        assert_eq!(look(&case.drain, &case.memory).steps, [0, 1], "after {needed}");
+        case.see(&[Verdict::Done, Verdict::Done]);
+        assert_eq!(case.phase(), Phase::Draining);
+        case.see(&[Verdict::Done, Verdict::Done]);
+        assert_eq!(case.phase(), Phase::Drained);
+    }
+}
+
+#[test]
 fn a_slot_is_taken_before_anything_is_prepared() {
     let mut case = case("Queued", 1);
     let slots = Slots { departing: vec![Slot { seat: "db-0".into(), drain: "db-0-a".into() }] };

@@ -17,6 +17,8 @@ pub struct Backend {
     answers: BTreeMap<String, (u16, Vec<u8>)>,
     pods: Vec<Pod<'static>>,
     owner: Option<Value>,
+    /// What everything else is answered.
+    otherwise: Option<(u16, Vec<u8>)>,
 }
 
 /// The time at which rounds take place.
@@ -62,8 +64,15 @@ impl Backend {
         }
     }
 
+    /// One that answers all requests in the same way.
+    #[allow(dead_code)] // The mutations use it, and the other tests do not.
+    pub fn any(mut self, code: u16, body: &Value) -> Self {
+        self.otherwise = Some((code, body.to_string().into_bytes()));
+        self
+    }
+
     fn answer(&self, request: &Request) -> Option<&(u16, Vec<u8>)> {
-        self.answers.get(&format!("{} {}", request.method, request.url))
+        self.answers.get(&format!("{} {}", request.method, request.url)).or(self.otherwise.as_ref())
     }
 }
 

@@ -7,6 +7,7 @@ mod etcd;
 mod etcd_recorded;
 mod harness;
 mod http_hook;
+mod in_flight;
 mod language;
 mod mistakes;
 mod patroni;

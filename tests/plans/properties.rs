@@ -129,12 +129,14 @@ proptest! {
         let parameters = if plan.spec().params.contains_key("pd") { json!({"pd": "http://a"}) }
             else if plan.spec().params.contains_key("selector") { json!({"selector": "app=a"}) }
             else if plan.spec().params.get("url").is_some_and(|url| url.required) { json!({"url": "http://a"}) }
+            else if plan.spec().params.contains_key("figure") { json!({"figure": "a.b", "json": code % 2 == 0}) }
             else { json!({}) };
         let backend = ["stores?state=0&state=1&state=2", "schedulers", "config/schedule", "members", "health"].iter().fold(
             Backend::default(),
             |backend, path| backend.json(&format!("GET http://a/pd/api/v1/{path}"), code, &body),
         );
         let backend = backend.json("GET http://10.0.0.7:8080/prestop", code, &body)
+            .json("GET http://10.0.0.7:8080/metrics", code, &body)
             .json("GET http://10.0.0.7:8008/cluster", code, &body)
             .json("GET http://10.0.0.8:8500/v1/agent/health/service/id/a-0", code, &body)
             .json("POST http://a/v3/cluster/member/list", code, &body)
