@@ -9,13 +9,14 @@
 //!    backend and acts on it as the [`plan`] of each step says, through [`backend`].
 //! 4. Once prepared, the pod's controller is woken, tries again, and the gate lets the pod go.
 //!
-//! `standalone` keeps the state where there is no cluster, `simulation` plays backends for the demo and the tests,
+//! [`kubernetes`] keeps certificates and the registration in a cluster, `standalone` the state where there is none, `simulation` plays backends for the demo and the tests,
 //! and `cli` puts everything together.
 
 pub mod admission;
 pub mod backend;
 pub mod cli;
 pub mod controller;
+pub mod kubernetes;
 pub mod lifecycle;
 pub mod nearest;
 pub mod plan;

@@ -19,7 +19,7 @@ struct Layer {
     knows: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 13] = [
+const LAYERS: [Layer; 14] = [
     Layer { name: "nearest", pure: true, knows: &[] },
     Layer { name: "yaml", pure: true, knows: &["nearest"] },
     Layer { name: "pod", pure: true, knows: &[] },
@@ -36,6 +36,12 @@ const LAYERS: [Layer; 13] = [
         knows: &["nearest", "yaml", "pod", "plan", "policy", "lifecycle", "backend", "controller"],
     },
     Layer { name: "server", pure: false, knows: &["pod", "plan", "policy", "lifecycle", "admission", "controller"] },
+    // The same in a cluster, and what a cluster needs besides: certificates, the registration.
+    Layer {
+        name: "kubernetes",
+        pure: false,
+        knows: &["pod", "plan", "policy", "lifecycle", "backend", "controller", "server"],
+    },
     // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
     Layer { name: "simulation", pure: false, knows: &[] },
     // Puts everything together.
@@ -54,6 +60,7 @@ const LAYERS: [Layer; 13] = [
             "controller",
             "standalone",
             "server",
+            "kubernetes",
             "simulation",
         ],
     },
