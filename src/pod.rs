@@ -144,6 +144,9 @@ pub struct Metadata<'a> {
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct OwnerReference<'a> {
+    /// As `apps/v1`; tells kinds of the same name apart.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub api_version: Text<'a>,
     /// `StatefulSet`, `ReplicaSet`, ...
     pub kind: Text<'a>,
     /// The owner's name.
@@ -305,6 +308,7 @@ impl Metadata<'_> {
                 .owner_references
                 .into_iter()
                 .map(|owner| OwnerReference {
+                    api_version: owner.api_version.into_owned(),
                     kind: owner.kind.into_owned(),
                     name: owner.name.into_owned(),
                     uid: owner.uid.into_owned(),

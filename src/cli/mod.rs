@@ -3,6 +3,7 @@
 mod assemble;
 mod certs;
 mod check;
+mod cluster;
 mod demo;
 mod output;
 mod plans;
@@ -14,6 +15,7 @@ mod shell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -48,6 +50,8 @@ enum Command {
     Plans(Plans),
     Certs(Certs),
     Completions(Completions),
+    /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
+    Crds,
     /// Prints the manual page, for `man -l -`
     Man,
 }
@@ -63,8 +67,11 @@ Examples:
   castoff serve --standalone --policies policies --tls-cert tls.crt --tls-key tls.key --state state --pods objects")]
 struct Serve {
     /// Work without a cluster: policies, pods and departures are files
-    #[arg(long, env = "CASTOFF_STANDALONE", required = true)]
+    #[arg(long, env = "CASTOFF_STANDALONE", requires = "policies")]
     standalone: bool,
+
+    #[command(flatten)]
+    cluster: InCluster,
 
     #[command(flatten)]
     sources: Sources,
@@ -82,8 +89,7 @@ struct Serve {
         long,
         env = "CASTOFF_TLS_CERT",
         value_name = "FILE",
-        requires = "tls_key",
-        required_unless_present = "self_signed"
+        requires = "tls_key"
     )]
     tls_cert: Option<PathBuf>,
 
@@ -108,12 +114,42 @@ struct Serve {
     log: String,
 }
 
+/// What only counts in a cluster.
+#[derive(Debug, Args)]
+struct InCluster {
+    /// The namespace that Castoff runs in: its Lease is there
+    #[arg(long, env = "CASTOFF_NAMESPACE", default_value = "castoff-system", value_name = "NAME")]
+    namespace: String,
+
+    /// What tells this replica from the others; default: the host's name and a number
+    #[arg(long, env = "CASTOFF_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
+
+    /// How long completed departures are kept, as 1h or 90s
+    #[arg(long, env = "CASTOFF_COMPLETED_TTL", default_value = "1h", value_name = "TIME", value_parser = duration)]
+    completed_ttl: Duration,
+
+    /// How long a Lease must have been unrenewed before another replica takes over
+    #[arg(long, env = "CASTOFF_LEASE_DURATION", default_value = "15s", value_name = "TIME", value_parser = duration)]
+    lease_duration: Duration,
+
+    /// Let plans use loopback addresses: only for tests, where pods have such addresses
+    #[arg(long, env = "CASTOFF_ALLOW_LOOPBACK", hide = true)]
+    allow_loopback: bool,
+}
+
+/// Reads `1h`, `90s`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|_| "write a time as 1h, 90s or 500ms".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a time is not negative".to_owned())
+}
+
 /// Where policies and what they need come from.
 #[derive(Debug, Args)]
 struct Sources {
     /// DrainPolicies, and DrainPlans of your own: every .yaml, .yml and .json file there
     #[arg(long, env = "CASTOFF_POLICIES", value_name = "DIR")]
-    policies: PathBuf,
+    policies: Option<PathBuf>,
 
     /// Keep departures here; without it they are forgotten with the process
     #[arg(long, env = "CASTOFF_STATE", value_name = "DIR")]
@@ -282,6 +318,7 @@ pub fn run() -> ExitCode {
             Command::Plans(command) => plans::run(&command),
             Command::Certs(command) => certs::run(&command),
             Command::Completions(command) => shell::completions(&command),
+            Command::Crds => shell::crds(),
             Command::Man => shell::manual(),
             Command::Demo(command) => demo::run(command).await,
         }

@@ -13,7 +13,7 @@ use crate::server::readiness::Handle;
 use crate::server::shutdown::Shutdown;
 use crate::server::{self, Certificates, Readiness, Server, logging, self_signed};
 
-use super::assemble::{Guard, Parts};
+use super::assemble::{Guard, Standalone};
 use super::reload::{self, Reload};
 use super::{Failure, Serve};
 
@@ -22,7 +22,10 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     logging::init(command.log_format.into(), &command.log).map_err(Failure::Usage)?;
     let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
     let shutdown = Shutdown::on_signals().map_err(|error| said(&error))?;
-    let parts = Parts::read(&command.sources)?;
+    if !command.standalone {
+        return super::cluster::run(command, shutdown).await;
+    }
+    let parts = Standalone::read(&command.sources)?;
     tell_of(&command, &parts);
     let (certificates, pair) = certificates(&command)?;
     let config = server::Config {
@@ -38,7 +41,7 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     }
     let guard = parts.assemble(&registry)?;
     let reload = Reload {
-        directory: command.sources.policies.clone(),
+        directory: command.sources.policies.clone().unwrap_or_default(),
         policies: Arc::clone(&guard.gate.policies),
         pair,
         certificates,
@@ -106,9 +109,9 @@ fn certificates(command: &Serve) -> Result<(Certificates, (PathBuf, PathBuf)), F
 }
 
 /// Says at the start what this guard can and can't do.
-fn tell_of(command: &Serve, parts: &Parts) {
+fn tell_of(command: &Serve, parts: &Standalone) {
     let policies = parts.policies.all().count();
-    tracing::info!(policies, directory = %command.sources.policies.display(), "policies read");
+    tracing::info!(policies, directory = %command.sources.policies.clone().unwrap_or_default().display(), "policies read");
     if policies == 0 {
         tracing::warn!("there is no policy: every pod may leave");
     }

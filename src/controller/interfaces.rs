@@ -162,6 +162,18 @@ pub trait Cluster: Send + Sync {
     /// A sentence for the log.
     async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String>;
 
+    /// Takes the mark, and what came with it, off the pod with this UID.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String>;
+
+    /// Deletes the pod with this UID, through the guard as everybody else.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    async fn delete(&self, pod: &Pod<'_>) -> Result<(), String>;
+
     /// Changes whenever a pod does.
     fn changes(&self) -> watch::Receiver<u64>;
 }

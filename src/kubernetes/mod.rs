@@ -1,7 +1,20 @@
-//! The state in a cluster: certificates that Castoff keeps itself, and the registration with the API server.
+//! Castoff in a cluster: state in resources of the API, pods and what they depend on from watches, certificates and
+//! the registration with the API server.
 
+pub mod cache;
 pub mod certificates;
+pub mod cluster;
+pub mod conditions;
+pub mod crds;
+pub mod drains;
+pub mod events;
+pub mod lease;
+pub mod policies;
+pub mod policy_status;
 pub mod registration;
+pub mod resources;
+pub mod secrets;
+pub mod store;
 
 /// Whether a write came too late: somebody else has written meanwhile, or made the object already.
 fn is_conflict(error: &kube::Error) -> bool {

@@ -1,5 +1,6 @@
 //! The PodDrain: one pod's departure, as it is stored.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::spec::PlanSpec;
@@ -11,7 +12,7 @@ use crate::policy::spec::MaxUnavailable;
 use super::asker::Asker;
 
 /// One pod's departure, from the first request to the restore.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {
     /// Name, namespace, and the version that a conditional write must name.
@@ -24,24 +25,28 @@ pub struct Drain {
 }
 
 /// A PodDrain's metadata.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainMetadata {
     /// `POD-UID8`, so that two replicas create the same one.
     pub name: String,
     /// The pod's namespace.
     pub namespace: String,
+    /// What tells it from a departure of the same name before it. The store gives it out; empty where it does not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
     /// Which version this is. The store gives it out; a write names the version that it was made from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainSpec {
     /// The pod, as it was at the first try.
     #[serde(deserialize_with = "crate::pod::deserialize_owned")]
+    #[schemars(schema_with = "crate::schema::pod")]
     pub pod: Pod<'static>,
     /// The place in the set that the pod holds: its name in a StatefulSet, its node in a DaemonSet.
     pub seat: String,
@@ -61,7 +66,7 @@ pub struct DrainSpec {
 }
 
 /// One step of a departure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainStep {
     /// The step's name.
@@ -71,8 +76,10 @@ pub struct DrainStep {
     /// The plan's hash.
     pub hash: String,
     /// The plan itself.
+    #[schemars(schema_with = "crate::schema::object")]
     pub plan_spec: PlanSpec,
     /// Its parameters, defaults filled in.
+    #[schemars(schema_with = "crate::schema::object")]
     pub parameters: Parameters,
     /// The Secret that its requests use by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,10 +87,11 @@ pub struct DrainStep {
 }
 
 /// A policy's limits. Seconds throughout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// How many pods may be away at once.
+    #[schemars(schema_with = "crate::schema::int_or_string")]
     pub max_unavailable: MaxUnavailable,
     /// Between two looks at the backend.
     pub poll_period_seconds: u32,
@@ -104,7 +112,7 @@ pub struct Limits {
 /// ```
 ///
 /// A Draining departure that is blocked before it owns anything goes back to Queued and gives its slot up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
     /// Waits for a slot, or for the backend to allow it.
     #[default]
@@ -125,7 +133,7 @@ pub enum Phase {
 }
 
 /// How a pod left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Departure {
     /// Prepared, with our yes.
     Prepared,
@@ -139,10 +147,11 @@ pub enum Departure {
 
 /// How far a departure is.
 #[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, shown to users as a condition.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DrainStatus {
     /// Where it stands.
+    #[schemars(with = "String")]
     pub phase: Phase,
     /// Counts how often the departure became Drained or began anew; part of the wake-up's mark.
     pub cycle: u32,
@@ -189,7 +198,7 @@ pub struct DrainStatus {
 }
 
 /// How much is left, and of which step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepProgress {
     /// The step's name.
@@ -202,7 +211,7 @@ pub struct StepProgress {
 }
 
 /// One step's state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StepStatus {
     /// What the pod is called at the backend; pinned before the first act.
@@ -215,7 +224,7 @@ pub struct StepStatus {
 }
 
 /// Whether a change at the backend is ours to undo.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Ownership {
     /// It is not, or there is none.
     #[default]
@@ -232,13 +241,7 @@ impl Drain {
     pub fn new(pod: Pod<'static>, policy: &Policy, requester: &str, asker: Asker) -> Option<Self> {
         let steps = policy.steps.as_ref().ok()?;
         let spec = &policy.spec;
-        Some(Drain {
-            metadata: DrainMetadata {
-                name: drain_name(&pod.metadata.name, &pod.metadata.uid),
-                namespace: pod.metadata.namespace.as_str().to_owned(),
-                resource_version: String::new(),
-            },
-            spec: DrainSpec {
+        let spec = DrainSpec {
                 seat: seat_of(&pod),
                 policy: policy.name.clone(),
                 steps: steps.iter().map(DrainStep::from).collect(),
@@ -252,13 +255,16 @@ impl Drain {
                 asker,
                 cancel: false,
                 pod,
+            };
+        let status = DrainStatus::first(&spec);
+        Some(Drain {
+            metadata: DrainMetadata {
+                name: drain_name(&spec.pod.metadata.name, &spec.pod.metadata.uid),
+                namespace: spec.pod.metadata.namespace.as_str().to_owned(),
+                ..DrainMetadata::default()
             },
-            status: DrainStatus {
-                steps: vec![StepStatus::default(); steps.len()],
-                tries: 1,
-                asker,
-                ..Default::default()
-            },
+            spec,
+            status,
         })
     }
 
@@ -283,7 +289,21 @@ impl Drain {
     /// The wake-up's mark: the same for the same becoming-Drained, so that writing it twice changes nothing.
     #[must_use]
     pub fn wake_mark(&self) -> String {
-        format!("{}.{}", self.pod_uid(), self.status.cycle)
+        let uid = if self.metadata.uid.is_empty() { self.pod_uid() } else { &self.metadata.uid };
+        format!("{uid}.{}", self.status.cycle)
+    }
+}
+
+impl DrainStatus {
+    /// The status of a departure that was only just asked for.
+    #[must_use]
+    pub fn first(spec: &DrainSpec) -> Self {
+        DrainStatus {
+            steps: vec![StepStatus::default(); spec.steps.len()],
+            tries: 1,
+            asker: spec.asker,
+            ..Default::default()
+        }
     }
 }
 

@@ -64,7 +64,7 @@ pub struct Mistake {
 pub type Parameters = BTreeMap<String, Value>;
 
 /// Whether the pod is expected back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum Mode {
     /// A pod of the same seat takes over afterwards.
     #[default]
@@ -174,7 +174,7 @@ pub struct Act {
 }
 
 /// How much is left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Progress {
     /// 0 when nothing is left.
     pub remaining: i64,

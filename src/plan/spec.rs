@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// How one kind of backend is observed, prepared and restored.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanSpec {
     /// What the plan does, in one sentence.
@@ -51,11 +52,12 @@ pub struct PlanSpec {
     pub ours: Option<String>,
     /// What differs for a pod that will not come back.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub removal: Removal,
 }
 
 /// One parameter of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Parameter {
     /// Its type.
@@ -63,6 +65,7 @@ pub struct Parameter {
     pub kind: ParameterType,
     /// Its value where a policy gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub default: Option<Value>,
     /// Whether a policy must give it.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -70,7 +73,7 @@ pub struct Parameter {
 }
 
 /// The types that a parameter may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
     /// A text.
@@ -82,7 +85,7 @@ pub enum ParameterType {
 }
 
 /// A base URL.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EndpointSpec {
     /// Template of the URL.
@@ -96,7 +99,7 @@ pub struct EndpointSpec {
 }
 
 /// A read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadSpec {
     /// HTTP method; default GET.
@@ -106,9 +109,11 @@ pub struct ReadSpec {
     pub url: String,
     /// Body to send; texts in it are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub body: Option<Value>,
     /// Statuses, besides 2xx, that are an answer and no error.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub ok: Accept,
     /// CEL list: one read for each item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,7 +150,7 @@ pub enum Accept {
 }
 
 /// The word `any`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AnyWord {
     /// Whatever comes.
@@ -153,7 +158,7 @@ pub enum AnyWord {
 }
 
 /// How an answer's body becomes a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Parse {
     /// JSON (a body that is not JSON, under an accepted status beyond 2xx, is a text).
@@ -166,7 +171,7 @@ pub enum Parse {
 }
 
 /// A condition and what it means for people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Finding {
     /// CEL.
@@ -176,7 +181,7 @@ pub struct Finding {
 }
 
 /// An act: a request that changes the backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ActSpec {
     /// CEL: whether there is something to do.
@@ -187,9 +192,11 @@ pub struct ActSpec {
     pub url: String,
     /// Body to send; texts in it are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub body: Option<Value>,
     /// Statuses, besides 2xx, that are no error. No answer decides anything: the next observation does.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub ok: Accept,
     /// The act may go on at the backend after the request has ended.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -203,7 +210,7 @@ pub struct ActSpec {
 }
 
 /// How much is left.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProgressSpec {
     /// CEL number; 0 when nothing is left.
@@ -213,7 +220,7 @@ pub struct ProgressSpec {
 }
 
 /// What follows when the backend knows no such member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Absent {
     /// The pod stays, and people are told.
     #[default]
@@ -236,7 +243,7 @@ pub enum Removal {
 }
 
 /// The words that stand for a whole `removal`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RemovalWord {
     /// As for a pod that comes back.
     #[serde(rename = "asRestart")]
@@ -246,7 +253,7 @@ pub enum RemovalWord {
 }
 
 /// How a backend is made ready for a pod that will not come back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RemovalSpec {
     /// Acts that make the backend ready.

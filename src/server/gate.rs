@@ -38,6 +38,8 @@ pub struct Gatekeeper {
     pub metrics: Metrics,
     /// Tries that this process has seen, by pod UID.
     pub tries: Tries,
+    /// As whom Castoff itself asks: its deletes are no tries of anybody.
+    pub own_user: Option<String>,
 }
 
 /// From so many pods on, those that nobody has asked for in a while are forgotten.
@@ -196,13 +198,17 @@ impl Gatekeeper {
                 Some(_) => {}
                 None => self.metrics.let_go(&case.pod.metadata.uid, departure),
             }
-        } else if let Some(drain) = case.drain.filter(|_| !answer.allowed) {
+        } else if let Some(drain) = case.drain.filter(|_| !answer.allowed && !self.is_own(case.request)) {
             let (last, denied) = self.tries.last_and_denied(drain.pod_uid());
             if let Some(tried) = claim::tried(drain, case.request.asker, last, denied) {
                 self.tries.written(drain.pod_uid());
                 self.write(tried, deadline).await;
             }
         }
+    }
+
+    fn is_own(&self, request: &Request<'_>) -> bool {
+        self.own_user.as_deref() == Some(request.username.as_str())
     }
 
     async fn create(&self, case: &Case<'_>, deadline: Instant) {

@@ -113,10 +113,10 @@ impl Cluster for LocalCluster {
 
     async fn owner(&self, _namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
         let seen = |objects: &Objects| match objects.owners.get(owner.uid.as_str()) {
-            Some(Some(facts)) => OwnerSeen::Known(facts.clone()),
+            Some(seen) => seen.clone(),
             // A directory that holds no owners at all tells nothing of them.
             None if objects.owners.is_empty() => OwnerSeen::Unknown,
-            Some(None) | None => OwnerSeen::DeletingOrGone,
+            None => OwnerSeen::DeletingOrGone,
         };
         self.look(seen).unwrap_or(OwnerSeen::Unknown)
     }
@@ -130,6 +130,20 @@ impl Cluster for LocalCluster {
             }
         });
         Ok(())
+    }
+
+    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String> {
+        self.change(|objects| {
+            let name = pod.full_name();
+            if let Some(known) = objects.pods.get_mut(&name).filter(|known| known.metadata.uid == pod.metadata.uid) {
+                Arc::make_mut(known).metadata.annotations.remove(WAKE_ANNOTATION);
+            }
+        });
+        Ok(())
+    }
+
+    async fn delete(&self, _pod: &Pod<'_>) -> Result<(), String> {
+        Err("without a cluster there is nobody who could delete it".to_owned())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -14,6 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
+use crate::kubernetes::cache::chain;
 use crate::kubernetes::{is_conflict, labels};
 use crate::server::readiness::Handle;
 use crate::server::{Certificates, Expiry};
@@ -97,7 +98,7 @@ enum Looked {
 }
 
 async fn look_after(secrets: &Api<Secret>, place: &Place, lives: &Lives, now: Timestamp) -> Result<Looked, String> {
-    let said = |error: kube::Error| format!("the Secret {}/{}: {error}", place.namespace, place.secret);
+    let said = |error: kube::Error| format!("the Secret {}/{}: {}", place.namespace, place.secret, chain(&error));
     let found = secrets.get_opt(&place.secret).await.map_err(said)?;
     if let Some(written) = found.as_ref().and_then(|secret| last_written(&secret.metadata))
         && later_than(written, now, lives.backdate)
@@ -201,7 +202,7 @@ pub async fn follow(
                     bundle.send_modify(|_| {});
                     tracing::warn!(secret = place.secret, "the Secret is not there; the leader makes it");
                 }
-                Some(Err(error)) => tracing::warn!(secret = place.secret, %error, "the Secret can't be watched"),
+                Some(Err(error)) => tracing::warn!(secret = place.secret, error = %chain(&error), "the Secret can't be watched"),
                 None => return,
             },
             _ = look.tick() => {}

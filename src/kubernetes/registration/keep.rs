@@ -17,6 +17,7 @@ use kube::{Api, Client};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use tokio::sync::watch;
 
+use crate::kubernetes::cache::chain;
 use crate::kubernetes::certificates::Bundle;
 use crate::kubernetes::is_conflict;
 use crate::server::readiness::Handle;
@@ -86,7 +87,7 @@ impl Registration {
                 event = events.next() => match event {
                     Some(Ok(Some(live))) => { seen.send_replace(Seen::There(Arc::new(live))); }
                     Some(Ok(None)) => { seen.send_replace(Seen::Absent); }
-                    Some(Err(error)) => tracing::warn!(%error, "the registration can't be watched"),
+                    Some(Err(error)) => tracing::warn!(error = %chain(&error), "the registration can't be watched"),
                     None => return,
                 },
                 Ok(()) = changes.changed() => {}
@@ -219,7 +220,7 @@ impl Registration {
             }
             // The watch brings it.
             Err(error) if is_conflict(&error) => Ok(()),
-            Err(error) => Err(format!("ValidatingWebhookConfiguration {NAME}: {error}")),
+            Err(error) => Err(format!("ValidatingWebhookConfiguration {NAME}: {}", chain(&error))),
         }
     }
 
@@ -231,7 +232,7 @@ impl Registration {
             Ok(_) => {}
             // Somebody has written, or deleted it: the watch brings what is there now.
             Err(error) if is_conflict(&error) || is_gone(&error) => return Ok(()),
-            Err(error) => return Err(format!("ValidatingWebhookConfiguration {NAME}: {error}")),
+            Err(error) => return Err(format!("ValidatingWebhookConfiguration {NAME}: {}", chain(&error))),
         }
         let mut text = String::new();
         for why in &whys {
@@ -268,7 +269,7 @@ impl Registration {
         let note = Some(note.chars().take(900).collect());
         let event = Event { type_, reason: reason.to_owned(), note, action: action.to_owned(), secondary: None };
         if let Err(error) = self.recorder.publish(&event, &reference).await {
-            tracing::warn!(%error, reason, "the event could not be written");
+            tracing::warn!(error = %chain(&error), reason, "the event could not be written");
         }
     }
 

@@ -8,6 +8,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use crate::kubernetes::cache::chain;
 use crate::kubernetes::labels;
 
 use super::{MANAGER, NAME};
@@ -23,7 +24,7 @@ pub(super) struct Mark {
 impl Mark {
     /// Whether there was a registration.
     pub(super) async fn is_set(&self) -> Result<bool, String> {
-        self.maps.get_opt(MARK).await.map(|found| found.is_some()).map_err(|error| format!("ConfigMap {MARK}: {error}"))
+        self.maps.get_opt(MARK).await.map(|found| found.is_some()).map_err(|error| format!("ConfigMap {MARK}: {}", chain(&error)))
     }
 
     /// Notes that there is one, with this UID. Again changes nothing.
@@ -41,6 +42,6 @@ impl Mark {
         });
         let parameters = PatchParams::apply(MANAGER).force();
         let written = self.maps.patch(MARK, &parameters, &Patch::Apply(&body)).await;
-        written.map(|_| ()).map_err(|error| format!("ConfigMap {MARK}: {error}"))
+        written.map(|_| ()).map_err(|error| format!("ConfigMap {MARK}: {}", chain(&error)))
     }
 }

@@ -10,6 +10,8 @@ use kube::api::{DeleteParams, Preconditions};
 use kube::client::Body;
 use kube::core::{Request, Resource, Status};
 
+use crate::kubernetes::cache::chain;
+
 use super::{PODS, Seen};
 
 /// The longest that a dry run may take: the longest timeout that a webhook may have, and a little more.
@@ -75,11 +77,11 @@ async fn ask(client: &Client, namespace: &str, pod: &str, uid: &str) -> Result<A
     let request = Request::new(Pod::url_path(&(), Some(namespace)))
         .delete(pod, &parameters)
         .map_err(|error| error.to_string())?;
-    let response = client.send(request.map(Body::from)).await.map_err(|error| error.to_string())?;
+    let response = client.send(request.map(Body::from)).await.map_err(|error| chain(&error))?;
     let (head, body) = response.into_parts();
     let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
     let warnings = warnings.map(str::to_owned).collect();
-    let body = body.collect_bytes().await.map_err(|error| error.to_string())?;
+    let body = body.collect_bytes().await.map_err(|error| chain(&error))?;
     let message = serde_json::from_slice::<Status>(&body).map(|status| status.message).unwrap_or_default();
     Ok(Answer { code: head.status.as_u16(), message, warnings })
 }
