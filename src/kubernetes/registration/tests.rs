@@ -254,3 +254,18 @@ fn a_proof_holds_until_the_registration_changes_in_what_matters_to_the_namespace
     let elsewhere = Settings { target: Target::Url("https://127.0.0.1:1/validate".to_owned()), ..settings() };
     assert!(!proofs.hold("db", &seen(&elsewhere, &["db"])));
 }
+
+/// The overlay for those who keep the configuration in git says the same as Castoff does, but for the selector.
+#[test]
+fn the_configuration_for_git_is_the_same_but_for_its_selector() {
+    let text = include_str!("../../../manifests/overlays/gitops/webhook.yaml");
+    let mut kept: ValidatingWebhookConfiguration = serde_saphyr::from_str(text).unwrap();
+    let ours = settings().webhooks(None, &set(&["any"]));
+    for (webhook, ours) in kept.webhooks.iter_mut().flatten().zip(&ours) {
+        let guarded = [("castoff.dev/guard".to_owned(), "true".to_owned())];
+        let selector = std::mem::replace(&mut webhook.namespace_selector, ours.namespace_selector.clone()).unwrap();
+        assert_eq!(selector.match_labels, Some(guarded.into()));
+    }
+    assert_eq!(kept.webhooks.unwrap(), ours);
+    assert_eq!(kept.metadata.name.as_deref(), Some(NAME));
+}
