@@ -67,11 +67,7 @@ pub(super) struct Guard {
 
 /// The usual waits.
 pub(super) fn settings() -> Settings {
-    Settings {
-        claim_patience: CLAIM_PATIENCE,
-        progress_every: Duration::ZERO,
-        completed_ttl: Duration::from_hours(1),
-    }
+    Settings { claim_patience: CLAIM_PATIENCE, progress_every: Duration::ZERO, completed_ttl: Duration::from_hours(1) }
 }
 
 /// What the guard is made of without a cluster.

@@ -23,9 +23,9 @@ use crate::kubernetes::events::ClusterEvents;
 use crate::kubernetes::lease::{Charge, Election, Timing};
 use crate::kubernetes::policies::{self, PlanObject, PolicyObject};
 use crate::kubernetes::policy_status::Writer;
+use crate::kubernetes::resources;
 use crate::kubernetes::secrets::ClusterSecrets;
 use crate::kubernetes::store::{ClusterStore, read_drain};
-use crate::kubernetes::resources;
 use crate::lifecycle::Settings;
 use crate::policy::PolicyIndex;
 use crate::server::shutdown::Shutdown;
@@ -72,11 +72,7 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
     let holds = charge.clone();
     let parts = Parts {
         policies: Arc::clone(&caches.index),
-        store: Arc::new(ClusterStore::new(
-            client.clone(),
-            Arc::clone(&caches.drains),
-            Arc::clone(&caches.policies),
-        )),
+        store: Arc::new(ClusterStore::new(client.clone(), Arc::clone(&caches.drains), Arc::clone(&caches.policies))),
         cluster: Arc::clone(&caches.cluster) as _,
         secrets: Arc::new(ClusterSecrets(client.clone())),
         events: Arc::new(events),
@@ -180,7 +176,15 @@ impl Caches {
             index: Arc::default(),
             cluster,
         };
-        follow(client, readiness, tasks, "drainpolicies", &caches.policies, &resources::drain_policies(), policies::read_policy);
+        follow(
+            client,
+            readiness,
+            tasks,
+            "drainpolicies",
+            &caches.policies,
+            &resources::drain_policies(),
+            policies::read_policy,
+        );
         follow(client, readiness, tasks, "drainplans", &caches.plans, &resources::drain_plans(), policies::read_plan);
         follow(client, readiness, tasks, "poddrains", &caches.drains, &resources::pod_drains(), read_drain);
         follow(client, readiness, tasks, "nodes", &caches.cluster.nodes, &cluster::nodes(), cluster::read_node);

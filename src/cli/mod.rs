@@ -85,12 +85,7 @@ struct Serve {
     admin_listen: SocketAddr,
 
     /// The server's certificate, with its chain (PEM)
-    #[arg(
-        long,
-        env = "CASTOFF_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key"
-    )]
+    #[arg(long, env = "CASTOFF_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
     /// The certificate's private key (PEM)

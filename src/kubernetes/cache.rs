@@ -120,7 +120,9 @@ impl<T: Send + Sync + 'static> Cache<T> {
                     }
                     self.tell();
                 }
-                Err(error) => tracing::warn!(what, error = %chain(&error), "the watch was interrupted; beginning again"),
+                Err(error) => {
+                    tracing::warn!(what, error = %chain(&error), "the watch was interrupted; beginning again")
+                }
             }
         }
     }

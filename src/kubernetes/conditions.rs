@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What it is about, as `Ready`.
     #[serde(rename = "type")]
@@ -13,7 +13,7 @@ pub struct Condition {
     /// `True`, `False` or `Unknown`.
     pub status: String,
     /// Of which generation of the object it speaks.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Since when it has this status.
     #[schemars(schema_with = "date_time")]

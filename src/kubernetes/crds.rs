@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions, made from the types that read the objects.
 
-use kube::core::schema::StructuralSchemaRewriter;
+use kube::core::schema::{OptionalEnum, StructuralSchemaRewriter};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
@@ -54,9 +54,13 @@ fn policies() -> Value {
             "a number of at least 1, or a percentage such as \"25%\"",
         )],
     );
-    patch(&mut spec, "/properties/steps", &json!({
-        "minItems": 1, "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
-    }));
+    patch(
+        &mut spec,
+        "/properties/steps",
+        &json!({
+            "minItems": 1, "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+        }),
+    );
     patch(&mut spec, "/properties/steps/items/properties/name", &json!({"minLength": 1, "maxLength": 63}));
     patch(&mut spec, "/properties/exempt", &json!({"x-kubernetes-list-type": "set", "maxItems": 8}));
     for seconds in ["pollPeriodSeconds", "progressDeadlineSeconds", "abandonAfterSeconds"] {
@@ -95,16 +99,23 @@ fn drains() -> Value {
         &[
             ("self.policy == oldSelf.policy && self.seat == oldSelf.seat", fixed),
             ("self.requester == oldSelf.requester && self.asker == oldSelf.asker", fixed),
-            ("self.pod.metadata.uid == oldSelf.pod.metadata.uid && self.pod.metadata.name == oldSelf.pod.metadata.name", fixed),
+            (
+                "self.pod.metadata.uid == oldSelf.pod.metadata.uid && self.pod.metadata.name == oldSelf.pod.metadata.name",
+                fixed,
+            ),
             (
                 "self.steps.size() == oldSelf.steps.size() && self.steps.all(s, oldSelf.steps.exists(o, o.name == s.name && o.hash == s.hash && o.plan == s.plan))",
                 fixed,
             ),
         ],
     );
-    patch(&mut spec, "/properties/steps", &json!({
-        "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
-    }));
+    patch(
+        &mut spec,
+        "/properties/steps",
+        &json!({
+            "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+        }),
+    );
     for text in ["name", "hash", "plan"] {
         patch(&mut spec, &format!("/properties/steps/items/properties/{text}"), &json!({"maxLength": 253}));
     }
@@ -156,6 +167,8 @@ fn definition(
     });
     let mut subresources = json!({});
     if let Some(status) = status {
+        let mut status = status;
+        without_defaults(&mut status);
         merge(&mut properties, &json!({"status": status}));
         subresources = json!({"status": {}});
     }
@@ -195,6 +208,7 @@ fn schema_of<T: JsonSchema>() -> Value {
             settings.inline_subschemas = true;
             settings.meta_schema = None;
         })
+        .with_transform(OptionalEnum)
         .with_transform(StructuralSchemaRewriter)
         .into_generator();
     let mut schema = generator.into_root_schema_for::<T>().to_value();
@@ -223,6 +237,18 @@ fn structural(schema: &mut Value) {
             fields.values_mut().for_each(structural);
         }
         Value::Array(items) => items.iter_mut().for_each(structural),
+        _ => {}
+    }
+}
+
+/// A status says what is so: nothing is filled in.
+fn without_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.remove("default");
+            fields.values_mut().for_each(without_defaults);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_defaults),
         _ => {}
     }
 }

@@ -6,8 +6,8 @@ use kube::runtime::events::{Event as Note, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
 use crate::controller::interfaces::Events;
-use crate::lifecycle::{Drain, Event};
 use crate::controller::log_events::LogEvents;
+use crate::lifecycle::{Drain, Event};
 
 use super::cache::chain;
 use super::resources::pod_drains;

@@ -28,11 +28,7 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Timing {
-            duration: Duration::from_secs(15),
-            trust: Duration::from_secs(10),
-            period: Duration::from_millis(700),
-        }
+        Timing { duration: Duration::from_secs(15), trust: Duration::from_secs(10), period: Duration::from_millis(700) }
     }
 }
 
@@ -199,7 +195,8 @@ impl Election {
 
     async fn give_back(&self) {
         let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await else { return };
-        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity)) else {
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+        else {
             return;
         };
         spec.holder_identity = Some(String::new());

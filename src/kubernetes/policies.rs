@@ -131,9 +131,9 @@ impl Plans for Known<'_> {
         match (&reference.built_in, &reference.name) {
             (None, Some(name)) => match self.0.get(name.as_str()) {
                 Some(plan) => plan.clone(),
-                None => Err(format!(
-                    "there is no DrainPlan {name}; a plan that comes with Castoff is named by builtIn"
-                )),
+                None => {
+                    Err(format!("there is no DrainPlan {name}; a plan that comes with Castoff is named by builtIn"))
+                }
             },
             _ => find_built_in(reference),
         }

@@ -87,9 +87,7 @@ pub fn judge(policy: &Policy, known: &Known<'_>) -> (usize, bool, &'static str, 
         .policies
         .iter()
         .filter(|other| other.name != policy.name)
-        .filter(|other| {
-            other.surely_overlaps(policy) || selected.iter().any(|pod| is_selected(other, pod, known))
-        })
+        .filter(|other| other.surely_overlaps(policy) || selected.iter().any(|pod| is_selected(other, pod, known)))
         .map(|other| other.name.as_str())
         .collect();
     if !rivals.is_empty() {
@@ -176,7 +174,8 @@ impl Writer {
         let mut ready = Condition::new("Ready", holds, reason, &message, &object.conditions, &now);
         ready.observed_generation = Some(object.generation);
         let change = json!({"status": {"pods": count, "slots": slots, "conditions": [ready]}});
-        let same = ["pods", "slots", "conditions"].iter().all(|field| object.status.get(field) == change["status"].get(field));
+        let same =
+            ["pods", "slots", "conditions"].iter().all(|field| object.status.get(field) == change["status"].get(field));
         if same {
             return;
         }

@@ -18,12 +18,16 @@ impl Secrets for ClusterSecrets {
         match api.get_opt(name).await {
             Ok(Some(secret)) => {
                 let data = secret.data.unwrap_or_default();
-                Ok(data.into_iter().filter(|(key, _)| KEYS.contains(&key.as_str())).map(|(key, value)| (key, value.0)).collect())
+                Ok(data
+                    .into_iter()
+                    .filter(|(key, _)| KEYS.contains(&key.as_str()))
+                    .map(|(key, value)| (key, value.0))
+                    .collect())
             }
             Ok(None) => Err(format!("there is no Secret {namespace}/{name}")),
-            Err(kube::Error::Api(status)) if status.code == 403 => Err(format!(
-                "Castoff may not read the Secret {namespace}/{name}: allow it by a Role in that namespace"
-            )),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                Err(format!("Castoff may not read the Secret {namespace}/{name}: allow it by a Role in that namespace"))
+            }
             Err(error) => Err(format!("the Secret {namespace}/{name} can't be read: {}", chain(&error))),
         }
     }

@@ -110,7 +110,8 @@ impl Store for ClusterStore {
         }
         let conditions = before.map(|before| before.conditions.clone()).unwrap_or_default();
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let object = drains::with_status(&drain, &conditions, &now).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let object =
+            drains::with_status(&drain, &conditions, &now).map_err(|error| StoreError::Refused(error.to_string()))?;
         let api = self.api(&drain.metadata.namespace);
         let mut written =
             api.replace_status(&drain.metadata.name, &PostParams::default(), &object).await.map_err(refused)?;
@@ -138,10 +139,8 @@ impl Store for ClusterStore {
 
     async fn slots(&self, namespace: &str, policy: &str) -> Result<VersionedSlots, StoreError> {
         let key = format!("{namespace}/{policy}");
-        let orphaned = || VersionedSlots {
-            slots: self.orphaned().get(&key).cloned().unwrap_or_default(),
-            version: String::new(),
-        };
+        let orphaned =
+            || VersionedSlots { slots: self.orphaned().get(&key).cloned().unwrap_or_default(), version: String::new() };
         Ok(self.policies.get(&key).map_or_else(orphaned, |policy| policy.slots.clone()))
     }
 

@@ -242,20 +242,20 @@ impl Drain {
         let steps = policy.steps.as_ref().ok()?;
         let spec = &policy.spec;
         let spec = DrainSpec {
-                seat: seat_of(&pod),
-                policy: policy.name.clone(),
-                steps: steps.iter().map(DrainStep::from).collect(),
-                limits: Limits {
-                    max_unavailable: spec.max_unavailable.clone(),
-                    poll_period_seconds: spec.poll_period_seconds,
-                    progress_deadline_seconds: spec.progress_deadline_seconds,
-                    abandon_after_seconds: spec.abandon_after_seconds,
-                },
-                requester: requester.to_owned(),
-                asker,
-                cancel: false,
-                pod,
-            };
+            seat: seat_of(&pod),
+            policy: policy.name.clone(),
+            steps: steps.iter().map(DrainStep::from).collect(),
+            limits: Limits {
+                max_unavailable: spec.max_unavailable.clone(),
+                poll_period_seconds: spec.poll_period_seconds,
+                progress_deadline_seconds: spec.progress_deadline_seconds,
+                abandon_after_seconds: spec.abandon_after_seconds,
+            },
+            requester: requester.to_owned(),
+            asker,
+            cancel: false,
+            pod,
+        };
         let status = DrainStatus::first(&spec);
         Some(Drain {
             metadata: DrainMetadata {
