@@ -24,7 +24,11 @@ pub(super) struct Mark {
 impl Mark {
     /// Whether there was a registration.
     pub(super) async fn is_set(&self) -> Result<bool, String> {
-        self.maps.get_opt(MARK).await.map(|found| found.is_some()).map_err(|error| format!("ConfigMap {MARK}: {}", chain(&error)))
+        self.maps
+            .get_opt(MARK)
+            .await
+            .map(|found| found.is_some())
+            .map_err(|error| format!("ConfigMap {MARK}: {}", chain(&error)))
     }
 
     /// Notes that there is one, with this UID. Again changes nothing.
