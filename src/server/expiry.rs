@@ -29,6 +29,7 @@ impl Expiry {
 
     /// Takes down when the certificate (PEM) that is served ends, and the first CA of the bundle, where there is one.
     /// Gives a remark for people when one of them is over, or so near its end that its renewal must have failed.
+    #[must_use]
     pub fn note(&self, certificate: &str, bundle: Option<&str>, now: Timestamp) -> Option<String> {
         let server = Validity::of(certificate).ok();
         let authorities = authority::split(bundle.unwrap_or_default());

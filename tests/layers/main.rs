@@ -19,13 +19,14 @@ struct Layer {
     knows: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 14] = [
+const LAYERS: [Layer; 15] = [
     Layer { name: "nearest", pure: true, knows: &[] },
     Layer { name: "yaml", pure: true, knows: &["nearest"] },
-    Layer { name: "pod", pure: true, knows: &[] },
-    Layer { name: "plan", pure: true, knows: &["nearest", "yaml", "pod"] },
-    Layer { name: "policy", pure: true, knows: &["nearest", "yaml", "pod", "plan"] },
-    Layer { name: "lifecycle", pure: true, knows: &["pod", "plan", "policy"] },
+    Layer { name: "schema", pure: true, knows: &[] },
+    Layer { name: "pod", pure: true, knows: &["schema"] },
+    Layer { name: "plan", pure: true, knows: &["nearest", "yaml", "schema", "pod"] },
+    Layer { name: "policy", pure: true, knows: &["nearest", "yaml", "schema", "pod", "plan"] },
+    Layer { name: "lifecycle", pure: true, knows: &["schema", "pod", "plan", "policy"] },
     Layer { name: "admission", pure: true, knows: &["pod", "plan", "policy", "lifecycle"] },
     Layer { name: "backend", pure: false, knows: &["pod", "plan"] },
     Layer { name: "controller", pure: false, knows: &["pod", "plan", "policy", "lifecycle", "backend"] },

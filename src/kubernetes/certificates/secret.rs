@@ -28,7 +28,7 @@ pub type Bundle = Option<Arc<str>>;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// How often the leader looks whether something is due, and replicas whether something is over.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_mins(1);
 
 /// Where the Secret is, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -117,10 +117,12 @@ fn a_new_authority_is_put_in_and_an_unknown_one_takes_none_out() {
     assert_eq!(decide(&settings(), None, false, None, &set(&["db"])), Action::Wait);
 }
 
+type Edit = fn(&mut ValidatingWebhookConfiguration);
+
 #[test]
 fn whatever_a_person_edits_is_put_back() {
     let good = live(&settings(), &["db"]);
-    let edits: [(&str, fn(&mut ValidatingWebhookConfiguration)); 7] = [
+    let edits: [(&str, Edit); 7] = [
         ("pods.castoff.dev.timeoutSeconds", |live| entry(live).timeout_seconds = Some(1)),
         ("pods.castoff.dev.failurePolicy", |live| entry(live).failure_policy = Some("Ignore".to_owned())),
         ("pods.castoff.dev.matchConditions", |live| {
