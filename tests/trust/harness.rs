@@ -12,7 +12,7 @@ use castoff::kubernetes::registration::{Guarded, NAME, Registration, Seen, Setti
 use castoff::server::shutdown::Shutdown;
 use castoff::server::{Certificates, Config, Expiry, Gate, Readiness, Server};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, ResourceExt};
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 pub const OWN: &str = "castoff-system";
 
 /// The objects are there once in a cluster: one test at a time.
-static TURN: Turn<()> = Turn::const_new(());
+pub static TURN: Turn<()> = Turn::const_new(());
 
 /// What a test is played with. Its tasks end with it.
 pub struct Scene {
@@ -184,7 +184,7 @@ impl Gate for Denies {
     }
 }
 
-async fn client(user: Option<&str>) -> Client {
+pub async fn client(user: Option<&str>) -> Client {
     let mut config = kube::Config::infer().await.expect("KUBECONFIG must name a cluster: hack/cluster env");
     config.auth_info.impersonate = user.map(str::to_owned);
     config.default_retry = false;
@@ -200,10 +200,13 @@ async fn clean(admin: &Client) {
     let _ = maps.delete("castoff-registration", &DeleteParams::default()).await;
 }
 
-async fn make_namespace(admin: &Client, name: &str) {
+pub async fn make_namespace(admin: &Client, name: &str) {
     let namespaces: Api<Namespace> = Api::all(admin.clone());
     let namespace = json!({"metadata": {"name": name}});
     let _ = namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await;
+    // Without its ServiceAccount no pod can be made.
+    let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), name);
+    eventually("the namespace can be used", async || accounts.get_opt("default").await.unwrap()).await;
 }
 
 /// Looks again and again until there is something.

@@ -113,10 +113,12 @@ impl Settings {
 
     /// The annotations that are ours.
     pub(super) fn annotations(&self) -> BTreeMap<String, String> {
-        match &self.trust {
-            Trust::Ours => BTreeMap::new(),
-            Trust::Injected { from } => BTreeMap::from([("cert-manager.io/inject-ca-from".to_owned(), from.clone())]),
+        // AKS has a controller that rewrites every webhook's namespaceSelector but of those that say so.
+        let mut annotations = BTreeMap::from([("admissions.enforcer/disabled".to_owned(), "true".to_owned())]);
+        if let Trust::Injected { from } = &self.trust {
+            annotations.insert("cert-manager.io/inject-ca-from".to_owned(), from.clone());
         }
+        annotations
     }
 
     /// The whole, where nothing is there yet.

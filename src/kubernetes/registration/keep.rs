@@ -15,7 +15,9 @@ use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::kubernetes::cache::chain;
 use crate::kubernetes::certificates::Bundle;
@@ -130,7 +132,7 @@ impl Registration {
             let trusted = bundle.borrow_and_update().clone();
             let live = seen.borrow_and_update().clone();
             let pause = match self.turn(&mut term, trusted.as_deref(), &live).await {
-                Ok(()) => LOOK,
+                Ok(pause) => pause,
                 Err(error) => {
                     tracing::error!(error, "the registration can't be kept; tries again");
                     PAUSE
@@ -146,9 +148,10 @@ impl Registration {
         }
     }
 
-    async fn turn(&self, term: &mut Term, bundle: Option<&str>, seen: &Seen) -> Result<(), String> {
+    /// Does what is to be done now; gives when to look again.
+    async fn turn(&self, term: &mut Term, bundle: Option<&str>, seen: &Seen) -> Result<Duration, String> {
         let live = match seen {
-            Seen::NotYet => return Ok(()),
+            Seen::NotYet => return Ok(LOOK),
             Seen::Absent => None,
             Seen::There(live) => Some(live.as_ref()),
         };
@@ -165,22 +168,39 @@ impl Registration {
             term.told = false;
         }
         match action {
-            Action::Nothing | Action::Wait => Ok(()),
+            Action::Nothing | Action::Wait => {}
             Action::LeaveAlone => {
                 if made_before && !std::mem::replace(&mut term.told, true) {
-                    self.metrics.writes.with_label_values(&["left_deleted"]).inc();
-                    let note = format!(
-                        "somebody has deleted the registration: Castoff guards nothing, until it is asked to again: \
-                         kubectl -n {} delete configmap {MARK}",
-                        self.settings.own_namespace
-                    );
-                    self.event(EventType::Warning, "RegistrationDeleted", "LeaveAlone", note, None).await;
+                    self.tell_of_deletion().await;
                 }
-                Ok(())
             }
-            Action::Create(configuration) => self.create(&configuration).await,
-            Action::Patch(patch) => self.patch(patch, live).await,
+            Action::Create(configuration) => self.create(&configuration).await?,
+            Action::Patch(patch) => {
+                // Nothing is new but what somebody else wrote.
+                let wanted = Some(patch.body["webhooks"].clone());
+                if patch.editor.is_some() && wanted == term.written {
+                    let now = Instant::now();
+                    let left = term.patience.left(now);
+                    if !left.is_zero() {
+                        return Ok(left);
+                    }
+                    term.patience.spend(now);
+                }
+                self.patch(patch, live).await?;
+                term.written = wanted;
+            }
         }
+        Ok(LOOK)
+    }
+
+    async fn tell_of_deletion(&self) {
+        self.metrics.writes.with_label_values(&["left_deleted"]).inc();
+        let note = format!(
+            "somebody has deleted the registration: Castoff guards nothing, until it is asked to again: \
+             kubectl -n {} delete configmap {MARK}",
+            self.settings.own_namespace
+        );
+        self.event(EventType::Warning, "RegistrationDeleted", "LeaveAlone", note, None).await;
     }
 
     /// The namespaces that are to be registered.
@@ -285,6 +305,33 @@ struct Term {
     marked: Option<String>,
     /// Whether it has told that the registration was deleted.
     told: bool,
+    /// The webhooks that it wrote last.
+    written: Option<Value>,
+    patience: Patience,
+}
+
+/// How soon an edit is put back: at once, but ever later where edits go on, as another controller's would.
+#[derive(Debug, Default)]
+struct Patience {
+    last: Option<Instant>,
+    wait: Duration,
+}
+
+impl Patience {
+    const FIRST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_mins(1);
+    /// After such a time without an edit the next is put back at once.
+    const FORGOTTEN: Duration = Duration::from_mins(10);
+
+    fn left(&self, now: Instant) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| self.wait.saturating_sub(now.duration_since(last)))
+    }
+
+    fn spend(&mut self, now: Instant) {
+        let again = self.last.is_some_and(|last| now.duration_since(last) < Self::FORGOTTEN);
+        self.wait = if again { (self.wait * 2).min(Self::LONGEST) } else { Self::FIRST };
+        self.last = Some(now);
+    }
 }
 
 impl Why {
@@ -341,5 +388,27 @@ impl Metrics {
         registry.register(Box::new(namespaces.clone()))?;
         registry.register(Box::new(guards_nothing.clone()))?;
         Ok(Metrics { writes, namespaces, guards_nothing })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edit_is_put_back_at_once_and_edits_that_go_on_ever_later() {
+        let begin = Instant::now();
+        let (mut patience, mut now, mut waits) = (Patience::default(), begin, Vec::new());
+        for _ in 0..9 {
+            let left = patience.left(now);
+            waits.push(left.as_secs());
+            now += left;
+            patience.spend(now);
+        }
+        assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+        now += Patience::FORGOTTEN;
+        assert_eq!(patience.left(now), Duration::ZERO);
+        patience.spend(now);
+        assert_eq!(patience.left(now), Patience::FIRST);
     }
 }

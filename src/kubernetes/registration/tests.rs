@@ -269,5 +269,8 @@ fn the_configuration_for_git_is_the_same_but_for_its_selector() {
         assert_eq!(selector.match_labels, Some(guarded.into()));
     }
     assert_eq!(kept.webhooks.unwrap(), ours);
-    assert_eq!(kept.metadata.name.as_deref(), Some(NAME));
+    assert_eq!(
+        (kept.metadata.name.as_deref(), kept.metadata.annotations),
+        (Some(NAME), Some(settings().annotations()))
+    );
 }
