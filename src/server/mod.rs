@@ -3,6 +3,8 @@
 //! `listener` takes connections, `routes` answers requests on them, [`gate`] is what they are about.
 
 mod admin;
+pub mod authority;
+pub mod expiry;
 pub mod gate;
 pub mod gate_metrics;
 mod listener;
@@ -28,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::admission::Malformed;
 
+pub use expiry::Expiry;
 pub use readiness::Readiness;
 pub use tls::Certificates;
 
