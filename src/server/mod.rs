@@ -3,6 +3,7 @@
 //! `listener` takes connections, `routes` answers requests on them, [`gate`] is what they are about.
 
 mod admin;
+mod dry_run;
 pub mod gate;
 pub mod gate_metrics;
 mod listener;
