@@ -87,7 +87,7 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
         Stage::Guarded(guard) => vec![Some(guard.policy), guard.rival],
         Stage::Answer(_) => Vec::new(),
     };
-    let guarded_by: Vec<GuardedBy> = guard.iter().flatten().map(|policy| GuardedBy::of(policy)).collect();
+    let guarded_by: Vec<GuardedBy> = guard.iter().flatten().map(GuardedBy::of).collect();
     let drains = people::list(&client, &pod_drains(), Some(&namespace)).await?;
     let is_its = |object: &&kube::core::DynamicObject| {
         drains::read(object).is_ok_and(|kept| pod.metadata.uid == *kept.drain.pod_uid())

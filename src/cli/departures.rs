@@ -68,6 +68,7 @@ pub(super) struct Overview {
 }
 
 /// How it is to look.
+#[allow(clippy::struct_excessive_bools)] // Each is a choice of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Looks {
     /// With a column for the namespace.
@@ -144,7 +145,8 @@ impl Departure {
 }
 
 impl Left {
-    fn text(&self) -> String {
+    /// `12 of 40 leaders`.
+    pub fn text(&self) -> String {
         format!("{} of {} {}", self.remaining, self.total, self.unit).trim_end().to_owned()
     }
 
@@ -199,7 +201,9 @@ impl Overview {
                 vec![["NAMESPACE", "POD", "POLICY", "PHASE", "STEP", "LEFT", "FOR", "WHY"].map(plain).to_vec()];
             rows.extend(shown.into_iter().map(|departure| departure.row(looks, now)));
             if !looks.namespaces {
-                rows.iter_mut().for_each(|row| drop(row.remove(0)));
+                for row in &mut rows {
+                    row.remove(0);
+                }
             }
             lines = table(&rows, looks.paint);
         }
@@ -213,22 +217,16 @@ impl Overview {
     }
 
     fn sum(&self) -> String {
-        let count = |number: usize, word: &str| match number {
-            1 => format!("1 {word}"),
-            _ => format!("{number} {word}s"),
-        };
+        let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
         let over = self.departures.iter().filter(|departure| departure.over).count();
         let under_way = count(self.departures.len() - over, "departure");
         let ready: Vec<&Guarding> = self.policies.iter().filter(|policy| policy.ready).collect();
         let pods: u64 = ready.iter().map(|policy| policy.pods).sum();
-        let policies = match self.policies.len() {
-            0 => "no policy here: nothing is guarded".to_owned(),
-            _ => {
-                let pods = count(usize::try_from(pods).unwrap_or(usize::MAX), "pod");
-                let policies =
-                    if ready.len() == 1 { "1 policy".to_owned() } else { format!("{} policies", ready.len()) };
-                format!("{pods} guarded by {policies}")
-            }
+        let pods = count(usize::try_from(pods).unwrap_or(usize::MAX), "pod");
+        let policies = match (self.policies.is_empty(), ready.len()) {
+            (true, _) => "no policy here: nothing is guarded".to_owned(),
+            (false, 1) => format!("{pods} guarded by 1 policy"),
+            (false, ready) => format!("{pods} guarded by {ready} policies"),
         };
         format!("{under_way} under way, {over} over; {policies}")
     }

@@ -46,14 +46,27 @@ impl Live {
             }
             self.bars.push(bar);
         }
-        for (bar, line) in self.bars.iter().zip(lines) {
-            bar.set_message(line);
+        for (bar, line) in self.bars.iter().zip(&lines) {
+            bar.set_message(line.clone());
             bar.tick();
         }
+        self.last = lines;
     }
 
-    /// Leaves what is shown where it is.
-    pub fn end(&self) {
-        self.bars.iter().for_each(ProgressBar::abandon);
+    /// Takes away what is drawn.
+    pub fn end(&mut self) {
+        if let Some(screen) = &self.screen {
+            // A terminal that does not take it is none to tidy up.
+            let _ = screen.clear();
+        }
+        self.bars.clear();
+    }
+
+    /// Leaves what was shown last where it is.
+    pub fn leave(&mut self) {
+        self.end();
+        if self.is_drawn() {
+            self.last.iter().for_each(super::output::line);
+        }
     }
 }

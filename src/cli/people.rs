@@ -113,7 +113,7 @@ fn program_of(called: &Path) -> &'static str {
     if is_plugin { "kubectl castoff" } else { "castoff" }
 }
 
-/// Whether what is printed may be painted: on a terminal, unless NO_COLOR says otherwise.
+/// Whether what is printed may be painted: on a terminal, unless `NO_COLOR` says otherwise.
 pub(super) fn may_paint() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stdout().is_terminal() && !refused

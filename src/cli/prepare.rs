@@ -11,18 +11,19 @@ use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
+use crate::admission::dry_run::State;
 use crate::controller::interfaces::{Store, StoreError};
 use crate::kubernetes::drains;
 use crate::kubernetes::resources::pod_drains;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle::drain::drain_name;
-use crate::lifecycle::{Asker, Drain, claim};
+use crate::lifecycle::{Asker, Drain, Phase, claim};
 
 use super::begin::{Begin, Next, begin, next};
-use super::departures::Departure;
+use super::departures::{Departure, Left};
 use super::live::Live;
 use super::people::{Reach, program, span, whoami};
-use super::{Failure, guards, output, people};
+use super::{Failure, guards, output, people, trial};
 
 /// Prepares a pod's backend for its leaving, ahead of a delete: leaders move off, traffic drains.
 ///
@@ -62,6 +63,9 @@ const RACES: u32 = 5;
 /// So long Castoff may take to take up a new PodDrain, before people are told that it does not.
 const UNTOUCHED: Duration = Duration::from_secs(15);
 
+/// Between two looks at how much is left.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// After a try that somebody else's write overtook.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -73,7 +77,8 @@ pub(super) async fn run(command: Prepare) -> Result<(), Failure> {
     let work = Work { client, namespace, pod: command.pod.clone(), user, store };
     let (begun, drain) = work.begin().await?;
     if begun == Begin::Prepared {
-        return Ok(work.tell_prepared(&drain));
+        work.tell_prepared(&drain);
+        return Ok(());
     }
     if command.wait {
         return work.wait(begun, drain, command.timeout).await;
@@ -138,6 +143,7 @@ impl Work {
         let mut under_way = begun != Begin::Wait;
         let (start, mut current, mut untouched) = (Instant::now(), drain, true);
         let mut tries = Tries::new(&current);
+        let mut look = start + LOOK;
         loop {
             tokio::select! {
                 change = changes.next() => {
@@ -158,17 +164,26 @@ impl Work {
                         }
                         Next::Prepared => {
                             live.end();
-                            return Ok(self.tell_prepared(&current));
+                            self.tell_prepared(&current);
+                            return Ok(());
                         }
                         Next::Left(how) => {
                             live.end();
-                            return Ok(output::line(format_args!("{}: {how}", current.pod_name())));
+                            output::line(format_args!("{}: {how}", current.pod_name()));
+                            return Ok(());
                         }
                         Next::No(why) => {
                             live.end();
                             return Err(Failure::No(format!("{}: {why}", current.pod_name())));
                         }
                     }
+                }
+                // Progress is written down once a minute; a person who looks on asks how much is left now.
+                () = tokio::time::sleep_until(look), if live.is_drawn() && current.status.phase == Phase::Draining => {
+                    if let Some(left) = self.left_now(&current).await {
+                        live.show(vec![line_of(&Departure { left: Some(left), ..Departure::of_drain(&current) }, true)]);
+                    }
+                    look = Instant::now() + LOOK;
                 }
                 () = tokio::time::sleep_until(tries.due) => tries.write(&self.store, &current).await,
                 () = tokio::time::sleep_until(start + UNTOUCHED), if untouched => {
@@ -185,6 +200,16 @@ impl Work {
                 }
             }
         }
+    }
+
+    /// How much is left in the step under way, by a dry run of the delete; none where that can't be told.
+    async fn left_now(&self, drain: &Drain) -> Option<Left> {
+        let trial = trial::delete(&self.client, &self.namespace, &self.pod, drain.pod_uid()).await.ok()?;
+        let step = trial.steps().into_iter().find(|step| step.state == State::ToDo)?;
+        let (remaining, unit) = step.text.strip_suffix(" left")?.split_once(' ')?;
+        let remaining: i64 = remaining.parse().ok()?;
+        let total = drain.status.progress.as_ref().map_or(remaining, |progress| progress.total.max(remaining));
+        Some(Left { remaining, total, unit: unit.to_owned() })
     }
 
     fn tell_begun(&self, drain: &Drain) {
@@ -233,10 +258,10 @@ impl Tries {
         let now = Instant::now();
         self.due = now + claim::between_tries(drain);
         // A controller that asks too is woken once it may go on: it stays the one who asks.
-        let asker = drain.status.asker;
-        let asker = if asker.tries_again() { asker } else { Asker::Person };
-        let Some(tried) = claim::tried(drain, asker, now - self.last, now - self.first) else { return };
-        match store.write(tried).await {
+        let known = drain.status.asker;
+        let who = if known.tries_again() { known } else { Asker::Person };
+        let Some(waiting) = claim::tried(drain, who, now - self.last, now - self.first) else { return };
+        match store.write(waiting).await {
             Ok(_) => self.last = now,
             Err(StoreError::Conflict) => self.due = now + SOON,
             Err(StoreError::Refused(why)) => {
@@ -252,13 +277,20 @@ impl Tries {
 
 /// The line that is shown while one waits.
 fn line(drain: &Drain, drawn: bool) -> String {
-    let departure = Departure::of_drain(drain);
+    line_of(&Departure::of_drain(drain), drawn)
+}
+
+fn line_of(departure: &Departure, drawn: bool) -> String {
     match departure.left.as_ref().filter(|_| drawn) {
-        Some(left) => format!("{} {}", left.bar(), departure.sentence()),
+        Some(left) => {
+            let Departure { namespace, pod, step, .. } = departure;
+            format!("{namespace}/{pod}  {} {} left  {}", left.bar(), left.text(), step.as_deref().unwrap_or_default())
+        }
         None => departure.sentence(),
     }
 }
 
+/// Waits until this time, or for ever.
 pub(super) async fn until(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,

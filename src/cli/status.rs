@@ -106,7 +106,7 @@ async fn watch(command: &Status, client: &Client, namespace: Option<&str>) -> Re
             _ = tokio::signal::ctrl_c() => break,
         }
     }
-    live.end();
+    live.leave();
     Ok(())
 }
 
