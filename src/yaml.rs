@@ -6,6 +6,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAcces
 use serde_saphyr::{Options, Spanned, UserMessageFormatter};
 
 use crate::nearest::did_you_mean;
+use crate::printable::printable;
 
 /// The longest document that is read, in bytes.
 pub const LONGEST: usize = 1024 * 1024;
@@ -32,7 +33,38 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
         let message = format!("is longer than {LONGEST} bytes");
         return Err(YamlError { line: None, field: None, message, hint: None });
     }
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| describe(&error))
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
+        let mut told = describe(&error);
+        told.field = error.location().and_then(|place| field_at(text, (place.line(), place.column())));
+        match missing(&told.message) {
+            Some(name) => what_is_missing(text, &told, name),
+            None => told,
+        }
+    })
+}
+
+/// The field that an error says is missing.
+fn missing(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
+}
+
+/// The same error, of the field that is missing instead of the one that was read last before that was noticed.
+fn what_is_missing(text: &str, error: &YamlError, name: &str) -> YamlError {
+    let beside = error.field.as_deref().unwrap_or_default();
+    let field = beside.rsplit_once('.').map_or_else(|| name.to_owned(), |(map, _)| format!("{map}.{name}"));
+    YamlError { line: line_of(text, &field), message: "is missing".to_owned(), field: Some(field), hint: None }
+}
+
+/// The field that stands at a line and column: the last one that begins there or before.
+fn field_at(text: &str, place: (u64, u64)) -> Option<String> {
+    let root: Spanned<Node> = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let mut found = String::new();
+    root.value.walk("", &mut |path, begins| {
+        if begins <= place {
+            path.clone_into(&mut found);
+        }
+    });
+    Some(found).filter(|field| !field.is_empty())
 }
 
 /// One of several documents in a text.
@@ -120,6 +152,31 @@ impl Node {
                 Some((item.referenced.line(), item.value, rest))
             }
             Node::Leaf => None,
+        }
+    }
+}
+
+impl Node {
+    /// Tells every field within, in the order of the text, with the line and column of its name (of its value in a
+    /// list).
+    fn walk(&self, path: &str, told: &mut impl FnMut(&str, (u64, u64))) {
+        match self {
+            Node::Map(entries) => {
+                for (key, value) in entries {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    let path = format!("{path}{dot}{}", key.value);
+                    told(&path, (key.referenced.line(), key.referenced.column()));
+                    value.value.walk(&path, told);
+                }
+            }
+            Node::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    told(&path, (item.referenced.line(), item.referenced.column()));
+                    item.value.walk(&path, told);
+                }
+            }
+            Node::Leaf => {}
         }
     }
 }
@@ -221,7 +278,10 @@ fn describe(error: &serde_saphyr::Error) -> YamlError {
     let rendered = error.render_with_formatter(&UserMessageFormatter);
     // The place is told apart from the message.
     let message = rendered.rsplit_once(" at line ").map_or(rendered.as_str(), |(message, _)| message).to_owned();
+    let message = printable(&message).into_owned();
     let hint = hint_of(&message);
+    let is_number = ["invalid u", "invalid i"].iter().any(|begins| message.starts_with(begins));
+    let message = if is_number { "is no whole number, or one that is too large".to_owned() } else { message };
     YamlError { line, field: None, message, hint }
 }
 

@@ -18,7 +18,7 @@ fn every_built_in_plan_is_printed_as_files_that_check_accepts() {
     let directory = tempfile::tempdir().unwrap();
     let list = castoff(&["plans", "-o", "json"], directory.path());
     let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
-    assert!(list.as_array().unwrap().len() >= 4);
+    assert!(list.as_array().unwrap().len() >= 8);
     for plan in list.as_array().unwrap() {
         let name = plan["name"].as_str().unwrap();
         let printed = castoff(&["plans", name], directory.path());
@@ -82,4 +82,83 @@ fn shells_get_completions_and_people_a_manual_page() {
         assert!(output.status.success() && text(&output.stdout).contains("review"), "{shell}");
     }
     assert!(text(&castoff(&["man"], here).stdout).contains(".TH castoff"));
+}
+
+/// Files of a folder of the repository, by name.
+fn files(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+    let mut files: Vec<String> =
+        entries.map(|entry| format!("{folder}/{}", entry.unwrap().file_name().to_str().unwrap())).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn review_answers_all_captured_reviews_in_one_list_and_never_acts() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let state = tempfile::tempdir().unwrap();
+    let reviews = [files("tests/reviews/1.20"), files("tests/reviews/1.36")].concat();
+    let mut arguments = vec!["review", "--policies", "tests/policies", "--state", state.path().to_str().unwrap()];
+    arguments.extend(["-o", "json"]);
+    arguments.extend(reviews.iter().map(String::as_str));
+    let output = castoff(&arguments, here);
+    assert_eq!(output.status.code(), Some(1), "some are denied");
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.iter().map(|row| row["file"].as_str().unwrap()).collect::<Vec<_>>(), reviews);
+    for row in rows {
+        let fields: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
+        let known = ["allowed", "code", "file", "message", "question", "warnings"];
+        assert!(fields.iter().all(|field| known.contains(field)), "{row}");
+        let allowed = row["allowed"].as_bool().unwrap();
+        assert_eq!(row["code"], if allowed { 200 } else { 429 }, "{row}");
+        assert_eq!(row["message"] == "", allowed, "{row}");
+        assert_ne!(row["question"], "", "{row}");
+    }
+    assert!(rows.iter().any(|row| row["question"] == "Queued") && rows.iter().any(|row| row["allowed"] == true));
+    assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0, "nothing is written");
+
+    let table = castoff(&[&["review", "--policies", "tests/policies"], &arguments[7..]].concat(), here);
+    assert_eq!(text(&table.stdout).lines().count(), reviews.len() + 1, "one table");
+}
+
+#[test]
+fn review_reads_standard_input_and_calls_what_is_no_review_malformed() {
+    use std::io::Write;
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_castoff"))
+        .args(["review", "--policies", "tests/policies", "-o", "json", "-"])
+        .current_dir(here)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"{\"kind\": \"Pod\"}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&rows[0]["file"], &rows[0]["question"], &rows[0]["code"]),
+        (&"-".into(), &"Malformed".into(), &400.into())
+    );
+    assert_ne!(rows[0]["message"], "");
+}
+
+#[test]
+fn nothing_is_coloured_where_there_is_no_terminal() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let review = "tests/reviews/1.36/delete-by-user.json";
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["serve"],
+        &["plans"],
+        &["plans", "tikv"],
+        &["check", "tests/wrong"],
+        &["review", "--policies", "tests/policies", review],
+        &["review", "--policies", "nonesuch", review],
+    ] {
+        let output = castoff(arguments, here);
+        assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{arguments:?}");
+    }
 }

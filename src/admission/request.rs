@@ -7,10 +7,10 @@
 
 use serde::de::IgnoredAny;
 
-use super::messages::printable;
 use super::wire::{Body, DeleteOptions, Eviction, Review};
 use crate::lifecycle::Asker;
 use crate::pod::{Pod, Text};
+use crate::printable::printable;
 
 /// The one version that is served.
 pub const API_VERSION: &str = "admission.k8s.io/v1";

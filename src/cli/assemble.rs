@@ -130,7 +130,7 @@ impl Parts {
         let metric = |error: prometheus::Error| Failure::No(format!("metrics could not be set up: {error}"));
         let backend_metrics = BackendMetrics::register(registry).map_err(metric)?;
         let backend = Backend::new(self.endpoints, self.secrets, Arc::new(SystemDns::new()), backend_metrics);
-        let observer = Arc::new(Observer::new(backend));
+        let observer = Arc::new(Observer::new(backend, Arc::clone(&self.cluster)));
         let controller_metrics =
             controller::metrics::Metrics::register(registry, Arc::clone(&self.store)).map_err(metric)?;
         let gate = Gatekeeper {

@@ -8,12 +8,7 @@ use kube::core::{Request, Resource, Status};
 
 use crate::admission::dry_run::StepNow;
 use crate::kubernetes::cache::chain;
-
-/// The webhook that deletes of pods are sent to.
-pub(super) const PODS: &str = "pods.castoff.dev";
-
-/// The webhook that evictions of pods are sent to.
-pub(super) const EVICTIONS: &str = "evictions.castoff.dev";
+use crate::kubernetes::registration::PODS;
 
 /// What the API server answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

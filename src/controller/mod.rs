@@ -1,5 +1,6 @@
 //! Brings departures about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
 
+pub mod cluster_reads;
 pub mod facts;
 pub mod interfaces;
 pub mod log_events;

@@ -135,6 +135,27 @@ impl Cluster for WatchedCluster {
         self.pods.pick(|pod| pod.metadata.namespace == *namespace)
     }
 
+    async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String> {
+        let is_asked = |pod: &Pod<'_>| {
+            namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)
+                && node.is_none_or(|node| pod.spec.node_name == *node)
+        };
+        if self.pods.is_filled() {
+            return Ok(self.pods.pick(is_asked));
+        }
+        // A replica that is not in charge does not follow pods: it answers as the one in charge would.
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => self.pod_api(namespace),
+            None => Api::all_with(self.client.clone(), &pods()),
+        };
+        let mut which = ListParams::default();
+        if let Some(node) = node {
+            which = which.fields(&format!("spec.nodeName={node}"));
+        }
+        let listed = api.list(&which).await.map_err(|error| format!("pods can't be listed: {}", chain(&error)))?;
+        Ok(listed.items.iter().filter_map(pod_of).map(Arc::new).collect())
+    }
+
     fn node(&self, name: &str) -> NodeSeen {
         match self.nodes.get(name) {
             Some(node) => NodeSeen::Known(NodeFacts::clone(&node)),

@@ -8,6 +8,7 @@ use crate::plan::{Mode, Parameters, Progress};
 use crate::pod::Pod;
 use crate::policy::Policy;
 use crate::policy::spec::MaxUnavailable;
+use crate::printable::printable;
 
 use super::asker::Asker;
 
@@ -277,7 +278,7 @@ impl Drain {
     /// How messages name the pod: `namespace/name`.
     #[must_use]
     pub fn pod_name(&self) -> String {
-        self.spec.pod.full_name()
+        printable(&self.spec.pod.full_name()).into_owned()
     }
 
     /// Whether anything at a backend is, or may be, ours to undo.
@@ -304,6 +305,14 @@ impl DrainStatus {
             asker: spec.asker,
             ..Default::default()
         }
+    }
+}
+
+impl DrainStep {
+    /// On how many rounds running the step must be seen done.
+    #[must_use]
+    pub fn rounds(&self) -> u8 {
+        self.plan_spec.rounds.number(&self.parameters)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::plan::{Act, Mode, Round, Verdict};
+use crate::printable::printable;
 
 use super::drain::{Ownership, Phase, StepProgress};
-use super::reconcile::{ROUNDS_RUNNING, hindrance};
+use super::reconcile::{hindrance, is_done};
 use super::slots::Answer;
 use super::world::{Effect, PodSeen, Turn, World};
 
@@ -57,7 +58,7 @@ fn begin(turn: &mut Turn, world: &World) {
         intend(turn, 0, act);
     }
     let policy = &turn.drain.spec.policy;
-    let message = format!("policy {policy}: preparing, asked for by {}", turn.drain.spec.requester);
+    let message = format!("policy {policy}: preparing, asked for by {}", printable(&turn.drain.spec.requester));
     turn.tell("Draining", false, message);
 }
 
@@ -105,7 +106,7 @@ fn advance(turn: &mut Turn, step: usize, round: &Round, world: &World) -> bool {
     let settled = done && memory.act_until <= world.now;
     memory.done_rounds = if settled { memory.done_rounds.saturating_add(1) } else { 0 };
     match &round.verdict {
-        Verdict::Done => return memory.done_rounds >= ROUNDS_RUNNING,
+        Verdict::Done => return is_done(&turn.drain, &turn.memory, step),
         Verdict::Waiting => {}
         Verdict::Act(act) => act_or_intend(turn, step, act, world),
         Verdict::Blocked { .. } | Verdict::Unknown { .. } | Verdict::Failed { .. } => {

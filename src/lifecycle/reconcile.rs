@@ -13,7 +13,7 @@ use super::preparing;
 use super::restoring;
 use super::world::{Effect, Event, Look, PodSeen, Successor, Turn, World};
 
-/// A verdict counts once it was given on so many rounds running.
+/// A restore is believed once it was seen on so many rounds running; how many a preparation takes, its plan says.
 pub(super) const ROUNDS_RUNNING: u8 = 2;
 
 /// Which rounds to make before the next turn.
@@ -23,13 +23,19 @@ pub fn look(drain: &Drain, memory: &Memory) -> Look {
     match drain.status.phase {
         Phase::Queued | Phase::Drained => Look { task: Task::Prepare, steps: all.collect() },
         Phase::Draining => {
-            let done = |step: &usize| memory.steps.get(*step).is_some_and(|step| step.done_rounds >= ROUNDS_RUNNING);
+            let done = |step: &usize| is_done(drain, memory, *step);
             let current = all.clone().find(|step| !done(step)).unwrap_or(0);
             Look { task: Task::Prepare, steps: (0..=current).collect() }
         }
         Phase::Restoring => Look { task: Task::Restore, steps: restoring::next_step(drain).into_iter().collect() },
         Phase::Departing | Phase::Completed | Phase::Unknown => Look { task: Task::Prepare, steps: Vec::new() },
     }
+}
+
+/// Whether the step was done on as many rounds running as its plan wants.
+pub(super) fn is_done(drain: &Drain, memory: &Memory, step: usize) -> bool {
+    let seen = memory.steps.get(step).map_or(0, |step| step.done_rounds);
+    drain.spec.steps.get(step).is_some_and(|step| seen >= step.rounds())
 }
 
 /// One turn.

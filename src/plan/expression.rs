@@ -92,7 +92,10 @@ fn parse(source: &str) -> Result<IdedExpr, String> {
     });
     parsed.ok_or_else(unreadable)?.map_err(|errors| {
         errors.errors.first().map_or_else(unreadable, |error| {
-            let message = clean(error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg), 200);
+            let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
+            // All that could have stood there instead helps nobody.
+            let message = clean(message.split(" expecting ").next().unwrap_or_default(), 200);
+            let message = message.replace("mismatched input '<EOF>'", "it ends too early");
             match error.pos {
                 (line, column) if line <= 1 => format!("at column {column}: {message}"),
                 (line, column) => format!("at line {line}, column {column}: {message}"),

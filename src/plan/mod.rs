@@ -6,8 +6,11 @@
 //!
 //! # Rules of the language
 //!
-//! - CEL sees `pod`, `params`, `member`, `removal` (true for a pod that will not come back), the endpoints' URLs, the
+//! - CEL sees `pod`, `params`, `member`, `now`, `removal` (true for a pod that will not come back), the endpoints' URLs, the
 //!   variables and the observations: `{code, body}` each, or with `forEach` a list of `{item, code, body}`.
+//! - A read of the cluster is a value of its own: `pods` a list of pods as `pod` is one, `owner` a map that may have
+//!   `replicas`. It comes from memory, some moments old.
+//! - `now` is the time at which the round began, a CEL timestamp. Times within a pod are by other clocks.
 //! - A read is made only when a value that the round needs refers to it. Those that are surely needed are made side by
 //!   side; what stands behind the `?` of a conditional is read once that conditional asks for it.
 //! - CEL here is strict, since whatever fails counts as "not done": a field of what is no map is an error, and so is
@@ -16,6 +19,7 @@
 //! - `${cel}` in a text stands for the value; `$${` is a plain `${`. A leaf of a body that is only `${cel}` keeps its
 //!   type. In a URL, a value at its very beginning is a base URL and stands as it is; every other one is escaped. An
 //!   IPv6 address right behind `://` gets its brackets.
+//! - `done` must hold on `rounds` rounds running: a number, or the name of an integer parameter; default, and fewest, 2.
 //! - A parameter that is a text may hold `${cel}` over `pod` alone.
 //! - Limits: expressions of 4096 bytes, 24 open brackets and 40 levels; 12 names that follow one from another; 64 items
 //!   for a `forEach`; bodies of [`answer::LARGEST_BODY`] bytes and [`answer::MOST_VALUES`] values. An expression's work
@@ -27,12 +31,14 @@ mod compile;
 mod compiled;
 mod equality;
 mod expression;
+pub mod labels;
 mod metrics_text;
 mod names;
 mod parameters;
 mod pieces;
 mod request;
 mod round;
+pub mod rounds;
 mod scope;
 pub mod spec;
 mod syntax;
@@ -40,11 +46,14 @@ mod template;
 mod value;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::printable::printable;
 
 pub use self::compile::compile;
 pub use self::compiled::Plan;
@@ -58,6 +67,18 @@ pub struct Mistake {
     pub message: String,
     /// What to write instead, where that can be told.
     pub hint: Option<String>,
+}
+
+impl Mistake {
+    /// The same, in words that a terminal can show: mistakes cite what is wrong.
+    pub(crate) fn printable(mut self) -> Self {
+        for text in [&mut self.message].into_iter().chain(&mut self.hint) {
+            if let Cow::Owned(shown) = printable(text) {
+                *text = shown;
+            }
+        }
+        self
+    }
 }
 
 /// Values of parameters, by name.
@@ -95,6 +116,8 @@ pub struct Inputs<'a> {
     pub mode: Mode,
     /// What the round is for.
     pub task: Task,
+    /// The time, as RFC 3339 (`now` in CEL).
+    pub now: &'a str,
 }
 
 /// Which read an observation belongs to.
@@ -111,10 +134,56 @@ pub struct ReadKey {
 pub struct Read {
     /// What its answer is filed under.
     pub key: ReadKey,
+    /// What is read.
+    pub source: Source,
+}
+
+/// What a read reads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A backend.
+    Backend(BackendRead),
+    /// The cluster that the pod lives in; it brings an [`Observation::Value`].
+    Cluster(ClusterRead),
+}
+
+/// A read of a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendRead {
     /// What to send.
     pub request: Request,
     /// How to read the answer's body.
     pub parse: spec::Parse,
+}
+
+/// A read of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterRead {
+    /// These pods: a list of [`crate::pod::Pod`] as JSON.
+    Pods(PodsQuery),
+    /// What controls the pod: a map with `replicas`, where its kind has that number.
+    Owner,
+}
+
+/// Which pods are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodsQuery {
+    /// Their labels.
+    pub labels: labels::Labels,
+    /// Their namespace; `None` for all.
+    pub namespace: Option<String>,
+    /// Their node; `None` for any.
+    pub node: Option<String>,
+}
+
+impl PodsQuery {
+    /// Whether this pod is among them.
+    #[must_use]
+    pub fn takes(&self, pod: &crate::pod::Pod<'_>) -> bool {
+        self.namespace.as_ref().is_none_or(|namespace| pod.metadata.namespace == **namespace)
+            && self.node.as_ref().is_none_or(|node| pod.spec.node_name == **node)
+            && self.labels.matches(&pod.metadata.labels)
+    }
 }
 
 /// An HTTP request, rendered.
@@ -146,6 +215,8 @@ pub enum Observation {
         /// The body, parsed.
         body: Value,
     },
+    /// What the cluster shows.
+    Value(Value),
     /// No answer, or one that the read does not accept.
     Failed {
         /// For users: constant for a cause, as `https://basic-pd:2379/pd/api/v1/stores does not answer`.

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rounds::Rounds;
+
 /// How one kind of backend is observed, prepared and restored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -41,6 +43,10 @@ pub struct PlanSpec {
     pub prepare: Vec<ActSpec>,
     /// CEL: the backend is ready for the pod to leave.
     pub done: String,
+    /// On how many rounds running `done` must hold, for a removal too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
+    pub rounds: Rounds,
     /// How much is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressSpec>,
@@ -98,7 +104,7 @@ pub struct EndpointSpec {
     pub auth_secret: String,
 }
 
-/// A read.
+/// A read: of a backend (`url`), or of the cluster (`pods`, `owner`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadSpec {
@@ -106,7 +112,14 @@ pub struct ReadSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// Template of the URL: begins with an endpoint, or is a URL of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
+    /// In place of `url`: pods of the cluster. The value is a list of pods, each as plans see `pod`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodsSpec>,
+    /// In place of `url`: what controls the pod. The value is `{replicas}`, or `{}` where its kind has no number.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub owner: bool,
     /// Body to send; texts in it are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::anything")]
@@ -133,6 +146,21 @@ pub struct ReadSpec {
     /// Template of the name of a Secret, for a URL of its own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub auth_secret: String,
+}
+
+/// Which pods of the cluster are read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodsSpec {
+    /// Template of a label selector as kubectl writes it, as `app=web,tier in (a,b)`; default: all pods.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub selector: String,
+    /// Template of their namespace, `*` for all namespaces; default: the pod's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Template of the name of their node; default: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
 }
 
 /// Which HTTP statuses besides 2xx are answers: a list of codes, or the word `any` (then a read that got no answer at

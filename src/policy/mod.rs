@@ -7,6 +7,7 @@ pub mod spec;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::nearest::did_you_mean;
 use crate::plan::{Mistake, Parameters, Plan, catalogue};
 use crate::pod::Pod;
 use ordinals::Ordinals;
@@ -169,8 +170,10 @@ impl PolicyIndex {
 pub fn find_built_in(reference: &PlanReference) -> Result<Arc<Plan>, String> {
     match (&reference.built_in, &reference.name) {
         (Some(name), None) => catalogue::builtin(name).cloned().ok_or_else(|| {
-            let names = catalogue::names().join(", ");
-            format!("there is no built-in plan {name}; there are {names}")
+            let names = catalogue::names();
+            let meant = did_you_mean(name, names.iter().copied()).map(|meant| format!("; {meant}"));
+            let meant = meant.unwrap_or_else(|| format!("; there are {}", names.join(", ")));
+            format!("there is no built-in plan {name}{meant}")
         }),
         _ => Err("name exactly one of builtIn and name".to_owned()),
     }

@@ -20,6 +20,7 @@ use crate::lifecycle::{Drain, Look, Phase, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
+use crate::printable::printable;
 
 use super::Gate;
 use super::gate_metrics::Metrics;
@@ -334,7 +335,7 @@ fn note(request: &Request<'_>, answer: &Answer) {
     let span = tracing::Span::current();
     let decision = if answer.allowed { "allow" } else { "deny" };
     span.record("uid", request.uid.as_str());
-    span.record("pod", tracing::field::display(format_args!("{}/{}", request.namespace, request.name)));
+    span.record("pod", tracing::field::display(printable(&format!("{}/{}", request.namespace, request.name))));
     span.record("decision", decision);
     let (question, user) = (answer.question.as_str(), request.username.as_str());
     if answer.question == Question::NotGuarded {

@@ -1,5 +1,6 @@
 //! The log: lines for people, or JSON.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
@@ -20,11 +21,31 @@ pub enum Format {
 pub fn init(format: Format, filter: &str) -> Result<(), String> {
     let filter =
         EnvFilter::try_new(filter).map_err(|error| format!("the log filter `{filter}` is not valid: {error}"))?;
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = in_colour(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     match format {
         Format::Human => log.try_init(),
         Format::Json => log.json().flatten_event(true).try_init(),
     }
     .map_err(|error| error.to_string())
+}
+
+/// Colour is for terminals, and for nobody who has set `NO_COLOR` to something (<https://no-color.org>).
+fn in_colour(is_terminal: bool, no_color: Option<&OsStr>) -> bool {
+    is_terminal && no_color.is_none_or(OsStr::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_for_terminals_without_no_color() {
+        let (unset, empty, set) = (None, Some(OsStr::new("")), Some(OsStr::new("1")));
+        for (is_terminal, no_color, colour) in
+            [(true, unset, true), (true, empty, true), (true, set, false), (false, unset, false), (false, set, false)]
+        {
+            assert_eq!(in_colour(is_terminal, no_color), colour, "{is_terminal} {no_color:?}");
+        }
+    }
 }

@@ -92,6 +92,15 @@ impl Cluster for LocalCluster {
         self.look(of_namespace).unwrap_or_default()
     }
 
+    async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String> {
+        let is_asked = |pod: &&Arc<Pod<'static>>| {
+            namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)
+                && node.is_none_or(|node| pod.spec.node_name == *node)
+        };
+        let found = self.look(|objects| objects.pods.values().filter(is_asked).cloned().collect());
+        found.ok_or_else(|| "pods can't be seen here (without a cluster: start with --pods DIR)".to_owned())
+    }
+
     fn node(&self, name: &str) -> NodeSeen {
         let seen = |objects: &Objects| match objects.nodes.get(name) {
             Some(node) => NodeSeen::Known(node.clone()),

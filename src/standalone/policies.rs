@@ -11,6 +11,7 @@ use crate::plan::spec::PlanSpec;
 use crate::plan::{self, Mistake, Plan};
 use crate::policy::spec::{PlanReference, PolicySpec};
 use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
+use crate::printable::printable;
 use crate::yaml::{self, Document, YamlError};
 
 /// The version of the resources that files hold.
@@ -155,7 +156,8 @@ impl Checked {
         let mut conflicts = Vec::new();
         for (index, found) in self.policies.iter().enumerate() {
             let earlier = self.policies.iter().take(index);
-            let rivals = earlier.filter(|other| other.policy.surely_overlaps(&found.policy));
+            let rivals = earlier
+                .filter(|other| other.policy.name != found.policy.name && other.policy.surely_overlaps(&found.policy));
             conflicts.extend(rivals.map(|other| Complaint {
                 file: found.file.clone(),
                 line: Some(found.line),
@@ -225,7 +227,7 @@ impl Source<'_> {
             vec![Complaint {
                 file: self.path.to_owned(),
                 line: error.line.map(|line| self.document.line(line)),
-                field: error.field.unwrap_or_default(),
+                field: printable(&error.field.unwrap_or_default()).into_owned(),
                 message: error.message,
                 hint: error.hint.unwrap_or_default(),
             }]
@@ -252,9 +254,9 @@ impl Source<'_> {
         Complaint {
             file: self.path.to_owned(),
             line: Some(self.line_of(field)),
-            field: field.to_owned(),
-            message: message.to_owned(),
-            hint: hint.to_owned(),
+            field: printable(field).into_owned(),
+            message: printable(message).into_owned(),
+            hint: printable(hint).into_owned(),
         }
     }
 }

@@ -1,19 +1,31 @@
-//! The real program, and its memory.
+//! The real program, its memory, and what it logs.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use castoff::backend::client::Clients;
 use castoff::backend::credentials::Secret;
 use castoff::backend::dns::{GuardedDns, SystemDns};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Within this others are answered, whatever goes on.
+const SOON: Duration = Duration::from_millis(50);
 
 pub struct Guard {
     child: Child,
     address: String,
+    ca: Vec<u8>,
     client: reqwest::Client,
+    log: Arc<Mutex<String>>,
     _directory: TempDir,
 }
 
@@ -29,7 +41,7 @@ impl Guard {
         let directory = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_castoff"))
             .args(["serve", "--standalone", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .args(["--log-format", "json", "--policies", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies")])
+            .args(["--policies", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/policies")])
             .arg("--self-signed")
             .arg(directory.path())
             .stderr(Stdio::piped())
@@ -37,18 +49,37 @@ impl Guard {
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let address = lines
-            .find_map(|line| serde_json::from_str::<Value>(&line).unwrap()["address"].as_str().map(str::to_owned))
+            .find_map(|line| Some(line.split_once("address=")?.1.split(' ').next()?.to_owned()))
             .expect("the guard has ended early");
-        // What it logs is read and thrown away, or it would wait for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || lines.for_each(|line| kept.lock().unwrap().push_str(&(line + "\n"))));
         let ca = std::fs::read(directory.path().join("ca.crt")).unwrap();
-        let secret: Secret = [("ca.crt".to_owned(), ca)].into_iter().collect();
+        let secret: Secret = [("ca.crt".to_owned(), ca.clone())].into_iter().collect();
         let client = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), true)).with(&secret).unwrap();
-        Guard { child, address, client, _directory: directory }
+        Guard { child, address, ca, client, log, _directory: directory }
     }
 
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What was logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Opens a connection and shakes hands.
+    pub async fn connect(&self) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&self.ca).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(&self.address).await.unwrap();
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
     }
 
     /// POSTs a body; status and text of the answer.
@@ -58,6 +89,33 @@ impl Guard {
         let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
         let status = answer.status().as_u16();
         (status, String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap())
+    }
+
+    /// Asks as others do, again and again, while `abuse` goes on and at least 20 times. Half of the answers, no more, must
+    /// come soon: caller and machine have other things to do, and what holds all of them up is seen in the half too.
+    pub async fn answers_others_during<T>(&self, abuse: impl Future<Output = T>) -> T {
+        let body = review().to_string().into_bytes();
+        let mut times = Vec::new();
+        tokio::pin!(abuse);
+        let mut done = None;
+        while done.is_none() || times.len() < 20 {
+            let began = Instant::now();
+            let asked = self.post(body.clone());
+            tokio::pin!(asked);
+            let (status, _) = loop {
+                tokio::select! {
+                    biased;
+                    answer = asked.as_mut() => break answer,
+                    ended = abuse.as_mut(), if done.is_none() => done = Some(ended),
+                }
+            };
+            times.push(began.elapsed());
+            assert_eq!(status, 200);
+        }
+        times.sort();
+        let half = times[times.len() / 2];
+        assert!(half < SOON, "half of {} answers took longer than {half:?}", times.len());
+        done.unwrap()
     }
 
     /// The process's resident memory, in mebibytes. It must still be the same process.

@@ -33,7 +33,12 @@ impl Application {
         })
         .post(|State(app): State<Application>| async move { app.call("POST", true) })
         .delete(|State(app): State<Application>| async move { app.call("DELETE", false) });
-        let router = Router::new().route("/prestop", hook).with_state(self.clone());
+        let metrics = get(|State(app): State<Application>| async move {
+            let mut inner = app.0.lock().unwrap();
+            inner.calls.push("metrics".to_owned());
+            format!("jobs {}\n", inner.inflight)
+        });
+        let router = Router::new().route("/prestop", hook).route("/metrics", metrics).with_state(self.clone());
         let listener = tokio::net::TcpListener::bind((POD_IP, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -55,7 +60,7 @@ impl Application {
     }
 }
 
-fn policy(plan: &str, parameters: &Value) -> String {
+pub fn policy(plan: &str, parameters: &Value) -> String {
     format!(
         "apiVersion: castoff.dev/v1alpha1
 kind: DrainPolicy
@@ -96,6 +101,24 @@ async fn an_application_whose_departure_is_given_up_is_taken_back() {
     guard.ask(2, By::Person).await;
     guard.until("given up", || guard.phase(2) == "Completed").await;
     assert_eq!(app.calls(), ["POST", "DELETE"]);
+}
+
+#[tokio::test]
+async fn a_pod_stays_until_its_own_metrics_say_0_on_three_rounds_running() {
+    let app = Application::default();
+    let port = app.start().await;
+    app.set_inflight(3);
+    let guard = Guard::start(&policy("{builtIn: in-flight}", &json!({"figure": "jobs", "port": port})));
+    guard.ask(2, By::StatefulSet).await;
+    let counted = || guard.departure(2).is_some_and(|drain| drain.pointer("/status/progress/remaining").is_some());
+    guard.until("the figure is read", counted).await;
+    assert!(guard.ask(2, By::StatefulSet).await.warnings[0].contains("3 of 3 in flight left"));
+    app.set_inflight(0);
+    let busy = app.calls().len();
+    guard.ask_until_allowed(2, By::StatefulSet).await;
+    // Three rounds, and the look in the very call that allowed.
+    assert!(app.calls().len() >= busy + 4, "{:?}", app.calls());
+    assert!(app.calls().iter().all(|call| call == "metrics"), "nothing but reads: {:?}", app.calls());
 }
 
 #[tokio::test]

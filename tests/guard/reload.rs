@@ -1,5 +1,8 @@
 //! Files that change while the guard runs.
 
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
 use castoff::server::self_signed;
 
 use crate::harness::{By, Guard, POLICY, pd};
@@ -48,4 +51,80 @@ async fn a_hangup_reads_the_files_at_once() {
     let guard = Guard::start(&POLICY.replace("{pd}", "http://127.0.0.1:1"));
     guard.hang_up();
     guard.until("reloaded without a change", || guard.log().contains("reloaded")).await;
+}
+
+/// Writes files as a kubelet mounts a Secret or a ConfigMap: each is a link through `..data`, a link to the folder of
+/// this version, and a new version is taken up by putting another link in the place of that one.
+fn mount(directory: &Path, version: &str, files: &[(&str, Vec<u8>)]) {
+    let folder = directory.join(version);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, content) in files {
+        std::fs::write(folder.join(name), content).unwrap();
+        let link = directory.join(name);
+        if !link.exists() {
+            symlink(Path::new("..data").join(name), link).unwrap();
+        }
+    }
+    let before = std::fs::read_link(directory.join("..data")).ok();
+    symlink(version, directory.join("..data_tmp")).unwrap();
+    std::fs::rename(directory.join("..data_tmp"), directory.join("..data")).unwrap();
+    if let Some(before) = before {
+        std::fs::remove_dir_all(directory.join(before)).unwrap();
+    }
+}
+
+fn certificate() -> (tempfile::TempDir, Vec<(&'static str, Vec<u8>)>) {
+    let directory = tempfile::tempdir().unwrap();
+    self_signed::make(directory.path(), &[]).unwrap();
+    let read = |name| (name, std::fs::read(directory.path().join(name)).unwrap());
+    let files = ["ca.crt", "tls.crt", "tls.key"].map(read).to_vec();
+    (directory, files)
+}
+
+#[tokio::test]
+async fn mounted_secrets_and_config_maps_are_taken_up_when_their_link_is_swapped() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (certificate(), certificate());
+    let (certificates, policies) = (directory.path().join("certificates"), directory.path().join("policies"));
+    let policy = POLICY.replace("{pd}", "http://127.0.0.1:1");
+    let other = policy.replace("component: tikv", "component: other");
+    mount(&certificates, "..one", &one.1);
+    mount(&policies, "..one", &[("policy.yaml", other.into())]);
+    let guard = Guard::start_in(directory);
+    assert!(guard.is_trusted_by(&one.0.path().join("ca.crt")).await);
+    assert_eq!(guard.ask(2, By::DryRun).await.question, "NotGuarded");
+
+    mount(&policies, "..two", &[("policy.yaml", policy.into())]);
+    guard.until("the policy is taken up", || guard.log().contains("1 policies")).await;
+    assert_eq!(guard.ask(2, By::DryRun).await.question, "Queued");
+    mount(&certificates, "..two", &two.1);
+    guard.until("the certificate is taken up", || guard.log().contains("\"replaced\"")).await;
+    assert!(guard.is_trusted_by(&two.0.path().join("ca.crt")).await);
+    assert!(!guard.is_trusted_by(&one.0.path().join("ca.crt")).await);
+}
+
+#[tokio::test]
+async fn a_certificate_that_can_not_be_served_leaves_the_former_in_force_and_is_told() {
+    let guard = Guard::start(&POLICY.replace("{pd}", "http://127.0.0.1:1"));
+    std::fs::write(guard.directory.path().join("certificates/tls.crt"), "nothing").unwrap();
+    guard.until("the mistake is told", || guard.log().contains("can't be taken up")).await;
+    assert!(guard.log().contains("tls.crt"), "with its file");
+    assert_eq!(guard.metric("castoff_reloads_total{outcome=\"refused\",what=\"certificates\"}").await, 1);
+    let ready = guard.admin("/readyz").await;
+    assert!(ready.contains("[+]certificates ok, but the files have changed and can't be taken up"), "{ready}");
+    assert_eq!(guard.ask(2, By::DryRun).await.question, "Queued", "served with the former one");
+}
+
+#[tokio::test]
+async fn a_changed_plan_is_what_the_next_departure_follows() {
+    let plan = |done: &str| {
+        let policy = POLICY.replace("{builtIn: tikv}", "{name: mine}").replace("    parameters: {pd: \"{pd}\"}\n", "");
+        let plan =
+            "apiVersion: castoff.dev/v1alpha1\nkind: DrainPlan\nmetadata: {name: mine}\nspec: {summary: x, done: ";
+        format!("{policy}---\n{plan}'{done}'}}\n")
+    };
+    let guard = Guard::start(&plan("false"));
+    guard.write_policy(&plan("true"));
+    guard.until("the plan is taken up", || guard.log().contains("reloaded")).await;
+    guard.ask_until_allowed(2, By::StatefulSet).await;
 }

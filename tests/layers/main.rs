@@ -19,23 +19,35 @@ struct Layer {
     knows: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 13] = [
+const LAYERS: [Layer; 16] = [
     Layer { name: "nearest", pure: true, knows: &[] },
-    Layer { name: "yaml", pure: true, knows: &["nearest"] },
-    Layer { name: "pod", pure: true, knows: &[] },
-    Layer { name: "plan", pure: true, knows: &["nearest", "yaml", "pod"] },
-    Layer { name: "policy", pure: true, knows: &["nearest", "yaml", "pod", "plan"] },
-    Layer { name: "lifecycle", pure: true, knows: &["pod", "plan", "policy"] },
-    Layer { name: "admission", pure: true, knows: &["pod", "plan", "policy", "lifecycle"] },
+    Layer { name: "printable", pure: true, knows: &[] },
+    Layer { name: "schema", pure: true, knows: &[] },
+    Layer { name: "yaml", pure: true, knows: &["nearest", "printable"] },
+    Layer { name: "pod", pure: true, knows: &["schema"] },
+    Layer { name: "plan", pure: true, knows: &["nearest", "printable", "schema", "yaml", "pod"] },
+    Layer { name: "policy", pure: true, knows: &["nearest", "schema", "yaml", "pod", "plan"] },
+    Layer { name: "lifecycle", pure: true, knows: &["printable", "schema", "pod", "plan", "policy"] },
+    Layer { name: "admission", pure: true, knows: &["printable", "pod", "plan", "policy", "lifecycle"] },
     Layer { name: "backend", pure: false, knows: &["pod", "plan"] },
     Layer { name: "controller", pure: false, knows: &["pod", "plan", "policy", "lifecycle", "backend"] },
     // What keeps the state without a cluster: it implements the controller's interfaces, and only `cli` names it.
     Layer {
         name: "standalone",
         pure: false,
-        knows: &["nearest", "yaml", "pod", "plan", "policy", "lifecycle", "backend", "controller"],
+        knows: &["nearest", "printable", "yaml", "pod", "plan", "policy", "lifecycle", "backend", "controller"],
     },
-    Layer { name: "server", pure: false, knows: &["pod", "plan", "policy", "lifecycle", "admission", "controller"] },
+    Layer {
+        name: "server",
+        pure: false,
+        knows: &["printable", "pod", "plan", "policy", "lifecycle", "admission", "controller"],
+    },
+    // The same in a cluster, and what a cluster needs besides: certificates, the registration.
+    Layer {
+        name: "kubernetes",
+        pure: false,
+        knows: &["pod", "plan", "policy", "lifecycle", "backend", "controller", "server"],
+    },
     // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
     Layer { name: "simulation", pure: false, knows: &[] },
     // Puts everything together.
@@ -54,6 +66,7 @@ const LAYERS: [Layer; 13] = [
             "controller",
             "standalone",
             "server",
+            "kubernetes",
             "simulation",
         ],
     },

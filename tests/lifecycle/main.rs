@@ -47,12 +47,24 @@ fn play(broken: Broken, steps: &[Step]) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_interleaving_breaks_what_must_always_hold(steps in prop::collection::vec(step(), 1..160)) {
         let violation = play(Broken::Nothing, &steps);
         prop_assert!(violation.is_none(), "{}", violation.unwrap_or_default());
+    }
+}
+
+#[test]
+fn a_slot_on_its_way_to_a_cancelled_departure_is_given_back() {
+    let asked = Step::Try { gate: 0, seat: 1, person: false };
+    let steps = [asked, Step::Turn(1), Step::Cancel(1), Step::HandOver, Step::Turn(1), Step::Do, Step::Do];
+    for later in
+        [&[Step::Land, Step::Pass(11)][..], &[Step::Pass(5), Step::Land, Step::Pass(5)], &[Step::Pass(11), Step::Land]]
+    {
+        let steps: Vec<Step> = steps.iter().chain(later).copied().chain([Step::Turn(1), Step::Turn(0)]).collect();
+        assert_eq!(play(Broken::Nothing, &steps), None, "{later:?}");
     }
 }
 
@@ -67,14 +79,48 @@ fn is_noticed(broken: Broken) -> Option<String> {
     (0..30_000).find_map(|_| play(broken, &steps.new_tree(&mut runner).unwrap().current()))
 }
 
-#[test]
-fn a_claim_that_is_not_conditional_is_noticed() {
-    assert!(is_noticed(Broken::ClaimUnconditional).is_some());
+/// The process in charge looks at a seat's departure and does all that follows; then leaders move.
+fn work(seat: u8) -> [Step; 6] {
+    [Step::Turn(seat), Step::Do, Step::Do, Step::Do, Step::Do, Step::Leaders(seat)]
 }
 
+/// A gate has seen every step done; then the departure is cancelled, and what was set is undone before it claims. By
+/// chance that comes about too rarely to wait for.
+#[test]
+fn a_claim_that_is_not_conditional_is_noticed() {
+    let asked = Step::Try { gate: 0, seat: 1, person: false };
+    let steps = [
+        vec![asked],
+        work(1).repeat(6),
+        vec![Step::Sync(0), asked, Step::Observe(0), Step::Cancel(1)],
+        work(1).repeat(6),
+        vec![Step::Claim(0), Step::CarryOut { gate: 0, really: true }],
+    ]
+    .concat();
+    let noticed = play(Broken::ClaimUnconditional, &steps);
+    assert_eq!(noticed.as_deref(), Some("1: allowed while leaders were on the store"));
+    assert_eq!(play(Broken::Nothing, &steps), None);
+}
+
+/// A slot that an old process takes lands after a new one has given the same one out to a departure of its own; as
+/// rare by chance.
 #[test]
 fn slots_that_are_not_written_conditionally_are_noticed() {
-    assert!(is_noticed(Broken::SlotsUnconditional).is_some());
+    let leave = |gate, seat| {
+        let (attempt, really) = (Step::Try { gate, seat, person: false }, true);
+        [Step::Sync(gate), attempt, Step::Observe(gate), Step::Claim(gate), Step::CarryOut { gate, really }]
+    };
+    let mut steps = vec![Step::Try { gate: 0, seat: 1, person: false }, Step::Turn(1), Step::HandOver];
+    steps.push(Step::Try { gate: 1, seat: 0, person: false });
+    steps.extend([work(0), work(0)].concat());
+    steps.extend([Step::Land, Step::Pass(11)]);
+    for _ in 0..6 {
+        steps.extend([work(0), work(1)].concat());
+    }
+    steps.extend([leave(0, 1), leave(1, 0)].concat());
+    let noticed = play(Broken::SlotsUnconditional, &steps);
+    assert_eq!(noticed.as_deref(), Some("2: two pods are away by our yes"));
+    assert_eq!(play(Broken::Nothing, &steps), None);
 }
 
 #[test]
@@ -82,7 +128,18 @@ fn an_intent_that_a_new_process_does_not_find_is_noticed() {
     assert!(is_noticed(Broken::IntentForgotten).is_some());
 }
 
+/// What the old process had sent lands after the new one has seen that there is nothing to undo.
 #[test]
 fn a_new_process_that_acts_at_once_is_noticed() {
-    assert!(is_noticed(Broken::NoQuiet).is_some());
+    let steps = [
+        vec![Step::Try { gate: 0, seat: 1, person: false }],
+        work(1).repeat(2),
+        vec![Step::Turn(1), Step::HandOver, Step::Cancel(1)],
+        work(1).repeat(6),
+        vec![Step::Land],
+    ]
+    .concat();
+    let noticed = play(Broken::NoQuiet, &steps);
+    assert_eq!(noticed.as_deref(), Some("3: our entry of store 1 is left behind"));
+    assert_eq!(play(Broken::Nothing, &steps), None);
 }

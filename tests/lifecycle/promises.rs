@@ -42,6 +42,7 @@ fn case(phase: &str, steps: usize) -> Case {
         rounds: BTreeMap::new(),
         predecessor: None,
         superseded: false,
+        namespace_ending: false,
         settings: Settings {
             claim_patience: Duration::from_secs(50),
             progress_every: Duration::from_mins(1),
@@ -130,6 +131,30 @@ fn counts(effects: &[Effect]) -> Vec<Departure> {
         .iter()
         .filter_map(|effect| if let Effect::Count(departure) = effect { Some(*departure) } else { None })
         .collect()
+}
+
+#[test]
+fn a_step_is_done_only_once_it_was_seen_so_on_as_many_rounds_running_as_its_plan_wants() {
+    for (rounds, needed) in [(serde_json::json!(null), 2), (serde_json::json!(4), 4), (serde_json::json!("quiet"), 5)] {
+        let mut case = case("Draining", 2);
+        case.drain.spec.steps[0].plan_spec.rounds = serde_json::from_value(rounds).unwrap();
+        case.drain.spec.steps[0].parameters.insert("quiet".to_owned(), 5.into());
+        for round in 1..needed {
+            case.see(&[Verdict::Done]);
+            assert_eq!(look(&case.drain, &case.memory).steps, [0], "after {round} of {needed}");
+        }
+        // One round that finds it busy, and counting begins anew.
+        case.see(&[Verdict::Waiting]);
+        for _ in 0..needed {
+            assert_eq!(look(&case.drain, &case.memory).steps, [0], "of {needed}");
+            case.see(&[Verdict::Done]);
+        }
+        assert_eq!(look(&case.drain, &case.memory).steps, [0, 1], "after {needed}");
+        case.see(&[Verdict::Done, Verdict::Done]);
+        assert_eq!(case.phase(), Phase::Draining);
+        case.see(&[Verdict::Done, Verdict::Done]);
+        assert_eq!(case.phase(), Phase::Drained);
+    }
 }
 
 #[test]

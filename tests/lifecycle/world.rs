@@ -126,6 +126,8 @@ pub struct World {
     memories: HashMap<String, Memory>,
     decided: Vec<Operation>,
     old: Option<Operation>,
+    /// By then what the old process had under way has landed, or failed.
+    old_until: Duration,
     gates: [BTreeMap<String, Drain>; 2],
     calls: [Call; 2],
     /// What went wrong, in words.
@@ -156,6 +158,7 @@ impl World {
             memories: HashMap::new(),
             decided: Vec::new(),
             old: None,
+            old_until: Duration::ZERO,
             gates: Default::default(),
             calls: Default::default(),
             violation: None,
@@ -170,6 +173,7 @@ impl World {
             Step::Crash => self.begin_anew(),
             Step::HandOver => {
                 self.old = (!self.decided.is_empty()).then(|| self.decided.remove(0));
+                self.old_until = self.now + QUIET;
                 self.begin_anew();
             }
             Step::Land => {
@@ -274,11 +278,10 @@ impl World {
     }
 
     fn pass(&mut self, time: Duration) {
-        // What the old process had under way has landed, or failed, before the new one speaks.
-        if time >= QUIET && self.broken != Broken::NoQuiet {
+        self.now += time;
+        if self.now >= self.old_until {
             self.old = None;
         }
-        self.now += time;
     }
 
     /// A process that remembers nothing.
@@ -361,6 +364,7 @@ impl World {
             rounds,
             predecessor: None,
             superseded: false,
+            namespace_ending: false,
             settings: Settings {
                 claim_patience: Duration::from_secs(50),
                 progress_every: Duration::ZERO,
@@ -446,6 +450,13 @@ impl World {
                     pod_now.wakes.push(mark);
                 }
             }
+            Effect::Unmark => {
+                let pod_now = &mut self.pods[seat];
+                if uid(seat, pod_now.generation) == pod {
+                    pod_now.mark = None;
+                }
+            }
+            Effect::Delete => self.violated("deletes a pod that its owner has not been seen to want gone"),
             Effect::Tell(_) | Effect::Count(_) | Effect::Remove => {}
         }
     }
