@@ -1,16 +1,27 @@
 //! The command line: arguments, and one file for each command.
 
 mod assemble;
+mod begin;
+mod cancel;
 mod certs;
 mod check;
+mod check_pod;
 mod cluster;
 mod demo;
+mod departures;
+mod guards;
+mod live;
 mod output;
+mod people;
 mod plans;
+mod plugin;
+mod prepare;
 mod reload;
 mod review;
 mod serve;
 mod shell;
+mod status;
+mod trial;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,6 +50,11 @@ Examples:
   castoff review --policies DIR review.json               what the gate would answer to a stored AdmissionReview
   castoff serve --standalone --policies DIR --self-signed certificates
                                                           answer on https://127.0.0.1:8443/validate
+  castoff status -A -w                                    departures in the cluster, while they go on
+  castoff check-pod basic-tikv-2 -n tidb                  what would happen if this pod were deleted now
+  castoff prepare basic-tikv-2 -n tidb --wait             prepare a pod ahead of its delete
+
+As a plugin of kubectl, for `kubectl castoff status`: ln -s castoff kubectl-castoff, in a directory of PATH.
 
 Exit codes: 0 fine, 1 the answer is no, 2 wrong usage.";
 
@@ -48,6 +64,10 @@ enum Command {
     Check(Check),
     Review(Review),
     Demo(Demo),
+    Status(status::Status),
+    Prepare(prepare::Prepare),
+    Cancel(cancel::Cancel),
+    CheckPod(check_pod::CheckPod),
     Plans(Plans),
     Certs(Certs),
     Completions(Completions),
@@ -345,7 +365,7 @@ enum Failure {
 /// Reads the arguments and carries out the command.
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = plugin::parse();
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(2);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
         Ok(runtime) => runtime,
@@ -362,6 +382,10 @@ pub fn run() -> ExitCode {
             Command::Crds => shell::crds(),
             Command::Man => shell::manual(),
             Command::Demo(command) => demo::run(command).await,
+            Command::Status(command) => status::run(command).await,
+            Command::Prepare(command) => prepare::run(command).await,
+            Command::Cancel(command) => cancel::run(command).await,
+            Command::CheckPod(command) => check_pod::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
@@ -388,7 +412,7 @@ fn report(failure: &Failure) -> ExitCode {
         Failure::Usage(message) => (message, 2),
     };
     if !message.is_empty() {
-        eprintln!("castoff: {message}");
+        eprintln!("{}: {message}", people::program());
     }
     ExitCode::from(code)
 }
