@@ -137,7 +137,10 @@ fn review_reads_standard_input_and_calls_what_is_no_review_malformed() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&rows[0]["file"], &rows[0]["question"], &rows[0]["code"]), (&"-".into(), &"Malformed".into(), &400.into()));
+    assert_eq!(
+        (&rows[0]["file"], &rows[0]["question"], &rows[0]["code"]),
+        (&"-".into(), &"Malformed".into(), &400.into())
+    );
     assert_ne!(rows[0]["message"], "");
 }
 

@@ -72,7 +72,8 @@ async fn measure() -> Vec<Row> {
 fn rows_of(size: &str, seen: &BTreeMap<(&str, usize), Vec<Measured>>) -> Vec<Row> {
     let of = |name, connections, figure: fn(&Measured) -> f64| seen[&(name, connections)].iter().map(figure);
     let cpu = |name| of(name, 16, |one| one.cpu_microseconds);
-    let ratios = ["unguarded", "denied"].map(|name| median(cpu(name).zip(cpu("floor")).map(|(one, floor)| one / floor)));
+    let ratios =
+        ["unguarded", "denied"].map(|name| median(cpu(name).zip(cpu("floor")).map(|(one, floor)| one / floor)));
     let calmest = |connections, figure| {
         SERVERS.map(|name| of(name, connections, figure).min_by(f64::total_cmp).unwrap_or_default())
     };

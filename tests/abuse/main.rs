@@ -58,7 +58,9 @@ async fn mutated_reviews_are_answered_or_refused_and_change_nothing() {
 async fn nested_brackets_are_refused() {
     let guard = Guard::start();
     let abuse = async {
-        for bracket in ["[", "{\"a\":", "{\"request\":{\"oldObject\":[", "{\"request\":{\"oldObject\":{\"spec\":{\"x\":"] {
+        for bracket in
+            ["[", "{\"a\":", "{\"request\":{\"oldObject\":[", "{\"request\":{\"oldObject\":{\"spec\":{\"x\":"]
+        {
             let (status, _) = guard.post(bracket.repeat(200_000).into_bytes()).await;
             assert_eq!(status, 400, "{bracket}");
         }
@@ -149,7 +151,8 @@ async fn slow_heads_slow_bodies_and_half_open_connections_end_and_disturb_nobody
         head.write_all(b"POST /validate HTTP/1.1\r\nhost").await.unwrap();
         heads.push(head);
         let mut body = guard.connect().await;
-        let begins = "POST /validate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+        let begins =
+            "POST /validate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
         body.write_all(begins.as_bytes()).await.unwrap();
         bodies.push(body);
         // One whose handshake does not begin, and one that will never send anything again.

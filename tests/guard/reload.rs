@@ -119,7 +119,8 @@ async fn a_certificate_that_can_not_be_served_leaves_the_former_in_force_and_is_
 async fn a_changed_plan_is_what_the_next_departure_follows() {
     let plan = |done: &str| {
         let policy = POLICY.replace("{builtIn: tikv}", "{name: mine}").replace("    parameters: {pd: \"{pd}\"}\n", "");
-        let plan = "apiVersion: castoff.dev/v1alpha1\nkind: DrainPlan\nmetadata: {name: mine}\nspec: {summary: x, done: ";
+        let plan =
+            "apiVersion: castoff.dev/v1alpha1\nkind: DrainPlan\nmetadata: {name: mine}\nspec: {summary: x, done: ";
         format!("{policy}---\n{plan}'{done}'}}\n")
     };
     let guard = Guard::start(&plan("false"));

@@ -44,8 +44,7 @@ fn files(folder: &str) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
     while let Some(folder) = open.pop() {
-        let mut entries: Vec<PathBuf> =
-            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut entries: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
         for path in entries {
             if path.is_dir() { open.push(path) } else { found.push(std::fs::read(path).unwrap()) }
@@ -96,7 +95,8 @@ fn policies_and_plans_in_files() {
 #[test]
 fn plans() {
     let seeds: Vec<Vec<u8>> = catalogue::SOURCES.map(|(_, text)| text.as_bytes().to_vec()).to_vec();
-    let answers = [json!({}), json!({"state": "Idle", "members": [], "stores": []}), json!([1, "x", null]), json!(null)];
+    let answers =
+        [json!({}), json!({"state": "Idle", "members": [], "stores": []}), json!([1, "x", null]), json!(null)];
     let mut round = 0;
     mutations(&seeds, |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -152,7 +152,9 @@ fn templates() {
                 let (pod, mode, task) = (pod("a-0"), Mode::Restart, Task::Prepare);
                 let case = Case { plan: &plan, pod, parameters: json!({}), member: None, mode, task };
                 match case.verdict(&Backend::default().any(200, &json!("b c"))) {
-                    Verdict::Failed { message, .. } | Verdict::Blocked { message } => is_fit_to_be_read(&message, bytes),
+                    Verdict::Failed { message, .. } | Verdict::Blocked { message } => {
+                        is_fit_to_be_read(&message, bytes);
+                    }
                     Verdict::Act(_) => {}
                     other => panic!("{other:?} from {template:?}"),
                 }

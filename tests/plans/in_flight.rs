@@ -22,7 +22,8 @@ fn document(figure: &str, page: &Value) -> Outcome {
 
 #[test]
 fn all_samples_of_the_metric_must_be_0() {
-    let page = |one, other| format!("# TYPE jobs gauge\njobs{{queue=\"a\"}} {one}\njobs{{queue=\"b\"}} {other}\nother 7\n");
+    let page =
+        |one, other| format!("# TYPE jobs gauge\njobs{{queue=\"a\"}} {one}\njobs{{queue=\"b\"}} {other}\nother 7\n");
     let busy = text(json!({"figure": "jobs"}), &page("2", "0.5")).round;
     assert_eq!(busy.verdict, Verdict::Waiting);
     assert_eq!(busy.progress.map(|left| (left.remaining, left.unit)), Some((3, "in flight".to_owned())));
@@ -65,7 +66,11 @@ fn a_field_of_a_json_page_may_lie_deep() {
         ("a.b.c", json!({"a": {"b": {"c": 0}}})),
     ] {
         let outcome = document(figure, &page);
-        assert_eq!((outcome.round.verdict, outcome.waves), (Verdict::Done, vec![vec!["object".to_owned()]]), "{figure}");
+        assert_eq!(
+            (outcome.round.verdict, outcome.waves),
+            (Verdict::Done, vec![vec!["object".to_owned()]]),
+            "{figure}"
+        );
     }
     assert_eq!(document("jobs.active", &json!({"jobs": {"active": 2}})).round.progress.unwrap().remaining, 2);
 }

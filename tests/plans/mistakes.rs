@@ -196,7 +196,8 @@ fn tells_whether_there_is_anything_to_restore() {
 #[test]
 fn what_a_mistake_cites_of_a_plan_is_fit_for_a_terminal() {
     for odd in ["\u{0}", "\u{1b}[2J", "\t", "\u{202e}"] {
-        let spec = json!({"summary": "x", "blocked": [{"when": "true", "message": format!("${{a{odd}p}}")}], "done": "true"});
+        let spec =
+            json!({"summary": "x", "blocked": [{"when": "true", "message": format!("${{a{odd}p}}")}], "done": "true"});
         let found = castoff::plan::compile(&serde_json::from_value(spec).unwrap()).unwrap_err();
         assert!(found.iter().all(|mistake| !mistake.message.contains(odd)), "{found:?}");
     }
