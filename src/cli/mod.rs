@@ -9,6 +9,7 @@ mod check_pod;
 mod cluster;
 mod demo;
 mod departures;
+mod doctor;
 mod guards;
 mod live;
 mod output;
@@ -67,6 +68,7 @@ enum Command {
     Prepare(prepare::Prepare),
     Cancel(cancel::Cancel),
     CheckPod(check_pod::CheckPod),
+    Doctor(doctor::Doctor),
     Plans(Plans),
     Certs(Certs),
     Completions(Completions),
@@ -340,6 +342,7 @@ pub fn run() -> ExitCode {
             Command::Prepare(command) => prepare::run(command).await,
             Command::Cancel(command) => cancel::run(command).await,
             Command::CheckPod(command) => check_pod::run(command).await,
+            Command::Doctor(command) => doctor::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
