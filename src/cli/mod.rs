@@ -32,6 +32,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::backend::guard::Pattern;
+use crate::kubernetes::registration::FailurePolicy;
 use crate::server::logging;
 
 /// Holds back the delete of an important pod until its backend is ready for it to leave.
@@ -142,6 +143,35 @@ struct InCluster {
     #[arg(long, env = "CASTOFF_IDENTITY", value_name = "NAME")]
     identity: Option<String>,
 
+    /// The Service that the API server reaches the replicas by, in that namespace
+    #[arg(long, env = "CASTOFF_SERVICE", default_value = "castoff", value_name = "NAME")]
+    service: String,
+
+    /// Reach the replicas by this URL and not by the Service, for a Castoff outside of the cluster
+    #[arg(long, env = "CASTOFF_WEBHOOK_URL", value_name = "URL")]
+    webhook_url: Option<url::Url>,
+
+    /// Keep the ValidatingWebhookConfiguration; false where it is kept in git
+    #[arg(long, env = "CASTOFF_MANAGE_WEBHOOK", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    manage_webhook: bool,
+
+    /// What happens to deletes while no replica answers: Fail refuses them, Ignore lets them through unprepared
+    #[arg(long, env = "CASTOFF_FAILURE_POLICY", default_value = "fail", value_name = "POLICY", ignore_case = true)]
+    failure_policy: OnFailure,
+
+    /// How long the API server waits for an answer, in seconds
+    #[arg(long, env = "CASTOFF_WEBHOOK_TIMEOUT", default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u8).range(1..=30))]
+    webhook_timeout: u8,
+
+    /// cert-manager's Certificate whose CA it is to put into the registration, as NAMESPACE/NAME
+    #[arg(long, env = "CASTOFF_INJECT_CA_FROM", value_name = "CERTIFICATE", requires = "tls_cert")]
+    inject_ca_from: Option<String>,
+
+    /// Guard pods of this namespace too: only kube-system needs it; may be repeated
+    #[arg(long = "allow-namespace", env = "CASTOFF_ALLOW_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
+    allow_namespaces: Vec<String>,
+
     /// How long completed departures are kept, as 1h or 90s
     #[arg(long, env = "CASTOFF_COMPLETED_TTL", default_value = "1h", value_name = "TIME", value_parser = duration)]
     completed_ttl: Duration,
@@ -153,6 +183,22 @@ struct InCluster {
     /// Let plans use loopback addresses: only for tests, where pods have such addresses
     #[arg(long, env = "CASTOFF_ALLOW_LOOPBACK", hide = true)]
     allow_loopback: bool,
+}
+
+/// What happens while no replica answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnFailure {
+    Fail,
+    Ignore,
+}
+
+impl From<OnFailure> for FailurePolicy {
+    fn from(policy: OnFailure) -> Self {
+        match policy {
+            OnFailure::Fail => FailurePolicy::Fail,
+            OnFailure::Ignore => FailurePolicy::Ignore,
+        }
+    }
 }
 
 /// Reads `1h`, `90s`, `500ms`.
