@@ -118,7 +118,7 @@ impl Look<'_> {
         let configurations = self.list(&configurations, None, None).await;
         self.seen.hooks = configurations.map(|all| all.iter().flat_map(api::hooks).collect());
         let lease = self.get(&ApiResource::erase::<Lease>(&()), &namespace, "castoff").await;
-        self.seen.lease = lease.map(|lease| lease.as_ref().map(api::lease));
+        self.seen.lease = lease.map(|lease| lease.as_ref().map(api::lease).unwrap_or_default());
         let mark = self.get(&ApiResource::erase::<ConfigMap>(&()), &namespace, "castoff-registration").await;
         self.seen.was_registered = mark.flatten().is_some();
         let secret = self.get(&ApiResource::erase::<Secret>(&()), &namespace, "castoff-tls").await.flatten();

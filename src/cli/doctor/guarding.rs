@@ -6,7 +6,7 @@ use crate::admission::dry_run::State;
 use crate::cli::people::{program, span};
 use crate::cli::trial::Said;
 
-use super::findings::{Finding, finding};
+use super::findings::{Finding, finding, ours};
 use super::seen::{Budget, Seen};
 
 /// A plan that says "not now" for longer than this waits for somebody, not for something; in seconds.
@@ -64,7 +64,8 @@ pub(super) fn called(seen: &Seen) -> Vec<Finding> {
                     found.push(finding(reason, &what, "guarded pods can't be deleted or evicted", &fix));
                 }
             }
-            Said::Allowed { asked: false } if trial.enforced => {
+            // Where nothing is registered, that is the finding.
+            Said::Allowed { asked: false } if trial.enforced && ours(seen).next().is_some() => {
                 let what = format!("a delete of {pod} would be carried out without asking Castoff");
                 let why = format!("policy {} does not guard it", trial.policy);
                 let fix = format!("{} check-pod {} -n {}", program(), trial.pod, trial.namespace);

@@ -65,9 +65,8 @@ pub(super) fn lease(seen: &Seen) -> Vec<Finding> {
     let why = "nobody prepares pods: those that are guarded are denied, and nothing happens";
     let fix = format!("kubectl logs -n {} -l app.kubernetes.io/name=castoff", seen.namespace);
     let problem = match lease {
-        None => Some(format!("there is no Lease {}/castoff", seen.namespace)),
-        Some(lease) if lease.holder.is_empty() => Some("nobody holds the Lease".to_owned()),
-        Some(lease) => {
+        lease if lease.holder.is_empty() => Some(format!("nobody holds the Lease {}/castoff", seen.namespace)),
+        lease => {
             let age = lease.renewed.map_or(0, |renewed| seen.now.duration_since(renewed).as_secs());
             let stale = age > LEASE_PATIENCE * lease.duration_seconds.max(1);
             stale.then(|| format!("{} holds the Lease and has not renewed it for {}", lease.holder, span(age)))

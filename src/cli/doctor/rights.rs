@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Client;
 use kube::api::{Api, PostParams};
 
-/// The ServiceAccount that Castoff runs under.
+/// The service account that Castoff runs under.
 const ACCOUNT: &str = "castoff";
 
 /// So many questions at once.
@@ -43,7 +43,7 @@ const OWN: [(&str, &str, &str, &[&str]); 4] = [
 /// What it needs of its registration.
 const REGISTRATION: [(&str, &[&str]); 2] = [("", &["create"]), ("castoff", &["list", "watch", "patch"])];
 
-/// What Castoff may not do and needs to, as `patch pods`. `None` where it does not run under its ServiceAccount here.
+/// What Castoff may not do and needs to, as `patch pods`. `None` where it does not run under its own account here.
 pub(super) async fn missing(client: &Client, namespace: &str) -> kube::Result<Option<Vec<String>>> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     if accounts.get_opt(ACCOUNT).await?.is_none() {

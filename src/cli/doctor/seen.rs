@@ -21,8 +21,8 @@ pub(super) struct Seen {
     /// The certificate in Castoff's own Secret (PEM).
     pub certificate: Option<String>,
     pub replicas: Option<Vec<Replica>>,
-    /// `Some(None)` is a Lease that is not there.
-    pub lease: Option<Option<LeaseSeen>>,
+    /// A Lease that is not there has no holder.
+    pub lease: Option<LeaseSeen>,
     /// The definitions of this version, with what is wrong with each.
     pub definitions: Option<Vec<(String, Definition)>>,
     /// What Castoff needs and may not do, as `patch pods`.
@@ -76,7 +76,7 @@ pub(super) struct LeaseSeen {
     pub duration_seconds: i64,
 }
 
-/// One CustomResourceDefinition.
+/// One of Castoff's definitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Definition {
     AsItShouldBe,

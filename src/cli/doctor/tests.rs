@@ -107,11 +107,11 @@ fn healthy() -> Seen {
         was_registered: true,
         certificate: Some(certificate),
         replicas: Some(vec![replica("castoff-a", "castoff:0.1.0", true), replica("castoff-b", "castoff:0.1.0", true)]),
-        lease: Some(Some(LeaseSeen {
+        lease: Some(LeaseSeen {
             holder: "castoff-a".into(),
             renewed: Some("2030-01-01T11:59:58Z".parse().unwrap()),
             duration_seconds: 15,
-        })),
+        }),
         definitions: Some(vec![("poddrains.castoff.dev".into(), Definition::AsItShouldBe)]),
         missing_rights: Some(Vec::new()),
         namespaces: BTreeMap::from([(
@@ -208,9 +208,9 @@ fn replicas_that_do_not_answer_or_differ_are_found() {
 
 #[test]
 fn nobody_in_charge_is_found() {
-    assert_eq!(found(|seen| seen.lease = Some(None)), ["NotInCharge"]);
+    assert_eq!(found(|seen| seen.lease = Some(LeaseSeen::default())), ["NotInCharge"]);
     let lease = |holder: &str, renewed: &str| {
-        Some(Some(LeaseSeen { holder: holder.into(), renewed: Some(renewed.parse().unwrap()), duration_seconds: 15 }))
+        Some(LeaseSeen { holder: holder.into(), renewed: Some(renewed.parse().unwrap()), duration_seconds: 15 })
     };
     assert_eq!(found(|seen| seen.lease = lease("", "2030-01-01T11:59:59Z")), ["NotInCharge"]);
     assert_eq!(found(|seen| seen.lease = lease("castoff-a", "2030-01-01T11:50:00Z")), ["NotInCharge"]);
