@@ -138,7 +138,8 @@ pub fn peers(
     }
     // Whose place is empty is known by name: a departure may hold that place already, and it counts once.
     let is_empty = |ordinal: &u32| {
-        policy.is_none_or(|policy| policy.has_ordinal(*ordinal)) && !there.iter().any(|pod| pod.ordinal() == Some(*ordinal))
+        policy.is_none_or(|policy| policy.has_ordinal(*ordinal))
+            && !there.iter().any(|pod| pod.ordinal() == Some(*ordinal))
     };
     let empty = wanted.filter(is_empty);
     peers.extend(empty.map(|ordinal| Peer { seat: format!("{}-{ordinal}", controller.name), ready: false }));
@@ -216,7 +217,8 @@ mod tests {
         let pods: Vec<_> = [0, 1].map(|ordinal| Arc::new(member(ordinal, &format!("u{ordinal}"), true))).into();
         let away = |ordinals: &str| {
             let policy = policy(serde_json::json!({"selector": {}, "ordinals": ordinals, "steps": steps}));
-            let (peers, missing) = peers(Some(&policy), &departure(&pods[0], &policy), &pods, &known(3, "old"), |_| None);
+            let (peers, missing) =
+                peers(Some(&policy), &departure(&pods[0], &policy), &pods, &known(3, "old"), |_| None);
             (peers.iter().filter(|peer| !peer.ready).map(|peer| peer.seat.clone()).collect::<Vec<_>>(), missing)
         };
         assert_eq!(away("0-"), (vec!["db-2".to_owned()], 0));
@@ -233,8 +235,9 @@ mod tests {
             Arc::new(pod)
         };
         let pods = [on("a", "u0"), on("b", "u1")];
-        let labels =
-            |node: &str| Some(BTreeMap::from([("canary".to_owned(), if node == "a" { "yes" } else { "no" }.to_owned())]));
+        let labels = |node: &str| {
+            Some(BTreeMap::from([("canary".to_owned(), if node == "a" { "yes" } else { "no" }.to_owned())]))
+        };
         let (peers, _) = peers(Some(&policy), &departure(&pods[0], &policy), &pods, &OwnerSeen::Unknown, labels);
         assert_eq!(peers.len(), 1);
     }

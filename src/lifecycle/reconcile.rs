@@ -70,7 +70,9 @@ impl Turn {
         let policy = &self.drain.spec.policy;
         let message = match seen {
             PolicySeen::AsBegun => return,
-            PolicySeen::Changed => format!("policy {policy} has changed: this departure goes on with the steps it began with"),
+            PolicySeen::Changed => {
+                format!("policy {policy} has changed: this departure goes on with the steps it began with")
+            }
             PolicySeen::Gone => format!(
                 "policy {policy} is deleted: the pod is no longer held, and what was set is restored once it is replaced"
             ),
@@ -114,7 +116,11 @@ impl Turn {
         match departure {
             Departure::Prepared => {}
             Departure::Unprepared if self.drain.status.phase == Phase::Drained => {
-                self.tell("LeftUnasked", false, format!("{pod} left prepared, but without having been asked for again"));
+                self.tell(
+                    "LeftUnasked",
+                    false,
+                    format!("{pod} left prepared, but without having been asked for again"),
+                );
             }
             Departure::Unprepared => {
                 self.tell("LeftUnprepared", true, format!("{pod} left without being prepared{left}. Restoring"));

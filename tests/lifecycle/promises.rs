@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use castoff::lifecycle::slots::{Answer, Slot, Slots};
 use castoff::lifecycle::{
-    Asker, Departure, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, StepStatus, Successor, Turn, World,
-    claim, look, reconcile,
+    Asker, Departure, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, StepStatus, Successor,
+    Turn, World, claim, look, reconcile,
 };
 use castoff::plan::{Act, Mode, Progress, Request, Round, Task, Verdict, spec::Accept};
 

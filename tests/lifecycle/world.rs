@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use castoff::lifecycle::slots::{Answer, Candidate, Peer, Slots};
 use castoff::lifecycle::{
-    Asker, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, Successor, Turn, World as Seen, claim,
-    look, reconcile,
+    Asker, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, Successor, Turn, World as Seen,
+    claim, look, reconcile,
 };
 use castoff::plan::{Act, Mode, Request, Round, Task, Verdict, spec::Accept};
 
