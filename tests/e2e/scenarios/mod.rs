@@ -1,6 +1,14 @@
 //! The scenarios, by what they promise.
 
+mod bypass;
+mod deletion;
+mod endings;
+mod policies;
+mod real_etcd;
+mod replacements;
 mod rolling;
+mod scaling;
+mod selection;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -38,6 +46,14 @@ pub(crate) use scenarios;
 
 pub fn all() -> Vec<Scenario> {
     let mut all = Vec::new();
+    all.extend(bypass::ALL);
+    all.extend(deletion::ALL);
+    all.extend(endings::ALL);
+    all.extend(policies::ALL);
+    all.extend(real_etcd::ALL);
+    all.extend(replacements::ALL);
     all.extend(rolling::ALL);
+    all.extend(scaling::ALL);
+    all.extend(selection::ALL);
     all
 }
