@@ -1,6 +1,15 @@
 //! The scenarios, by what they promise.
 
+mod callers;
+mod control_plane;
+mod crashes;
+mod leaving;
+mod limits;
+mod people;
+mod races;
 mod rolling;
+mod trouble;
+mod writes;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,6 +24,8 @@ pub enum Kind {
     Shared,
     /// Takes the guard, a node or the API server away.
     Alone,
+    /// Disturbs the control plane itself, which only `hack/cluster` lets one do; runs alone.
+    Disturbing,
 }
 
 #[derive(Clone, Copy)]
@@ -39,5 +50,18 @@ pub(crate) use scenarios;
 pub fn all() -> Vec<Scenario> {
     let mut all = Vec::new();
     all.extend(rolling::ALL);
+    all.extend(people::SHARED);
+    all.extend(people::ALONE);
+    all.extend(limits::ALL);
+    all.extend(trouble::ALL);
+    all.extend(callers::SHARED);
+    all.extend(callers::ALONE);
+    all.extend(races::ALL);
+    all.extend(leaving::SHARED);
+    all.extend(leaving::ALONE);
+    all.extend(leaving::DISTURBING);
+    all.extend(crashes::ALONE);
+    all.extend(control_plane::DISTURBING);
+    all.extend(writes::DISTURBING);
     all
 }
