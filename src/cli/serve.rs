@@ -14,7 +14,7 @@ use crate::server::shutdown::Shutdown;
 use crate::server::{self, Certificates, Readiness, Server, logging, self_signed};
 
 use super::assemble::{Guard, Standalone};
-use super::reload::{self, Reload};
+use super::reload::{self, CertificateFiles, PolicyFiles};
 use super::{Failure, Serve};
 
 /// Serves until it is told to stop.
@@ -40,17 +40,12 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
         background.spawn(Arc::clone(&parts.cluster).follow(directory));
     }
     let guard = parts.assemble(&registry)?;
-    let reload = Reload {
-        directory: command.sources.policies.clone().unwrap_or_default(),
-        policies: Arc::clone(&guard.gate.policies),
-        pair,
-        certificates,
-        policies_ready: registered(&readiness, "policies"),
-        certificates_ready: registered(&readiness, "certificates"),
-        reloads: reload::counter(&registry).map_err(|error| said(&error))?,
-    };
-    let hangup = signal(SignalKind::hangup()).map_err(|error| said(&error))?;
-    background.spawn(reload.run(hangup));
+    let reloads = reload::counter(&registry).map_err(|error| said(&error))?;
+    let hangup = || signal(SignalKind::hangup()).map_err(|error| said(&error));
+    let files = PolicyFiles(command.sources.policies.clone().unwrap_or_default(), Arc::clone(&guard.gate.policies));
+    background.spawn(reload::follow(files, registered(&readiness, "policies"), reloads.clone(), hangup()?));
+    let files = CertificateFiles(pair, certificates);
+    background.spawn(reload::follow(files, registered(&readiness, "certificates"), reloads, hangup()?));
     let server = Server::bind(config).await.map_err(|error| said(&error))?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     tokio::select! {
@@ -62,7 +57,7 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
 }
 
 /// A condition that holds: what it is about was read before anything listened.
-fn registered(readiness: &Readiness, name: &'static str) -> Handle {
+pub(super) fn registered(readiness: &Readiness, name: &'static str) -> Handle {
     let handle = readiness.register(name, "not read yet");
     handle.ready();
     handle

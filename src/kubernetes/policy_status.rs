@@ -1,6 +1,6 @@
 //! What a policy's status says: whether it guards anything, and if not, why.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use kube::core::DynamicObject;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::controller::interfaces::NodeFacts;
 use crate::lifecycle::slots::Slot;
@@ -22,6 +23,7 @@ use super::cache::{Cache, chain};
 use super::conditions::Condition;
 use super::lease::Charge;
 use super::policies::{PolicyObject, said};
+use super::registration::{Proofs, Registration, Seen, Sent, prove};
 use super::resources::drain_policies;
 
 /// Changes that come quickly one after the other are told together.
@@ -114,9 +116,6 @@ fn is_selected(policy: &Policy, pod: &Pod<'_>, known: &Known<'_>) -> bool {
     policy.selects(pod, labels.as_ref())
 }
 
-/// Tells whether the API server sends a namespace's deletes here; the sentence says why that is not known.
-pub type Called = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
-
 /// Writes the status of policies while this process is in charge.
 pub struct Writer {
     /// The API.
@@ -129,8 +128,10 @@ pub struct Writer {
     pub pods: Arc<Cache<Pod<'static>>>,
     /// Nodes.
     pub nodes: Arc<Cache<NodeFacts>>,
-    /// Whether the API server sends a namespace's deletes here.
-    pub called: Called,
+    /// The registration with the API server.
+    pub registration: Arc<Registration>,
+    /// What is seen of it.
+    pub seen: watch::Receiver<Seen>,
     /// Whether this process is in charge.
     pub charge: Charge,
 }
@@ -138,36 +139,63 @@ pub struct Writer {
 impl Writer {
     /// Writes whenever something has changed, for ever.
     pub async fn run(self) {
+        let (proofs, mut seen) = (Proofs::default(), self.seen.clone());
         let (mut pods, mut objects) = (self.pods.changes(), self.objects.changes());
         self.pods.filled().await;
         self.objects.filled().await;
         loop {
             pods.mark_unchanged();
             objects.mark_unchanged();
+            seen.mark_unchanged();
             for object in self.objects.all() {
                 if self.charge.holds() {
-                    self.write(&object).await;
+                    self.write(&object, &proofs).await;
                 }
             }
             tokio::select! {
                 _ = pods.changed() => {}
                 _ = objects.changed() => {}
+                _ = seen.changed() => {}
                 () = tokio::time::sleep(AGAIN) => {}
             }
             tokio::time::sleep(TOGETHER).await;
         }
     }
 
-    async fn write(&self, object: &PolicyObject) {
+    /// Whether the API server really sends the deletes of the policy's namespace: proven by a dry run of our own.
+    async fn is_called(&self, policy: &Policy, pods: &[Arc<Pod<'static>>], proofs: &Proofs) -> Result<(), String> {
+        let namespace = &policy.namespace;
+        if let Some(refusal) = self.registration.refusal(namespace) {
+            return Err(refusal.to_owned());
+        }
+        let seen = self.seen.borrow().clone();
+        if proofs.hold(namespace, &seen) {
+            return Ok(());
+        }
+        if seen.covers(namespace) == Some(false) {
+            return Err("the registration with the API server does not name this namespace (yet)".to_owned());
+        }
+        // One whose delete the gate would deny shows most.
+        let shows_most =
+            |pod: &&Arc<Pod<'static>>| pod.is_ready() && !pod.is_terminating() && policy.selects(pod, None);
+        let Some(pod) = pods.iter().find(shows_most) else { return Ok(()) };
+        match prove(&self.client, namespace, &pod.metadata.name, &pod.metadata.uid).await {
+            Sent::Yes => {
+                proofs.note(namespace, &seen);
+                Ok(())
+            }
+            Sent::Failing(error) => Err(format!("the API server can't ask Castoff: {error}")),
+            Sent::NotDenied => Err(format!("a dry run of the delete of {} was not sent to Castoff", pod.metadata.name)),
+            Sent::Unclear(error) => Err(format!("it is not known yet whether deletes are sent to Castoff: {error}")),
+        }
+    }
+
+    async fn write(&self, object: &PolicyObject, proofs: &Proofs) {
         let index = self.index.load();
         let Some(policy) = index.get(&object.namespace, &object.name) else { return };
         let pods = self.pods.pick(|pod| pod.metadata.namespace == *object.namespace);
-        let known = Known {
-            pods: &pods,
-            nodes: &*self.nodes,
-            policies: index.of_namespace(&object.namespace),
-            called: (self.called)(&object.namespace),
-        };
+        let called = self.is_called(policy, &pods, proofs).await;
+        let known = Known { pods: &pods, nodes: &*self.nodes, policies: index.of_namespace(&object.namespace), called };
         let (count, holds, reason, message) = judge(policy, &known);
         let slots = policy.spec.max_unavailable.of(count).unwrap_or(1);
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -185,11 +213,4 @@ impl Writer {
             tracing::debug!(%namespace, %name, error = %chain(&error), "a policy's status could not be written");
         }
     }
-}
-
-/// The namespaces that have policies, or departures that are still open.
-#[must_use]
-pub fn namespaces<'a>(policies: &'a [Arc<PolicyObject>], open: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
-    let with_policies: HashSet<&str> = policies.iter().map(|policy| policy.namespace.as_str()).collect();
-    with_policies.into_iter().chain(open).map(str::to_owned).collect()
 }

@@ -91,7 +91,7 @@ impl Gatekeeper {
         let facts = self.facts(pod).await;
         let drain = self.departure_of(pod, dry_run).await;
         let case = Case { request, pod, guard, facts: &facts, drain: drain.as_deref(), now: jiff::Timestamp::now() };
-        match admission::decide(&case) {
+        let answer = match admission::decide(&case) {
             Decision::Answer(answer) => {
                 if !dry_run {
                     self.take_note(&case, &answer, deadline).await;
@@ -114,7 +114,8 @@ impl Gatekeeper {
                 Some(drain) => self.verify(&case, drain, dry_run, deadline).await,
                 None => admission::not_verified(&case, &NotVerified::NotClaimed),
             },
-        }
+        };
+        if request.dry_run { self.tell_steps(&case, answer, deadline).await } else { answer }
     }
 
     /// The pod that an eviction means: read live, or where that can't be done, as its departure knows it.

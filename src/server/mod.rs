@@ -4,6 +4,7 @@
 
 mod admin;
 pub mod authority;
+mod dry_run;
 pub mod expiry;
 pub mod gate;
 pub mod gate_metrics;

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use kube::{Client, Config};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::backends::Hooks;
@@ -56,43 +56,24 @@ impl Installation {
         installation
     }
 
+    /// All that the manifests hold but the Deployment: its replicas run here.
     async fn install(&self) {
-        castoff(&["certs", self.path("certs").to_str().unwrap(), "--host", "127.0.0.1"]).await;
-        let crds = castoff(&["crds"]).await;
-        apply(&crds).await;
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-        apply(&namespace.to_string()).await;
-        self.register().await;
-    }
-
-    async fn register(&self) {
-        use base64::Engine as _;
-        let ca = std::fs::read(self.path("certs").join("ca.crt")).unwrap();
-        let client_config = json!({
-            "url": format!("https://127.0.0.1:{}/validate", self.balancer.port),
-            "caBundle": base64::engine::general_purpose::STANDARD.encode(ca),
-        });
-        let webhook = |name: &str, operation: &str, resource: &str| {
-            json!({
-                "name": name,
-                "clientConfig": client_config,
-                "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": [resource]}],
-                "admissionReviewVersions": ["v1"],
-                "sideEffects": "NoneOnDryRun",
-                "timeoutSeconds": 10,
-                "namespaceSelector": {"matchLabels": {"scenario": "yes"}},
-            })
-        };
-        let configuration = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "ValidatingWebhookConfiguration",
-            "metadata": {"name": "castoff"},
-            "webhooks": [
-                webhook("pods.castoff.dev", "DELETE", "pods"),
-                webhook("evictions.castoff.dev", "CREATE", "pods/eviction"),
-            ],
-        });
-        apply(&configuration.to_string()).await;
+        let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base");
+        let built = kubectl(&["kustomize", manifests]).await;
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        let objects: Vec<&str> = built.stdout.split("\n---\n").collect();
+        let (first, rest): (Vec<&str>, Vec<&str>) =
+            objects.into_iter().filter(|object| !object.contains("\nkind: Deployment\n")).partition(|object| {
+                ["\nkind: Namespace\n", "\nkind: CustomResourceDefinition\n"].iter().any(|kind| object.contains(kind))
+            });
+        apply(&first.join("\n---\n")).await;
+        apply(&rest.join("\n---\n")).await;
+        let token = kubectl(&["create", "token", "castoff", "-n", NAMESPACE, "--duration=6h"]).await;
+        assert_eq!(token.code, 0, "{}", token.stderr);
+        let server = kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]).await;
+        let mut kubeconfig: Value = serde_json::from_str(&server.stdout).unwrap();
+        kubeconfig["users"][0]["user"] = json!({"token": token.stdout.trim()});
+        std::fs::write(self.path("kubeconfig"), kubeconfig.to_string()).unwrap();
     }
 
     /// Starts what does not run, and waits until it is ready.
@@ -128,16 +109,15 @@ impl Installation {
 
     fn spawn(&self, replica: &Replica) -> Child {
         let log = File::options().create(true).append(true).open(self.log_file(replica.number)).unwrap();
-        let certs = self.path("certs");
         Command::new(env!("CARGO_BIN_EXE_castoff"))
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{}", replica.port)])
             .args(["--admin-listen", &format!("127.0.0.1:{}", replica.admin)])
-            .args(["--tls-cert", certs.join("tls.crt").to_str().unwrap()])
-            .args(["--tls-key", certs.join("tls.key").to_str().unwrap()])
+            .args(["--webhook-url", &format!("https://127.0.0.1:{}/validate", self.balancer.port)])
             .args(["--namespace", NAMESPACE, "--lease-duration", LEASE_DURATION, "--shutdown-delay", "1"])
             .args(["--identity", &format!("replica-{}-{}", replica.number, std::process::id())])
             .args(["--log", "info", "--allow-loopback"])
+            .env("KUBECONFIG", self.path("kubeconfig"))
             .stdout(Stdio::from(log.try_clone().unwrap()))
             .stderr(Stdio::from(log))
             .kill_on_drop(true)
@@ -197,6 +177,8 @@ impl Installation {
             self.terminate(number).await;
         }
         kubectl(&["delete", "validatingwebhookconfiguration", "castoff", "--ignore-not-found"]).await;
+        // So that the next run makes it again: a registration that a person has deleted is left alone.
+        kubectl(&["delete", "configmap", "castoff-registration", "-n", NAMESPACE, "--ignore-not-found"]).await;
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -245,13 +227,6 @@ pub async fn apply(text: &str) {
     child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
     let output = child.wait_with_output().await.unwrap();
     assert!(output.status.success(), "{}\nin\n{text}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Runs the program itself.
-pub async fn castoff(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_castoff")).args(arguments).output().await.unwrap();
-    assert!(output.status.success(), "castoff {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 fn free_ports(count: usize) -> Vec<u16> {
