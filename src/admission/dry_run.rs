@@ -6,7 +6,7 @@ use std::fmt;
 use crate::lifecycle::DrainStep;
 use crate::plan::{Round, Verdict};
 
-use super::messages::printable;
+use crate::printable::printable;
 
 /// What all lines begin with.
 const BEGINNING: &str = "castoff: step ";

@@ -68,6 +68,11 @@ impl App {
         self.asked.iter().filter(|method| **method == Method::POST).count()
     }
 
+    /// How often it was asked for anything but how it is.
+    pub fn changes(&self) -> usize {
+        self.asked.iter().filter(|method| **method != Method::GET).count()
+    }
+
     fn take(&mut self, method: &Method) {
         match *method {
             Method::POST if self.state == "Idle" => self.state = "Preparing",

@@ -108,13 +108,6 @@ impl Scene {
         self.all_ready(name, pods).await;
     }
 
-    /// The name of the only pod of an application.
-    pub async fn only_pod(&self, app: &str) -> String {
-        let pods = self.pods_of(app).await;
-        assert_eq!(pods.len(), 1, "pods of {app}");
-        pods[0].metadata.name.clone().unwrap()
-    }
-
     /// The phase of a pod's departure, as the guard keeps it.
     pub async fn phase(&self, pod: &str) -> String {
         let drain = self.drain(pod).await;

@@ -103,7 +103,9 @@ fn note(seen: &Mutex<Seen>, installation: &Installation, pod: &Pod, gone: bool) 
     let mut seen = seen.lock().unwrap();
     let uid = pod.uid().unwrap_or_default();
     let leaves = gone || pod.metadata.deletion_timestamp.is_some();
-    if leaves && !seen.left.iter().any(|left| left.uid == uid) {
+    // One that was replaced before it had started served nobody.
+    let started = pod.status.as_ref().is_some_and(|status| status.pod_ip.is_some());
+    if leaves && started && !seen.left.iter().any(|left| left.uid == uid) {
         seen.left.push(Left { pod: pod.name_any(), uid: uid.clone(), app: installation.hooks.of(pod) });
     }
     if gone {

