@@ -1,13 +1,11 @@
 //! The servers that are measured, each a process of its own on the first processor.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use castoff::server::self_signed;
 use tempfile::TempDir;
-
-use super::until_it_answers;
 
 const POLICY: &str = "apiVersion: castoff.dev/v1alpha1
 kind: DrainPolicy
@@ -20,31 +18,38 @@ spec:
 pub struct Server {
     child: Child,
     pub address: String,
-    /// From the start of the process until it takes connections, in milliseconds.
-    pub first_answer: f64,
+    /// When its process was started.
+    pub began: Instant,
+    /// Whether it allows what it is asked for.
+    pub allows: bool,
     pub ca: Vec<u8>,
     _directory: TempDir,
 }
 
 impl Server {
-    pub fn floor() -> Server {
+    /// One of those that are compared.
+    pub fn start(name: &str) -> Server {
+        if name == "floor" { Server::floor() } else { Server::castoff(name == "denied") }
+    }
+
+    fn floor() -> Server {
         let directory = tempfile::tempdir().unwrap();
         self_signed::make(directory.path(), &[]).unwrap();
         let program = std::env::current_exe().unwrap();
         let mut command = pinned(program.to_str().unwrap());
         command.arg("floor").arg(directory.path()).stdout(Stdio::piped());
-        Server::start(command, directory, |child| BufReader::new(child.stdout.take().unwrap()).lines().next()?.ok())
+        Server::run(command, directory, true, |child| BufReader::new(child.stdout.take()?).lines().next()?.ok())
     }
 
     /// Castoff with a policy for the reviews' namespace, or for another one.
-    pub fn castoff(kind: &str) -> Server {
+    fn castoff(guarded: bool) -> Server {
         let directory = tempfile::tempdir().unwrap();
         self_signed::make(&directory.path().join("certificates"), &[]).unwrap();
         let policies = directory.path().join("policies");
         std::fs::create_dir(&policies).unwrap();
         let review = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/hack/bench-gate/review-12k.json")).unwrap();
         let review: serde_json::Value = serde_json::from_slice(&review).unwrap();
-        let namespace = if kind == "guarded" { review["request"]["namespace"].as_str().unwrap() } else { "elsewhere" };
+        let namespace = if guarded { review["request"]["namespace"].as_str().unwrap() } else { "elsewhere" };
         std::fs::write(policies.join("policy.yaml"), POLICY.replace("NAMESPACE", namespace)).unwrap();
         let mut command = pinned(concat!(env!("CARGO_MANIFEST_DIR"), "/target/release/castoff"));
         command
@@ -54,7 +59,7 @@ impl Server {
             .arg("--self-signed")
             .arg(directory.path().join("certificates"))
             .stderr(Stdio::piped());
-        Server::start(command, directory, |child| {
+        Server::run(command, directory, !guarded, |child| {
             let mut lines = BufReader::new(child.stderr.take()?).lines().map_while(Result::ok);
             let line = lines.find(|line| line.contains("\"address\""))?;
             std::thread::spawn(move || lines.for_each(drop));
@@ -63,15 +68,18 @@ impl Server {
         })
     }
 
-    fn start(mut command: Command, directory: TempDir, address: impl FnOnce(&mut Child) -> Option<String>) -> Server {
-        let began = std::time::Instant::now();
+    fn run(
+        mut command: Command,
+        directory: TempDir,
+        allows: bool,
+        address: impl FnOnce(&mut Child) -> Option<String>,
+    ) -> Server {
+        let began = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let address = address(&mut child).expect("the server says where it listens");
-        until_it_answers(|| TcpStream::connect(&address).is_ok());
-        let first_answer = began.elapsed().as_secs_f64() * 1000.0;
         let ca = ["ca.crt", "certificates/ca.crt"].map(|file| std::fs::read(directory.path().join(file)));
         let ca = ca.into_iter().find_map(Result::ok).unwrap();
-        Server { child, address, first_answer, ca, _directory: directory }
+        Server { child, address, began, allows, ca, _directory: directory }
     }
 
     /// Processor time of all its threads, in microseconds.

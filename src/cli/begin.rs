@@ -141,11 +141,9 @@ mod tests {
     }
 
     fn pod() -> Pod<'static> {
-        serde_json::from_value(
-            json!({"metadata": {"name": "web-0", "namespace": "n", "uid": "u-1", "labels": {"app": "web"}},
-            "spec": {"nodeName": "a"}, "status": {"phase": "Running"}}),
-        )
-        .unwrap()
+        let pod = json!({"metadata": {"name": "web-0", "namespace": "n", "uid": "u-1", "labels": {"app": "web"}},
+            "spec": {"nodeName": "a"}, "status": {"phase": "Running"}});
+        crate::pod::deserialize_owned(&pod).unwrap()
     }
 
     fn drain(phase: Phase) -> Drain {

@@ -1,6 +1,7 @@
 //! The gate with its hands: gives the pure questions the facts they ask for, and carries out what they lead to.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use crate::admission::{
     self, Answer, Case, Decision, Facts, Guard, Malformed, NodeFact, NodeReady, NotVerified, ObjectFacts, OwnerFact,
@@ -54,7 +57,16 @@ const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
 
 /// When the pods that are denied were first denied, and when a try was last written down.
 #[derive(Debug, Default)]
-pub struct Tries(Mutex<HashMap<String, (Instant, Option<Instant>)>>);
+pub struct Tries(Mutex<HashMap<String, Tried>>);
+
+/// What is known of a pod that is denied.
+#[derive(Debug)]
+struct Tried {
+    first: Instant,
+    written: Option<Instant>,
+    /// What was last told of it in the log.
+    told: Option<Question>,
+}
 
 /// The pod that an eviction means.
 enum Evicted {
@@ -70,14 +82,39 @@ enum Evicted {
 impl Gate for Gatekeeper {
     async fn answer(&self, body: Bytes, deadline: Instant) -> Result<Bytes, Malformed> {
         let request = admission::request::parse(&body)?;
-        let answer = self.ask(&request, request.dry_run, deadline).await;
+        let span = self.span_of(&request);
+        let answer = self.ask(&request, request.dry_run, deadline).instrument(span.clone()).await;
         self.metrics.count(answer.question, answer.allowed);
-        note(&request, &answer);
+        span.in_scope(|| self.note(&request, &answer));
         Ok(admission::response::render(&request.uid, &answer).into())
     }
 }
 
 impl Gatekeeper {
+    /// The request's span. One of a namespace without policies has nothing to tell, but to who looks closely.
+    fn span_of(&self, request: &Request<'_>) -> Span {
+        let (uid, pod) = (request.uid.as_str(), Named(request));
+        if self.policies.load().of_namespace(&request.namespace).is_empty() {
+            tracing::debug_span!("review", uid, %pod, decision = Empty)
+        } else {
+            tracing::info_span!("review", uid, %pod, decision = Empty)
+        }
+    }
+
+    /// Fills the request's span, and tells of decisions about guarded pods: of a denial only when it is another one
+    /// than the last, since the same one is asked for again and again.
+    fn note(&self, request: &Request<'_>, answer: &Answer) {
+        Span::current().record("decision", if answer.allowed { "allow" } else { "deny" });
+        let (question, user) = (answer.question.as_str(), request.username.as_str());
+        let pod = request.pod().filter(|_| !answer.allowed);
+        let is_told = pod.is_some_and(|pod| !self.tries.is_news(&pod.metadata.uid, answer.question));
+        if is_told || answer.question == Question::NotGuarded {
+            tracing::debug!(question, user, "answered");
+        } else {
+            tracing::info!(question, user, "answered");
+        }
+    }
+
     /// What the gate says to a request. On a dry run nothing is written and no backend is changed.
     pub async fn ask(&self, request: &Request<'_>, dry_run: bool, deadline: Instant) -> Answer {
         let policies = self.policies.load();
@@ -320,20 +357,29 @@ impl Gatekeeper {
 impl Tries {
     /// How long ago a try of this pod was last written down, and for how long it has been denied.
     fn last_and_denied(&self, uid: &str) -> (Duration, Duration) {
-        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if tries.len() >= REMEMBERED {
-            // Whoever is silent for longer counts from the beginning: its departure will have been given up.
-            tries.retain(|_, (first, written)| now - written.unwrap_or(*first) < FORGOTTEN_AFTER);
-        }
-        let (first, written) = *tries.entry(uid.to_owned()).or_insert((now, None));
-        (written.map_or(Duration::MAX, |written| now - written), now - first)
+        self.with(uid, |tried, now| (tried.written.map_or(Duration::MAX, |written| now - written), now - tried.first))
     }
 
     fn written(&self, uid: &str) {
-        let now = Instant::now();
+        self.with(uid, |tried, now| tried.written = Some(now));
+    }
+
+    /// Whether this is another denial than the one last told of the pod.
+    fn is_news(&self, uid: &str, question: Question) -> bool {
+        self.with(uid, |tried, _| tried.told.replace(question) != Some(question))
+    }
+
+    fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Tried, Instant) -> T) -> T {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tries.entry(uid.to_owned()).or_insert((now, None)).1 = Some(now);
+        let now = Instant::now();
+        if let Some(tried) = tries.get_mut(uid) {
+            return change(tried, now);
+        }
+        if tries.len() >= REMEMBERED {
+            // Whoever is silent for longer counts from the beginning: its departure will have been given up.
+            tries.retain(|_, tried| now - tried.written.unwrap_or(tried.first) < FORGOTTEN_AFTER);
+        }
+        change(tries.entry(uid.to_owned()).or_insert(Tried { first: now, written: None, told: None }), now)
     }
 }
 
@@ -353,17 +399,11 @@ fn first_not_done<'a>(drain: &'a Drain, rounds: &'a BTreeMap<usize, Round>) -> O
     })
 }
 
-/// Fills the request's span, and tells of every decision about a guarded pod.
-fn note(request: &Request<'_>, answer: &Answer) {
-    let span = tracing::Span::current();
-    let decision = if answer.allowed { "allow" } else { "deny" };
-    span.record("uid", request.uid.as_str());
-    span.record("pod", tracing::field::display(printable(&format!("{}/{}", request.namespace, request.name))));
-    span.record("decision", decision);
-    let (question, user) = (answer.question.as_str(), request.username.as_str());
-    if answer.question == Question::NotGuarded {
-        tracing::debug!(question, user, "answered");
-    } else {
-        tracing::info!(question, user, "answered");
+/// The pod of a request, as the log names it.
+struct Named<'a>(&'a Request<'a>);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", printable(&self.0.namespace), printable(&self.0.name))
     }
 }

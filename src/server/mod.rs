@@ -42,8 +42,7 @@ use shutdown::Shutdown;
 /// Answers AdmissionReviews.
 #[async_trait]
 pub trait Gate: Send + Sync + 'static {
-    /// The answer to the review in `body`, as JSON; always there by `deadline`. May fill the current span's `uid`,
-    /// `pod` and `decision`.
+    /// The answer to the review in `body`, as JSON; always there by `deadline`.
     ///
     /// # Errors
     /// When the body is no review; the caller gets status 400 with the message.

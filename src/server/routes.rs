@@ -14,7 +14,6 @@ use futures_util::{FutureExt, StreamExt};
 use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::Gate;
 use super::metrics::Metrics;
@@ -58,14 +57,8 @@ async fn validate(
 ) -> Response {
     let began = Instant::now();
     let _in_flight = shared.metrics.in_flight();
-    let span = tracing::info_span!(
-        "review",
-        uid = tracing::field::Empty,
-        pod = tracing::field::Empty,
-        decision = tracing::field::Empty
-    );
     let deadline = began + time_allowed(parameters.timeout.as_deref());
-    let answered = AssertUnwindSafe(answer(&shared, &headers, request, deadline).instrument(span)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(&shared, &headers, request, deadline)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| {
         tracing::error!("the answer to a review failed in a way that it must not");
         refusal(StatusCode::INTERNAL_SERVER_ERROR, "the guard has failed on this request; its log says why")

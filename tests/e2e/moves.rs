@@ -63,6 +63,7 @@ impl Scene {
     /// One delete, as this user.
     pub async fn delete_as(&self, user: &str, pod: &str) -> Result<(), Box<kube::core::Status>> {
         let mut config = kube::Config::infer().await.unwrap();
+        config.default_retry = false;
         config.auth_info.impersonate = Some(user.to_owned());
         config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
         let api: Api<Pod> = Api::namespaced(kube::Client::try_from(config).unwrap(), &self.namespace);

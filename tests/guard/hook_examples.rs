@@ -81,8 +81,8 @@ fn example(file: &str) -> PathBuf {
 #[tokio::test]
 async fn the_hook_in_rust_keeps_the_contract() {
     // Cargo builds it with all other tests, but not where this test alone is asked for.
-    let build = ["build", "--quiet", "--locked", "--example", "http-hook"];
-    let built = Command::new(env!("CARGO")).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    let arguments = ["build", "--quiet", "--locked", "--example", "http-hook"];
+    let built = Command::new(env!("CARGO")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).status();
     assert!(built.is_ok_and(|status| status.success()), "the example does not build");
     let program = Path::new(env!("CARGO_BIN_EXE_castoff")).with_file_name("examples").join("http-hook");
     let run = |_: &Path, port: u16| {

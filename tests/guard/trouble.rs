@@ -225,3 +225,21 @@ async fn another_store_that_is_away_blocks_the_departure_before_anything_is_set(
     guard.ask_until_allowed(2, By::StatefulSet).await;
     assert_eq!(pd.leaders_lost(), lost_before);
 }
+
+#[tokio::test]
+async fn a_denial_that_is_asked_for_again_and_again_is_logged_once() {
+    let guard = Guard::start(&POLICY.replace("{pd}", "http://127.0.0.1:1"));
+    for _ in 0..5 {
+        assert!(!guard.ask(2, By::StatefulSet).await.allowed);
+    }
+    let log = guard.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("\"answered\"")).collect();
+    let again = |line: &&str| told.iter().filter(|other| question(other) == question(line)).count();
+    assert!(!told.is_empty() && told.iter().all(|line| again(line) == 1), "{told:#?}");
+    assert!(told[0].contains("tidb/basic-tikv-2") && told[0].contains("\"decision\":\"deny\""), "{told:#?}");
+}
+
+fn question(line: &str) -> String {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    line["question"].as_str().unwrap().to_owned()
+}

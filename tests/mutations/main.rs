@@ -153,7 +153,7 @@ fn templates() {
                 let case = Case { plan: &plan, pod, parameters: json!({}), member: None, mode, task };
                 match case.verdict(&Backend::default().any(200, &json!("b c"))) {
                     Verdict::Failed { message, .. } | Verdict::Blocked { message } => {
-                        is_fit_to_be_read(&message, bytes)
+                        is_fit_to_be_read(&message, bytes);
                     }
                     Verdict::Act(_) => {}
                     other => panic!("{other:?} from {template:?}"),
