@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
-use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
@@ -44,9 +44,13 @@ impl Scene {
 
     /// One eviction, as a drain loop asks for it; with the UID that is meant, where one is given.
     pub async fn evict(&self, pod: &str, uid: Option<&str>) -> Came {
-        let preconditions = uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
-        let delete_options = Some(DeleteParams { preconditions, ..DeleteParams::default() });
-        Came::of(self.pod_api().evict(pod, &EvictParams { delete_options, ..EvictParams::default() }).await)
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace},
+            "deleteOptions": uid.map(|uid| json!({"preconditions": {"uid": uid}})),
+        });
+        let answer: Result<Value, _> =
+            self.pod_api().create_subresource("eviction", pod, &PostParams::default(), &eviction).await;
+        Came::of(answer)
     }
 
     /// One delete, as a person asks for it.

@@ -91,7 +91,7 @@ async fn a_pod_that_a_taint_evicts_is_prepared_first_and_not_lost(scene: Arc<Sce
     scene.bare_pod("unguarded", "unguarded", json!({"nodeSelector": on_node})).await;
     let mut held = Vec::new();
     for (app, pod) in [("set", "set-0"), ("bare", "bare")] {
-        scene.hook_policy(app, json!({"abandonAfterSeconds": 5})).await;
+        scene.hook_policy(app, json!({"abandonAfterSeconds": 15})).await;
         let ip = scene.ip(pod).await;
         scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (3, 0));
         held.push((pod, scene.uid(pod).await, ip, Witness::of(&scene, app, 1).await));

@@ -68,7 +68,7 @@ async fn a_budget_that_refuses_leaves_the_pod_prepared_until_it_allows(scene: Ar
 }
 
 async fn a_pod_that_a_budget_keeps_is_restored_once_nobody_asks_any_more(scene: Arc<Scene>) {
-    let ip = prepared_under_a_budget(&scene, 4).await;
+    let ip = prepared_under_a_budget(&scene, 10).await;
     let uid = scene.uid("app-1").await;
     scene.until_phase("app-1", "Drained").await;
     scene.until_phase("app-1", "Completed").await;

@@ -29,7 +29,7 @@ async fn a_persons_delete_is_not_kept_whoever_owns_the_pod(scene: Arc<Scene>) {
     scene.bare_pod("bare", "bare", json!({})).await;
     let mut pods = Vec::new();
     for app in ["set", "deployment", "daemon", "bare"] {
-        scene.hook_policy(app, json!({"abandonAfterSeconds": 6})).await;
+        scene.hook_policy(app, json!({"abandonAfterSeconds": 12})).await;
         let pod = scene.pods_of(app).await[0].metadata.name.clone().unwrap();
         let (uid, ip) = (scene.uid(&pod).await, scene.ip(&pod).await);
         scene.hooks().at(&ip, |app| app.inflight = 2);

