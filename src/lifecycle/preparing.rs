@@ -17,12 +17,19 @@ pub(super) fn queued(turn: &mut Turn, world: &World) {
     }
     if let Some((step, round)) = first_hindrance(world) {
         turn.drain.status.step = turn.drain.spec.steps.get(step).map(|step| step.name.clone());
+        // A plan that says "not now" is obeyed for as long as it does; nobody is to wait unseen for a backend.
+        if matches!(round.verdict, Verdict::Blocked { .. }) {
+            not_stuck(turn);
+        } else {
+            note_progress(turn, step, round, world);
+        }
         hold(turn, round);
         if world.slot == Answer::Held {
             turn.effects.push(Effect::GiveSlot);
         }
         return;
     }
+    not_stuck(turn);
     turn.drain.status.blocked = false;
     match &world.slot {
         Answer::Wait(seats) => {
@@ -246,6 +253,11 @@ fn pin_member(turn: &mut Turn, step: usize, round: &Round) {
     {
         status.member.clone_from(&round.member);
     }
+}
+
+fn not_stuck(turn: &mut Turn) {
+    turn.memory.stuck = None;
+    turn.drain.status.stalled = false;
 }
 
 /// Takes note of how much is left, and of how long it has not become less.
