@@ -9,19 +9,21 @@
 //!    backend and acts on it as the [`plan`] of each step says, through [`backend`].
 //! 4. Once prepared, the pod's controller is woken, tries again, and the gate lets the pod go.
 //!
-//! `standalone` keeps the state where there is no cluster, `simulation` plays backends for the demo and the tests,
-//! and `cli` puts everything together.
+//! [`kubernetes`] keeps the state in a cluster, and Castoff's own certificates and registration; `standalone` keeps it
+//! where there is none. `simulation` plays backends for the demo and the tests, and `cli` puts everything together.
 
 pub mod admission;
 pub mod backend;
 pub mod cli;
 pub mod controller;
+pub mod kubernetes;
 pub mod lifecycle;
 pub mod nearest;
 pub mod plan;
 pub mod pod;
 pub mod policy;
 pub mod printable;
+pub mod schema;
 pub mod server;
 pub mod simulation;
 pub mod standalone;

@@ -144,6 +144,9 @@ pub struct Metadata<'a> {
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
 pub struct OwnerReference<'a> {
+    /// As `apps/v1`; tells kinds of the same name apart.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub api_version: Text<'a>,
     /// `StatefulSet`, `ReplicaSet`, ...
     pub kind: Text<'a>,
     /// The owner's name.
@@ -209,6 +212,9 @@ pub struct Condition<'a> {
     pub kind: Text<'a>,
     /// `True`, `False` or `Unknown`.
     pub status: Text<'a>,
+    /// When it last became what it is, as RFC 3339, by the clock of whoever reported it.
+    #[serde(rename = "lastTransitionTime", skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Text<'a>>,
 }
 
 /// What one container does.
@@ -305,6 +311,7 @@ impl Metadata<'_> {
                 .owner_references
                 .into_iter()
                 .map(|owner| OwnerReference {
+                    api_version: owner.api_version.into_owned(),
                     kind: owner.kind.into_owned(),
                     name: owner.name.into_owned(),
                     uid: owner.uid.into_owned(),
@@ -323,12 +330,18 @@ impl PodStatus<'_> {
             pod_ip: self.pod_ip.into_owned(),
             pod_ips: self.pod_ips.into_iter().map(|own| PodAddress { ip: own.ip.into_owned() }).collect(),
             host_ip: self.host_ip.into_owned(),
-            conditions: self
-                .conditions
-                .into_iter()
-                .map(|condition| Condition { kind: condition.kind.into_owned(), status: condition.status.into_owned() })
-                .collect(),
+            conditions: self.conditions.into_iter().map(Condition::into_owned).collect(),
             container_statuses: self.container_statuses,
+        }
+    }
+}
+
+impl Condition<'_> {
+    fn into_owned(self) -> Condition<'static> {
+        Condition {
+            kind: self.kind.into_owned(),
+            status: self.status.into_owned(),
+            last_transition_time: self.last_transition_time.map(Text::into_owned),
         }
     }
 }

@@ -18,7 +18,7 @@ fn every_built_in_plan_is_printed_as_files_that_check_accepts() {
     let directory = tempfile::tempdir().unwrap();
     let list = castoff(&["plans", "-o", "json"], directory.path());
     let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
-    assert!(list.as_array().unwrap().len() >= 4);
+    assert!(list.as_array().unwrap().len() >= 8);
     for plan in list.as_array().unwrap() {
         let name = plan["name"].as_str().unwrap();
         let printed = castoff(&["plans", name], directory.path());

@@ -13,6 +13,7 @@ pub mod answer;
 pub mod bypass;
 pub mod case;
 pub mod decide;
+pub mod dry_run;
 pub mod first;
 pub mod messages;
 pub mod question;

@@ -1,4 +1,4 @@
-//! Sends the requests of plans: rounds of reads, and acts.
+//! Sends the requests of plans: rounds of reads, and acts. Reads of the cluster go to whoever sees it ([`SeesCluster`]).
 //!
 //! Where a request may go is decided by [`guard`] before and by [`dns`] while it is connected; with which Secrets,
 //! by [`credentials`]; the certificates of a Secret make a `client`; `exchange` is one request from there to its
@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod client;
+pub mod cluster;
 pub mod credentials;
 pub mod dns;
 mod exchange;
@@ -23,9 +24,10 @@ use tokio::time::Instant;
 
 use crate::plan::answer::read_answer;
 use crate::plan::spec::{Accept, Parse};
-use crate::plan::{Act, Next, Observation, Observations, Read, Round, Verdict};
+use crate::plan::{Act, BackendRead, Next, Observation, Observations, Round, Source, Verdict};
 use crate::pod::Pod;
 
+pub use cluster::SeesCluster;
 pub use exchange::BODY_LIMIT;
 pub use guard::{Pattern, Settings};
 pub use metrics::Metrics;
@@ -79,19 +81,26 @@ pub struct Backend {
     clients: Clients,
     metrics: Metrics,
     round: Duration,
+    cluster: Option<Arc<dyn SeesCluster>>,
 }
 
 impl Backend {
     /// A backend that finds names with `lookup` (but `localhost`) and credentials in `secrets`.
     pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
         let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
-        Self { settings, secrets, clients, metrics, round: ROUND }
+        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None }
     }
 
     /// The same backend, whose rounds end within `round` in place of [`ROUND`].
     #[must_use]
     pub fn with_round(self, round: Duration) -> Self {
         Self { round, ..self }
+    }
+
+    /// The same backend, whose reads of the cluster are answered by `cluster`; without one they fail.
+    #[must_use]
+    pub fn with_cluster(self, cluster: Arc<dyn SeesCluster>) -> Self {
+        Self { cluster: Some(cluster), ..self }
     }
 
     /// Goes through a round: makes the reads that `next` asks for, side by side, until it knows how things stand.
@@ -109,7 +118,12 @@ impl Backend {
                 Next::Read(reads) => reads,
             };
             let asked = reads.into_iter().map(|read| async move {
-                let observation = self.read(scope, &read, limit).await;
+                let observation = match &read.source {
+                    Source::Backend(asked) => self.read(scope, asked, limit).await,
+                    Source::Cluster(asked) => {
+                        cluster::read(self.cluster.as_deref(), scope, &read.key.name, asked, limit).await
+                    }
+                };
                 (read.key, observation)
             });
             let wave: Vec<_> = stream::iter(asked).buffer_unordered(SIDE_BY_SIDE).collect().await;
@@ -136,7 +150,7 @@ impl Backend {
         }
     }
 
-    async fn read(&self, scope: &Scope, read: &Read, limit: Instant) -> Observation {
+    async fn read(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
         let begun = Instant::now();
         let patience = begun + read.request.timeout;
         let result = exchange(self, scope, &read.request, patience.min(limit)).await;
@@ -177,7 +191,7 @@ fn outcome<T>(result: &Result<T, Trouble>) -> Outcome {
 }
 
 /// What the answer says, as the read wants it read.
-fn parse(read: &Read, answer: &Answer) -> Result<Value, Trouble> {
+fn parse(read: &BackendRead, answer: &Answer) -> Result<Value, Trouble> {
     let told = |body: &[u8]| read_answer(read, answer.code, body);
     if let Observation::Answer { body, .. } = told(&answer.body) {
         return Ok(body);
@@ -190,7 +204,9 @@ fn parse(read: &Read, answer: &Answer) -> Result<Value, Trouble> {
     // Told once more of the body without secrets: cutting a text first could leave half of one.
     let detail = match told(answer.without_secrets().as_bytes()) {
         Observation::Failed { detail, .. } => format!("HTTP {}: {detail}", answer.code),
-        Observation::Answer { .. } | Observation::PodGone => format!("HTTP {}: {}", answer.code, answer.excerpt()),
+        Observation::Answer { .. } | Observation::Value(_) | Observation::PodGone => {
+            format!("HTTP {}: {}", answer.code, answer.excerpt())
+        }
     };
     Err(Trouble::new(Outcome::Garbage, &read.request.url, predicate, detail))
 }

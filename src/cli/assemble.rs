@@ -8,10 +8,12 @@ use prometheus::Registry;
 use tokio::time::Instant;
 
 use crate::backend::Backend;
+use crate::backend::credentials::Secrets;
 use crate::backend::dns::SystemDns;
-use crate::backend::guard::{self, Pattern};
+use crate::backend::guard;
 use crate::backend::metrics::Metrics as BackendMetrics;
-use crate::controller::interfaces::{Cluster, Store};
+use crate::controller::interfaces::{Cluster, Events, Store};
+use crate::controller::log_events::LogEvents;
 use crate::controller::observe::Observer;
 use crate::controller::{self, Controller};
 use crate::lifecycle::Settings;
@@ -19,7 +21,6 @@ use crate::policy::PolicyIndex;
 use crate::server::gate::{Gatekeeper, Tries};
 use crate::server::gate_metrics;
 use crate::standalone::cluster::LocalCluster;
-use crate::standalone::events::LogEvents;
 use crate::standalone::objects::Objects;
 use crate::standalone::policies;
 use crate::standalone::secrets::DirectorySecrets;
@@ -37,15 +38,23 @@ const QUIET: Duration = Duration::from_secs(5);
 /// What the guard is made of.
 pub(super) struct Parts {
     /// Policies in force.
-    pub policies: PolicyIndex,
+    pub policies: Arc<ArcSwap<PolicyIndex>>,
     /// Departures.
     pub store: Arc<dyn Store>,
     /// Pods and what they depend on.
-    pub cluster: Arc<LocalCluster>,
-    /// Where secrets are.
-    pub secrets: DirectorySecrets,
-    /// Further endpoints that plans may use.
-    pub allow_endpoints: Vec<Pattern>,
+    pub cluster: Arc<dyn Cluster>,
+    /// Secrets.
+    pub secrets: Arc<dyn Secrets>,
+    /// People.
+    pub events: Arc<dyn Events>,
+    /// Where plans may send requests.
+    pub endpoints: guard::Settings,
+    /// Whether this process is in charge of departures.
+    pub in_charge: controller::InCharge,
+    /// Waits that do not depend on a policy.
+    pub settings: Settings,
+    /// As whom this process acts.
+    pub own_user: Option<String>,
 }
 
 /// The guard: what answers, and what brings departures about.
@@ -56,10 +65,30 @@ pub(super) struct Guard {
     pub controller: Arc<Controller>,
 }
 
-impl Parts {
+/// The usual waits.
+pub(super) fn settings() -> Settings {
+    Settings { claim_patience: CLAIM_PATIENCE, progress_every: Duration::ZERO, completed_ttl: Duration::from_hours(1) }
+}
+
+/// What the guard is made of without a cluster.
+pub(super) struct Standalone {
+    /// Policies in force.
+    pub policies: PolicyIndex,
+    /// Departures.
+    pub store: Arc<dyn Store>,
+    /// Pods and what they depend on.
+    pub cluster: Arc<LocalCluster>,
+    /// Where secrets are.
+    pub secrets: DirectorySecrets,
+    /// Further endpoints that plans may use.
+    pub allow_endpoints: Vec<guard::Pattern>,
+}
+
+impl Standalone {
     /// The parts that these sources name.
     pub fn read(sources: &Sources) -> Result<Self, Failure> {
-        let policies = policies::read(&sources.policies).map_err(Failure::Usage)?;
+        let missing = || Failure::Usage("without a cluster, say where policies are: --policies DIR".to_owned());
+        let policies = policies::read(sources.policies.as_ref().ok_or_else(missing)?).map_err(Failure::Usage)?;
         let store = match &sources.state {
             Some(directory) => FileStore::open(directory).map_err(Failure::Usage)?,
             None => FileStore::in_memory(),
@@ -68,7 +97,7 @@ impl Parts {
             Some(directory) => LocalCluster::new(Objects::read(directory).map_err(Failure::Usage)?),
             None => LocalCluster::unseen(),
         };
-        Ok(Parts {
+        Ok(Standalone {
             policies,
             store: Arc::new(store),
             cluster: Arc::new(cluster),
@@ -79,36 +108,50 @@ impl Parts {
 
     /// Puts the guard together; its metrics go into `registry`.
     pub fn assemble(self, registry: &Registry) -> Result<Guard, Failure> {
+        let endpoints = guard::Settings { loopback: true, allowed: self.allow_endpoints, ..Default::default() };
+        let parts = Parts {
+            policies: Arc::new(ArcSwap::from_pointee(self.policies)),
+            store: self.store,
+            cluster: self.cluster,
+            secrets: Arc::new(self.secrets),
+            events: Arc::new(LogEvents),
+            endpoints,
+            in_charge: Arc::new(|| true),
+            settings: settings(),
+            own_user: None,
+        };
+        parts.assemble(registry)
+    }
+}
+
+impl Parts {
+    /// Puts the guard together; its metrics go into `registry`.
+    pub fn assemble(self, registry: &Registry) -> Result<Guard, Failure> {
         let metric = |error: prometheus::Error| Failure::No(format!("metrics could not be set up: {error}"));
-        let settings = guard::Settings { loopback: true, allowed: self.allow_endpoints, ..Default::default() };
         let backend_metrics = BackendMetrics::register(registry).map_err(metric)?;
-        let backend = Backend::new(settings, Arc::new(self.secrets), Arc::new(SystemDns::new()), backend_metrics);
-        let observer = Arc::new(Observer::new(backend));
-        let policies = Arc::new(ArcSwap::from_pointee(self.policies));
+        let backend = Backend::new(self.endpoints, self.secrets, Arc::new(SystemDns::new()), backend_metrics);
+        let observer = Arc::new(Observer::new(backend, Arc::clone(&self.cluster)));
         let controller_metrics =
             controller::metrics::Metrics::register(registry, Arc::clone(&self.store)).map_err(metric)?;
-        let cluster: Arc<dyn Cluster> = self.cluster;
         let gate = Gatekeeper {
-            policies: Arc::clone(&policies),
+            policies: Arc::clone(&self.policies),
             store: Arc::clone(&self.store),
-            cluster: Arc::clone(&cluster),
+            cluster: Arc::clone(&self.cluster),
             observer: Arc::clone(&observer),
             metrics: gate_metrics::Metrics::register(registry, controller_metrics.clone()).map_err(metric)?,
             tries: Tries::default(),
+            own_user: self.own_user,
         };
         let controller = Controller {
             store: self.store,
-            cluster,
-            events: Arc::new(LogEvents),
+            cluster: self.cluster,
+            events: self.events,
             observer,
-            policies,
-            settings: Settings {
-                claim_patience: CLAIM_PATIENCE,
-                progress_every: Duration::ZERO,
-                completed_ttl: Duration::from_hours(1),
-            },
+            policies: self.policies,
+            settings: self.settings,
             quiet: QUIET,
             metrics: controller_metrics,
+            in_charge: self.in_charge,
             started: Instant::now(),
         };
         Ok(Guard { gate: Arc::new(gate), controller: Arc::new(controller) })

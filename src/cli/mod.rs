@@ -1,23 +1,37 @@
 //! The command line: arguments, and one file for each command.
 
 mod assemble;
+mod begin;
+mod cancel;
 mod certs;
 mod check;
+mod check_pod;
+mod cluster;
 mod demo;
+mod departures;
+mod guards;
+mod live;
 mod output;
+mod people;
 mod plans;
+mod plugin;
+mod prepare;
 mod reload;
 mod review;
 mod serve;
 mod shell;
+mod status;
+mod trial;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::backend::guard::Pattern;
+use crate::kubernetes::registration::FailurePolicy;
 use crate::server::logging;
 
 /// Holds back the delete of an important pod until its backend is ready for it to leave.
@@ -36,6 +50,11 @@ Examples:
   castoff review --policies DIR review.json               what the gate would answer to a stored AdmissionReview
   castoff serve --standalone --policies DIR --self-signed certificates
                                                           answer on https://127.0.0.1:8443/validate
+  castoff status -A -w                                    departures in the cluster, while they go on
+  castoff check-pod basic-tikv-2 -n tidb                  what would happen if this pod were deleted now
+  castoff prepare basic-tikv-2 -n tidb --wait             prepare a pod ahead of its delete
+
+As a plugin of kubectl, for `kubectl castoff status`: ln -s castoff kubectl-castoff, in a directory of PATH.
 
 Exit codes: 0 fine, 1 the answer is no, 2 wrong usage.";
 
@@ -45,9 +64,15 @@ enum Command {
     Check(Check),
     Review(Review),
     Demo(Demo),
+    Status(status::Status),
+    Prepare(prepare::Prepare),
+    Cancel(cancel::Cancel),
+    CheckPod(check_pod::CheckPod),
     Plans(Plans),
     Certs(Certs),
     Completions(Completions),
+    /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
+    Crds,
     /// Prints the manual page, for `man -l -`
     Man,
 }
@@ -63,8 +88,11 @@ Examples:
   castoff serve --standalone --policies policies --tls-cert tls.crt --tls-key tls.key --state state --pods objects")]
 struct Serve {
     /// Work without a cluster: policies, pods and departures are files
-    #[arg(long, env = "CASTOFF_STANDALONE", required = true)]
+    #[arg(long, env = "CASTOFF_STANDALONE", requires = "policies")]
     standalone: bool,
+
+    #[command(flatten)]
+    cluster: InCluster,
 
     #[command(flatten)]
     sources: Sources,
@@ -78,13 +106,7 @@ struct Serve {
     admin_listen: SocketAddr,
 
     /// The server's certificate, with its chain (PEM)
-    #[arg(
-        long,
-        env = "CASTOFF_TLS_CERT",
-        value_name = "FILE",
-        requires = "tls_key",
-        required_unless_present = "self_signed"
-    )]
+    #[arg(long, env = "CASTOFF_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
     /// The certificate's private key (PEM)
@@ -108,12 +130,87 @@ struct Serve {
     log: String,
 }
 
+/// What only counts in a cluster.
+#[derive(Debug, Args)]
+struct InCluster {
+    /// The namespace that Castoff runs in: its Lease is there
+    #[arg(long, env = "CASTOFF_NAMESPACE", default_value = "castoff-system", value_name = "NAME")]
+    namespace: String,
+
+    /// What tells this replica from the others; default: the host's name and a number
+    #[arg(long, env = "CASTOFF_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
+
+    /// The Service that the API server reaches the replicas by, in that namespace
+    #[arg(long, env = "CASTOFF_SERVICE", default_value = "castoff", value_name = "NAME")]
+    service: String,
+
+    /// Reach the replicas by this URL and not by the Service, for a Castoff outside of the cluster
+    #[arg(long, env = "CASTOFF_WEBHOOK_URL", value_name = "URL")]
+    webhook_url: Option<url::Url>,
+
+    /// Keep the ValidatingWebhookConfiguration; false where it is kept in git
+    #[arg(long, env = "CASTOFF_MANAGE_WEBHOOK", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    manage_webhook: bool,
+
+    /// What happens to deletes while no replica answers: Fail refuses them, Ignore lets them through unprepared
+    #[arg(long, env = "CASTOFF_FAILURE_POLICY", default_value = "fail", value_name = "POLICY", ignore_case = true)]
+    failure_policy: OnFailure,
+
+    /// How long the API server waits for an answer, in seconds
+    #[arg(long, env = "CASTOFF_WEBHOOK_TIMEOUT", default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u8).range(1..=30))]
+    webhook_timeout: u8,
+
+    /// cert-manager's Certificate whose CA it is to put into the registration, as NAMESPACE/NAME
+    #[arg(long, env = "CASTOFF_INJECT_CA_FROM", value_name = "CERTIFICATE", requires = "tls_cert")]
+    inject_ca_from: Option<String>,
+
+    /// Guard pods of this namespace too: only kube-system needs it; may be repeated
+    #[arg(long = "allow-namespace", env = "CASTOFF_ALLOW_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
+    allow_namespaces: Vec<String>,
+
+    /// How long completed departures are kept, as 1h or 90s
+    #[arg(long, env = "CASTOFF_COMPLETED_TTL", default_value = "1h", value_name = "TIME", value_parser = duration)]
+    completed_ttl: Duration,
+
+    /// How long a Lease must have been unrenewed before another replica takes over
+    #[arg(long, env = "CASTOFF_LEASE_DURATION", default_value = "15s", value_name = "TIME", value_parser = duration)]
+    lease_duration: Duration,
+
+    /// Let plans use loopback addresses: only for tests, where pods have such addresses
+    #[arg(long, env = "CASTOFF_ALLOW_LOOPBACK", hide = true)]
+    allow_loopback: bool,
+}
+
+/// What happens while no replica answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnFailure {
+    Fail,
+    Ignore,
+}
+
+impl From<OnFailure> for FailurePolicy {
+    fn from(policy: OnFailure) -> Self {
+        match policy {
+            OnFailure::Fail => FailurePolicy::Fail,
+            OnFailure::Ignore => FailurePolicy::Ignore,
+        }
+    }
+}
+
+/// Reads `1h`, `90s`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|_| "write a time as 1h, 90s or 500ms".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a time is not negative".to_owned())
+}
+
 /// Where policies and what they need come from.
 #[derive(Debug, Args)]
 struct Sources {
     /// DrainPolicies, and DrainPlans of your own: every .yaml, .yml and .json file there
     #[arg(long, env = "CASTOFF_POLICIES", value_name = "DIR")]
-    policies: PathBuf,
+    policies: Option<PathBuf>,
 
     /// Keep departures here; without it they are forgotten with the process
     #[arg(long, env = "CASTOFF_STATE", value_name = "DIR")]
@@ -268,7 +365,7 @@ enum Failure {
 /// Reads the arguments and carries out the command.
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = plugin::parse();
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(2);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
         Ok(runtime) => runtime,
@@ -282,8 +379,13 @@ pub fn run() -> ExitCode {
             Command::Plans(command) => plans::run(&command),
             Command::Certs(command) => certs::run(&command),
             Command::Completions(command) => shell::completions(&command),
+            Command::Crds => shell::crds(),
             Command::Man => shell::manual(),
             Command::Demo(command) => demo::run(command).await,
+            Command::Status(command) => status::run(command).await,
+            Command::Prepare(command) => prepare::run(command).await,
+            Command::Cancel(command) => cancel::run(command).await,
+            Command::CheckPod(command) => check_pod::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
@@ -310,7 +412,7 @@ fn report(failure: &Failure) -> ExitCode {
         Failure::Usage(message) => (message, 2),
     };
     if !message.is_empty() {
-        eprintln!("castoff: {message}");
+        eprintln!("{}: {message}", people::program());
     }
     ExitCode::from(code)
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::plan::Plan;
 use crate::plan::catalogue;
-use crate::plan::spec::{ActSpec, ParameterType, PlanSpec, Removal};
+use crate::plan::spec::{ActSpec, ParameterType, PlanSpec, ReadSpec, Removal};
 
 use super::{Failure, Output, Plans};
 
@@ -61,7 +61,7 @@ fn document(name: &str, text: &str, plan: &Plan) -> String {
         "#\n# Reads (the backend must let Castoff see all of it: an empty answer is not taken for none):"
     );
     for read in spec.observe.values() {
-        let _ = writeln!(page, "#   {} {}", read.method.as_deref().unwrap_or("GET"), read.url);
+        let _ = writeln!(page, "#   {}", told(read));
     }
     let acts = acts(spec);
     let _ = writeln!(
@@ -78,6 +78,25 @@ fn document(name: &str, text: &str, plan: &Plan) -> String {
         indented(text)
     );
     page + &policy(name, spec)
+}
+
+/// What a read asks, and whom.
+fn told(read: &ReadSpec) -> String {
+    if read.owner {
+        return "the cluster: what controls the pod".to_owned();
+    }
+    let Some(pods) = &read.pods else {
+        return format!("{} {}", read.method.as_deref().unwrap_or("GET"), read.url);
+    };
+    let mut text = "the cluster: pods".to_owned();
+    if !pods.selector.is_empty() {
+        let _ = write!(text, " with labels {}", pods.selector);
+    }
+    if let Some(node) = &pods.node {
+        let _ = write!(text, " on node {node}");
+    }
+    let _ = write!(text, " in namespace {}", pods.namespace.as_deref().unwrap_or("${pod.metadata.namespace}"));
+    text
 }
 
 fn acts(spec: &PlanSpec) -> Vec<String> {
@@ -133,6 +152,7 @@ fn example(name: &str, kind: ParameterType, spec: &PlanSpec) -> Value {
         ParameterType::String if spec.endpoints.values().any(|endpoint| endpoint.url.starts_with(&begins)) => {
             Value::from("http://my-service:80")
         }
+        ParameterType::String if name == "selector" => Value::from("app=my-client"),
         ParameterType::String => Value::from(format!("my-{name}")),
         ParameterType::Integer => Value::from(1),
         ParameterType::Boolean => Value::from(true),

@@ -1,4 +1,4 @@
-//! Takes up policies, plans and certificates that have changed, while the guard goes on.
+//! Takes up files that have changed, policies, plans and certificates, while the guard goes on.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -18,23 +18,23 @@ use crate::standalone::policies;
 /// is swapped, and editors write in their own ways.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// What can change while the guard runs. What can't be taken up leaves the former in force, and is told.
-pub(super) struct Reload {
-    /// The directory of policies and plans.
-    pub directory: PathBuf,
-    /// The policies in force.
-    pub policies: Arc<ArcSwap<PolicyIndex>>,
-    /// The certificate's file and its key's.
-    pub pair: (PathBuf, PathBuf),
-    /// The certificate in force.
-    pub certificates: Certificates,
-    /// Where people look whether policies are as the files say.
-    pub policies_ready: Handle,
-    /// The same for certificates.
-    pub certificates_ready: Handle,
-    /// Counts what was taken up and what was not.
-    pub reloads: IntCounterVec,
+/// Files that can change while the guard runs.
+pub(super) trait Files: Send + Sync {
+    /// What they are, in one word.
+    fn what(&self) -> &'static str;
+
+    /// Differs whenever what they hold does.
+    fn print(&self) -> u64;
+
+    /// Puts what they hold in force, and says so; else the former stays in force.
+    fn take_up(&self) -> Result<String, String>;
 }
+
+/// A directory of policies and plans, and the policies in force.
+pub(super) struct PolicyFiles(pub PathBuf, pub Arc<ArcSwap<PolicyIndex>>);
+
+/// A certificate's file and its key's, and the certificate in force.
+pub(super) struct CertificateFiles((PathBuf, PathBuf), pub Certificates);
 
 /// The counter of reloads.
 pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> {
@@ -49,56 +49,91 @@ pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> 
     Ok(reloads)
 }
 
-impl Reload {
-    /// Looks at the files again and again, and at once on `hangup`; for ever.
-    pub async fn run(self, mut hangup: Signal) {
-        let (mut policies, mut pair) = (self.print_of_policies(), self.print_of_pair());
-        loop {
-            let told = tokio::select! {
-                _ = hangup.recv() => true,
-                () = tokio::time::sleep(PERIOD) => false,
-            };
-            let (policies_now, pair_now) = (self.print_of_policies(), self.print_of_pair());
-            if told || std::mem::replace(&mut policies, policies_now) != policies_now {
-                self.take_up("policies", &self.policies_ready, self.reload_policies());
-            }
-            if told || std::mem::replace(&mut pair, pair_now) != pair_now {
-                let replaced = self.certificates.replace(&self.pair.0, &self.pair.1);
-                self.take_up("certificates", &self.certificates_ready, replaced.map(|()| "replaced".to_owned()));
-            }
+/// The print of a directory of policies and plans. To be taken before they are read: a change that comes between
+/// the two is then taken up, not missed.
+pub(super) fn print_of_policies(directory: &Path) -> u64 {
+    print_of(&policies::read_directory(directory))
+}
+
+/// Looks at the files again and again, and at once on `hangup`; for ever. What is in force was read after `before` was
+/// taken. What can't be taken up is told in the log, in
+/// `reloads` and in `ready`.
+pub(super) async fn follow(
+    files: impl Files,
+    mut before: u64,
+    ready: Handle,
+    reloads: IntCounterVec,
+    mut hangup: Signal,
+) {
+    loop {
+        let told = tokio::select! {
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(PERIOD) => false,
+        };
+        let now = files.print();
+        if !told && now == before {
+            continue;
         }
-    }
-
-    fn reload_policies(&self) -> Result<String, String> {
-        let index = policies::read(&self.directory)?;
-        let message = format!("{} policies", index.all().count());
-        self.policies.store(Arc::new(index));
-        Ok(message)
-    }
-
-    fn take_up(&self, what: &str, ready: &Handle, taken: Result<String, String>) {
-        match taken {
+        before = now;
+        let what = files.what();
+        match files.take_up() {
             Ok(message) => {
                 tracing::info!(what, message, "reloaded");
-                self.reloads.with_label_values(&[what, "ok"]).inc();
+                reloads.with_label_values(&[what, "ok"]).inc();
                 ready.ready();
             }
             Err(error) => {
                 tracing::error!(what, %error, "changed files can't be taken up; the former ones stay in force");
-                self.reloads.with_label_values(&[what, "refused"]).inc();
+                reloads.with_label_values(&[what, "refused"]).inc();
                 ready.ready_but(&format!("the files have changed and can't be taken up: {error}"));
             }
         }
     }
+}
 
-    fn print_of_policies(&self) -> u64 {
-        print_of(&policies::read_directory(&self.directory))
+impl Files for PolicyFiles {
+    fn what(&self) -> &'static str {
+        "policies"
     }
 
-    fn print_of_pair(&self) -> u64 {
-        let read = |path: &Path| std::fs::read(path).map_err(|error| error.to_string());
-        print_of(&(read(&self.pair.0), read(&self.pair.1)))
+    fn print(&self) -> u64 {
+        print_of_policies(&self.0)
     }
+
+    fn take_up(&self) -> Result<String, String> {
+        let index = policies::read(&self.0)?;
+        let message = format!("{} policies", index.all().count());
+        self.1.store(Arc::new(index));
+        Ok(message)
+    }
+}
+
+impl CertificateFiles {
+    /// Reads the pair, and its print before it.
+    pub fn load(pair: (PathBuf, PathBuf)) -> Result<(Self, u64), String> {
+        let before = print_of_pair(&pair);
+        let certificates = Certificates::load(&pair.0, &pair.1)?;
+        Ok((CertificateFiles(pair, certificates), before))
+    }
+}
+
+impl Files for CertificateFiles {
+    fn what(&self) -> &'static str {
+        "certificates"
+    }
+
+    fn print(&self) -> u64 {
+        print_of_pair(&self.0)
+    }
+
+    fn take_up(&self) -> Result<String, String> {
+        self.1.replace(&self.0.0, &self.0.1).map(|()| "replaced".to_owned())
+    }
+}
+
+fn print_of_pair(pair: &(PathBuf, PathBuf)) -> u64 {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| error.to_string());
+    print_of(&(read(&pair.0), read(&pair.1)))
 }
 
 fn print_of(content: &impl Hash) -> u64 {

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant};
 
 use crate::admission;
 
-use super::assemble::Parts;
+use super::assemble::Standalone;
 use super::{Failure, Review};
 
 /// How long the backends are asked, as the API server would wait.
@@ -29,7 +29,7 @@ struct Row {
 
 /// Answers the files, prints what came out, and says no if one was denied.
 pub(super) async fn run(command: Review) -> Result<(), Failure> {
-    let gate = Parts::read(&command.sources)?.assemble(&Registry::new())?.gate;
+    let gate = Standalone::read(&command.sources)?.assemble(&Registry::new())?.gate;
     let mut rows = Vec::with_capacity(command.files.len());
     for file in &command.files {
         let bytes = read(file).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;

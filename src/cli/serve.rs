@@ -1,6 +1,5 @@
 //! `castoff serve`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::server::readiness::Handle;
 use crate::server::shutdown::Shutdown;
-use crate::server::{self, Certificates, Readiness, Server, logging, self_signed};
+use crate::server::{self, Readiness, Server, logging, self_signed};
 
-use super::assemble::{Guard, Parts};
-use super::reload::{self, Reload};
+use super::assemble::{Guard, Standalone};
+use super::reload::{self, CertificateFiles, PolicyFiles};
 use super::{Failure, Serve};
 
 /// Serves until it is told to stop.
@@ -22,14 +21,19 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     logging::init(command.log_format.into(), &command.log).map_err(Failure::Usage)?;
     let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
     let shutdown = Shutdown::on_signals().map_err(|error| said(&error))?;
-    let parts = Parts::read(&command.sources)?;
+    if !command.standalone {
+        return super::cluster::run(command, shutdown).await;
+    }
+    let directory = command.sources.policies.clone().unwrap_or_default();
+    let policies_before = reload::print_of_policies(&directory);
+    let parts = Standalone::read(&command.sources)?;
     tell_of(&command, &parts);
-    let (certificates, pair) = certificates(&command)?;
+    let (certificates, certificates_before) = certificates(&command)?;
     let config = server::Config {
         listen: command.listen,
         admin_listen: command.admin_listen,
         shutdown_delay: Duration::from_secs(command.shutdown_delay),
-        ..server::Config::new(certificates.clone())
+        ..server::Config::new(certificates.1.clone())
     };
     let (registry, readiness) = (Registry::new(), Readiness::new());
     let mut background = JoinSet::new();
@@ -37,17 +41,13 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
         background.spawn(Arc::clone(&parts.cluster).follow(directory));
     }
     let guard = parts.assemble(&registry)?;
-    let reload = Reload {
-        directory: command.sources.policies.clone(),
-        policies: Arc::clone(&guard.gate.policies),
-        pair,
-        certificates,
-        policies_ready: registered(&readiness, "policies"),
-        certificates_ready: registered(&readiness, "certificates"),
-        reloads: reload::counter(&registry).map_err(|error| said(&error))?,
-    };
-    let hangup = signal(SignalKind::hangup()).map_err(|error| said(&error))?;
-    background.spawn(reload.run(hangup));
+    let reloads = reload::counter(&registry).map_err(|error| said(&error))?;
+    let hangup = || signal(SignalKind::hangup()).map_err(|error| said(&error));
+    let policies = PolicyFiles(directory, Arc::clone(&guard.gate.policies));
+    let ready = registered(&readiness, "policies");
+    background.spawn(reload::follow(policies, policies_before, ready, reloads.clone(), hangup()?));
+    let ready = registered(&readiness, "certificates");
+    background.spawn(reload::follow(certificates, certificates_before, ready, reloads, hangup()?));
     let server = Server::bind(config).await.map_err(|error| said(&error))?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     tokio::select! {
@@ -59,7 +59,7 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
 }
 
 /// A condition that holds: what it is about was read before anything listened.
-fn registered(readiness: &Readiness, name: &'static str) -> Handle {
+pub(super) fn registered(readiness: &Readiness, name: &'static str) -> Handle {
     let handle = readiness.register(name, "not read yet");
     handle.ready();
     handle
@@ -91,8 +91,8 @@ pub(super) async fn guarded(
     outcome
 }
 
-/// The certificate to serve, with the files that it came from.
-fn certificates(command: &Serve) -> Result<(Certificates, (PathBuf, PathBuf)), Failure> {
+/// The certificate to serve with the files that it came from, and their print.
+fn certificates(command: &Serve) -> Result<(CertificateFiles, u64), Failure> {
     let pair = match (&command.self_signed, &command.tls_cert, &command.tls_key) {
         (Some(directory), _, _) => {
             let files = self_signed::make(directory, &[]).map_err(Failure::Usage)?;
@@ -102,13 +102,13 @@ fn certificates(command: &Serve) -> Result<(Certificates, (PathBuf, PathBuf)), F
         (None, Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => return Err(Failure::Usage("give --tls-cert and --tls-key, or --self-signed".to_owned())),
     };
-    Ok((Certificates::load(&pair.0, &pair.1).map_err(Failure::Usage)?, pair))
+    CertificateFiles::load(pair).map_err(Failure::Usage)
 }
 
 /// Says at the start what this guard can and can't do.
-fn tell_of(command: &Serve, parts: &Parts) {
+fn tell_of(command: &Serve, parts: &Standalone) {
     let policies = parts.policies.all().count();
-    tracing::info!(policies, directory = %command.sources.policies.display(), "policies read");
+    tracing::info!(policies, directory = %command.sources.policies.clone().unwrap_or_default().display(), "policies read");
     if policies == 0 {
         tracing::warn!("there is no policy: every pod may leave");
     }

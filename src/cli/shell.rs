@@ -24,3 +24,12 @@ pub(super) fn manual() -> Result<(), Failure> {
 fn print(text: &[u8]) -> Result<(), Failure> {
     std::io::stdout().write_all(text).map_err(|error| Failure::No(error.to_string()))
 }
+
+/// `castoff crds`: YAML documents.
+pub(super) fn crds() -> Result<(), Failure> {
+    for definition in crate::kubernetes::crds::all() {
+        let text = serde_saphyr::to_string(&definition).map_err(|error| Failure::No(error.to_string()))?;
+        super::output::line(format!("---\n{}", text.trim_end()));
+    }
+    Ok(())
+}

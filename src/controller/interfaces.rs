@@ -138,8 +138,16 @@ pub trait Cluster: Send + Sync {
     /// Whether pods can be seen at all.
     fn sees_pods(&self) -> bool;
 
-    /// The pods of a namespace, from memory.
+    /// The pods of a namespace, from memory. Asked only where pods can be seen, and only for namespaces with guarded
+    /// pods: plans conclude from pods that are missing, so that a memory that is not filled yet must not answer.
     fn pods(&self, namespace: &str) -> Vec<Arc<Pod<'static>>>;
+
+    /// The pods of a namespace, or of all, and on one node where one is named: from memory where pods are followed,
+    /// else live.
+    ///
+    /// # Errors
+    /// A sentence for users, when they can't be told.
+    async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String>;
 
     /// A node, from memory.
     fn node(&self, name: &str) -> NodeSeen;
@@ -161,6 +169,18 @@ pub trait Cluster: Send + Sync {
     /// # Errors
     /// A sentence for the log.
     async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String>;
+
+    /// Takes the mark, and what came with it, off the pod with this UID.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String>;
+
+    /// Deletes the pod with this UID, through the guard as everybody else.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    async fn delete(&self, pod: &Pod<'_>) -> Result<(), String>;
 
     /// Changes whenever a pod does.
     fn changes(&self) -> watch::Receiver<u64>;

@@ -1,6 +1,9 @@
 //! Brings departures about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
 
+pub mod cluster_reads;
+pub mod facts;
 pub mod interfaces;
+pub mod log_events;
 pub mod metrics;
 pub mod observe;
 pub mod sight;
@@ -31,6 +34,9 @@ const SOON: Duration = Duration::from_millis(200);
 /// How long a round may take.
 pub const ROUND_LIMIT: Duration = Duration::from_secs(3);
 
+/// Tells whether this process is in charge: nothing is written or sent by one that is not.
+pub type InCharge = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// Everything that a turn needs.
 pub struct Controller {
     /// Departures and slots.
@@ -49,6 +55,8 @@ pub struct Controller {
     pub quiet: Duration,
     /// Counters.
     pub metrics: Metrics,
+    /// Whether this process is in charge.
+    pub in_charge: InCharge,
     /// When this process began.
     pub started: Instant,
 }

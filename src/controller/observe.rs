@@ -12,6 +12,9 @@ use crate::backend::{Backend, Scope};
 use crate::lifecycle::{Drain, DrainStep, Look};
 use crate::plan::{self, Inputs, Plan, Round, Verdict};
 
+use super::cluster_reads::ClusterReads;
+use super::interfaces::Cluster;
+
 /// Looks at the backends of departures, by the plans that the departures carry.
 pub struct Observer {
     backend: Backend,
@@ -20,9 +23,10 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// An observer that sends through this backend client.
+    /// An observer that sends through this backend client, and reads this cluster.
     #[must_use]
-    pub fn new(backend: Backend) -> Self {
+    pub fn new(backend: Backend, cluster: Arc<dyn Cluster>) -> Self {
+        let backend = backend.with_cluster(Arc::new(ClusterReads(cluster)));
         Observer { backend, plans: Mutex::default() }
     }
 
@@ -35,11 +39,12 @@ impl Observer {
         limit: Instant,
     ) -> BTreeMap<usize, Round> {
         let pod = serde_json::to_value(&drain.spec.pod).unwrap_or(Value::Null);
+        let now = jiff::Timestamp::now().to_string();
         let rounds = look.steps.iter().filter_map(|index| {
             let step = drain.spec.steps.get(*index)?;
             let member = drain.status.steps.get(*index).and_then(|status| status.member.as_deref());
-            let inputs =
-                Inputs { pod: &pod, parameters: &step.parameters, member, mode: drain.status.mode, task: look.task };
+            let (parameters, mode) = (&step.parameters, drain.status.mode);
+            let inputs = Inputs { pod: &pod, parameters, member, mode, task: look.task, now: &now };
             Some(async move { (*index, self.round(drain, step, pod_present, inputs, limit).await) })
         });
         join_all(rounds).await.into_iter().collect()

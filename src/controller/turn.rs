@@ -44,6 +44,7 @@ impl Controller {
         let turn = lifecycle::reconcile(drain, &memory, &world);
         let mut version = drain.metadata.resource_version.clone();
         let mut written = None;
+        self.must_be_in_charge()?;
         if turn.drain != *drain {
             let stored = self.store.write(turn.drain.clone()).await?;
             version.clone_from(&stored.metadata.resource_version);
@@ -53,6 +54,7 @@ impl Controller {
         let now_is = written.as_deref().unwrap_or(drain);
         let mut again = turn.again;
         for effect in turn.effects {
+            self.must_be_in_charge()?;
             if let Err(error) = self.carry_out(now_is, effect, &around, present).await {
                 // What was to be done is found to be still undone by the next turn.
                 tracing::debug!(pod = %drain.pod_name(), %error, "slots or departure were changed by somebody else");
@@ -60,6 +62,14 @@ impl Controller {
             }
         }
         Ok((turn.memory, version, again))
+    }
+
+    /// Asked right before each effect: a lease may run out while a round takes its time.
+    fn must_be_in_charge(&self) -> Result<(), StoreError> {
+        if (self.in_charge)() {
+            return Ok(());
+        }
+        Err(StoreError::Refused("another replica is in charge now".to_owned()))
     }
 
     async fn look_around(&self, drain: &Drain) -> Result<Surroundings, StoreError> {
@@ -101,6 +111,7 @@ impl Controller {
             rounds,
             predecessor: predecessor.map(|drain| Box::new(Drain::clone(drain))),
             superseded,
+            namespace_ending: self.cluster.namespace(&drain.metadata.namespace).is_some_and(|facts| facts.deleting),
             settings: self.settings,
         }
     }
@@ -136,6 +147,17 @@ impl Controller {
             Effect::Wake(mark) => {
                 if let Err(error) = self.cluster.wake(&drain.spec.pod, &mark).await {
                     tracing::warn!(pod = %drain.pod_name(), %error, "the pod's controller could not be woken; trying again");
+                }
+            }
+            Effect::Unmark => {
+                if let Err(error) = self.cluster.unmark(&drain.spec.pod).await {
+                    tracing::warn!(pod = %drain.pod_name(), %error, "the mark could not be taken off the pod; trying again");
+                }
+            }
+            Effect::Delete => {
+                tracing::info!(pod = %drain.pod_name(), "deletes the prepared pod: who asked does not ask again");
+                if let Err(error) = self.cluster.delete(&drain.spec.pod).await {
+                    tracing::warn!(pod = %drain.pod_name(), %error, "the prepared pod could not be deleted; trying again");
                 }
             }
             Effect::Tell(event) => self.events.tell(drain, &event),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A kind of caller. How each of them tries again was measured on a real control plane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Asker {
     /// Retries with growing gaps, and at once when the pod changes.
     StatefulSet,
@@ -66,7 +67,14 @@ impl Asker {
     /// Whether a change to the pod makes this caller try again at once.
     #[must_use]
     pub fn is_woken_by_the_pod(self) -> bool {
-        matches!(self, Asker::StatefulSet | Asker::ReplicaSet | Asker::Job)
+        matches!(self, Asker::StatefulSet | Asker::ReplicaSet | Asker::DaemonSet | Asker::Job)
+    }
+
+    /// Whether this caller leaves it to chance whether it asks for the same pod again: a DaemonSet chooses afresh, and
+    /// taint eviction forgets.
+    #[must_use]
+    pub fn may_forget(self) -> bool {
+        matches!(self, Asker::DaemonSet | Asker::TaintEviction)
     }
 
     /// Whether this caller, told to wait some seconds, waits without holding anything else up. Only these two do;

@@ -1,5 +1,6 @@
 //! The PodDrain: one pod's departure, as it is stored.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::spec::PlanSpec;
@@ -12,7 +13,7 @@ use crate::printable::printable;
 use super::asker::Asker;
 
 /// One pod's departure, from the first request to the restore.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {
     /// Name, namespace, and the version that a conditional write must name.
@@ -25,24 +26,28 @@ pub struct Drain {
 }
 
 /// A PodDrain's metadata.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainMetadata {
     /// `POD-UID8`, so that two replicas create the same one.
     pub name: String,
     /// The pod's namespace.
     pub namespace: String,
+    /// What tells it from a departure of the same name before it. The store gives it out; empty where it does not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
     /// Which version this is. The store gives it out; a write names the version that it was made from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainSpec {
     /// The pod, as it was at the first try.
     #[serde(deserialize_with = "crate::pod::deserialize_owned")]
+    #[schemars(schema_with = "crate::schema::pod")]
     pub pod: Pod<'static>,
     /// The place in the set that the pod holds: its name in a StatefulSet, its node in a DaemonSet.
     pub seat: String,
@@ -62,7 +67,7 @@ pub struct DrainSpec {
 }
 
 /// One step of a departure.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainStep {
     /// The step's name.
@@ -72,8 +77,10 @@ pub struct DrainStep {
     /// The plan's hash.
     pub hash: String,
     /// The plan itself.
+    #[schemars(schema_with = "crate::schema::object")]
     pub plan_spec: PlanSpec,
     /// Its parameters, defaults filled in.
+    #[schemars(schema_with = "crate::schema::object")]
     pub parameters: Parameters,
     /// The Secret that its requests use by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,10 +88,11 @@ pub struct DrainStep {
 }
 
 /// A policy's limits. Seconds throughout.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// How many pods may be away at once.
+    #[schemars(schema_with = "crate::schema::int_or_string")]
     pub max_unavailable: MaxUnavailable,
     /// Between two looks at the backend.
     pub poll_period_seconds: u32,
@@ -105,7 +113,7 @@ pub struct Limits {
 /// ```
 ///
 /// A Draining departure that is blocked before it owns anything goes back to Queued and gives its slot up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
     /// Waits for a slot, or for the backend to allow it.
     #[default]
@@ -126,7 +134,7 @@ pub enum Phase {
 }
 
 /// How a pod left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Departure {
     /// Prepared, with our yes.
     Prepared,
@@ -140,10 +148,11 @@ pub enum Departure {
 
 /// How far a departure is.
 #[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, shown to users as a condition.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DrainStatus {
     /// Where it stands.
+    #[schemars(with = "String")]
     pub phase: Phase,
     /// Counts how often the departure became Drained or began anew; part of the wake-up's mark.
     pub cycle: u32,
@@ -190,7 +199,7 @@ pub struct DrainStatus {
 }
 
 /// How much is left, and of which step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepProgress {
     /// The step's name.
@@ -203,7 +212,7 @@ pub struct StepProgress {
 }
 
 /// One step's state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StepStatus {
     /// What the pod is called at the backend; pinned before the first act.
@@ -216,7 +225,7 @@ pub struct StepStatus {
 }
 
 /// Whether a change at the backend is ours to undo.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Ownership {
     /// It is not, or there is none.
     #[default]
@@ -233,33 +242,30 @@ impl Drain {
     pub fn new(pod: Pod<'static>, policy: &Policy, requester: &str, asker: Asker) -> Option<Self> {
         let steps = policy.steps.as_ref().ok()?;
         let spec = &policy.spec;
+        let spec = DrainSpec {
+            seat: seat_of(&pod),
+            policy: policy.name.clone(),
+            steps: steps.iter().map(DrainStep::from).collect(),
+            limits: Limits {
+                max_unavailable: spec.max_unavailable.clone(),
+                poll_period_seconds: spec.poll_period_seconds,
+                progress_deadline_seconds: spec.progress_deadline_seconds,
+                abandon_after_seconds: spec.abandon_after_seconds,
+            },
+            requester: requester.to_owned(),
+            asker,
+            cancel: false,
+            pod,
+        };
+        let status = DrainStatus::first(&spec);
         Some(Drain {
             metadata: DrainMetadata {
-                name: drain_name(&pod.metadata.name, &pod.metadata.uid),
-                namespace: pod.metadata.namespace.as_str().to_owned(),
-                resource_version: String::new(),
+                name: drain_name(&spec.pod.metadata.name, &spec.pod.metadata.uid),
+                namespace: spec.pod.metadata.namespace.as_str().to_owned(),
+                ..DrainMetadata::default()
             },
-            spec: DrainSpec {
-                seat: seat_of(&pod),
-                policy: policy.name.clone(),
-                steps: steps.iter().map(DrainStep::from).collect(),
-                limits: Limits {
-                    max_unavailable: spec.max_unavailable.clone(),
-                    poll_period_seconds: spec.poll_period_seconds,
-                    progress_deadline_seconds: spec.progress_deadline_seconds,
-                    abandon_after_seconds: spec.abandon_after_seconds,
-                },
-                requester: requester.to_owned(),
-                asker,
-                cancel: false,
-                pod,
-            },
-            status: DrainStatus {
-                steps: vec![StepStatus::default(); steps.len()],
-                tries: 1,
-                asker,
-                ..Default::default()
-            },
+            spec,
+            status,
         })
     }
 
@@ -284,7 +290,21 @@ impl Drain {
     /// The wake-up's mark: the same for the same becoming-Drained, so that writing it twice changes nothing.
     #[must_use]
     pub fn wake_mark(&self) -> String {
-        format!("{}.{}", self.pod_uid(), self.status.cycle)
+        let uid = if self.metadata.uid.is_empty() { self.pod_uid() } else { &self.metadata.uid };
+        format!("{uid}.{}", self.status.cycle)
+    }
+}
+
+impl DrainStatus {
+    /// The status of a departure that was only just asked for.
+    #[must_use]
+    pub fn first(spec: &DrainSpec) -> Self {
+        DrainStatus {
+            steps: vec![StepStatus::default(); spec.steps.len()],
+            tries: 1,
+            asker: spec.asker,
+            ..Default::default()
+        }
     }
 }
 

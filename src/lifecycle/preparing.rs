@@ -179,7 +179,10 @@ pub(super) fn drained(turn: &mut Turn, world: &World) {
     if let PodSeen::Present { terminating: false, wake_mark } = &world.pod {
         let mark = turn.drain.wake_mark();
         let all_done = world.rounds.values().all(|round| round.verdict == Verdict::Done);
-        if turn.drain.status.asker.is_woken_by_the_pod() && all_done && wake_mark.as_ref() != Some(&mark) {
+        let asker = turn.drain.status.asker;
+        if all_done && asker.may_forget() && world.owner_wants {
+            turn.effects.push(Effect::Delete);
+        } else if all_done && asker.is_woken_by_the_pod() && wake_mark.as_ref() != Some(&mark) {
             turn.effects.push(Effect::Wake(mark));
         }
     }

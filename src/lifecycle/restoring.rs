@@ -9,6 +9,9 @@ use super::reconcile::{ROUNDS_RUNNING, hindrance};
 use super::slots::Answer;
 use super::world::{Effect, PodSeen, Turn, World};
 
+/// How long a namespace's end is held up by a restore that does not succeed.
+const NAMESPACE_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The step to restore next: the last one that owns something.
 pub(super) fn next_step(drain: &Drain) -> Option<usize> {
     drain.status.steps.iter().rposition(|step| step.ownership != Ownership::None)
@@ -36,6 +39,9 @@ pub(super) fn restoring(turn: &mut Turn, world: &World) {
         // The other order breaks: a slot of a completed departure would be nobody's to give back.
         turn.effects.push(Effect::GiveSlot);
         turn.again = Duration::ZERO;
+    } else if matches!(world.pod, PodSeen::Present { terminating: false, wake_mark: Some(_) }) {
+        // Given up: the pod is no more the one to go first, and its controller is not to think so.
+        turn.effects.push(Effect::Unmark);
     } else {
         finish(turn, world);
     }
@@ -76,8 +82,25 @@ fn restore(turn: &mut Turn, step: usize, round: &Round, world: &World) {
                 disown(turn, step);
             }
         }
-        Verdict::Blocked { .. } | Verdict::Unknown { .. } | Verdict::Failed { .. } => memory.restored_rounds = 0,
+        Verdict::Blocked { message } | Verdict::Unknown { message } | Verdict::Failed { message, .. } => {
+            memory.restored_rounds = 0;
+            if world.namespace_ending && turn.memory.in_phase(world.now) >= NAMESPACE_PATIENCE {
+                leave_as_it_is(turn, step, message);
+            }
+        }
     }
+}
+
+/// The namespace goes, and with it what a restore would need: it is not held up any longer.
+fn leave_as_it_is(turn: &mut Turn, step: usize, why: &str) {
+    if let Some(status) = turn.drain.status.steps.get_mut(step) {
+        status.ownership = Ownership::None;
+    }
+    let name = turn.drain.spec.steps.get(step).map_or("", |step| step.name.as_str());
+    let member = turn.drain.status.steps.get(step).and_then(|step| step.member.clone()).unwrap_or_default();
+    let message = format!("step {name}: the namespace is deleted; what was set for {member} may be left: {why}");
+    turn.tell("NotRestored", true, message);
+    turn.again = Duration::ZERO;
 }
 
 fn disown(turn: &mut Turn, step: usize) {

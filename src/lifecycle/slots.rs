@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The slots that are taken, as a policy's status holds them. Changed only by conditional writes, so that two leaders
 /// can't both give out the last one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Slots {
     /// One entry a seat.
     pub departing: Vec<Slot>,
 }
 
 /// One slot.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Slot {
     /// The place in the set.
     pub seat: String,

@@ -33,6 +33,8 @@ pub struct World {
     pub predecessor: Option<Box<Drain>>,
     /// Another departure has taken this one over.
     pub superseded: bool,
+    /// The namespace is being deleted: what a restore needs there may be gone for good.
+    pub namespace_ending: bool,
     /// Waits that do not depend on the policy.
     pub settings: Settings,
 }
@@ -87,6 +89,10 @@ pub enum Effect {
     Send(usize, Box<Act>),
     /// Mark the pod, so that its controller tries again now.
     Wake(String),
+    /// Take the mark off the pod.
+    Unmark,
+    /// Delete the pod: whoever asked for it does not ask again, and can be seen to want it still.
+    Delete,
     /// Tell people.
     Tell(Event),
     /// A pod has left.

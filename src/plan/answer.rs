@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::expression::clean;
 use super::spec::{Accept, Parse};
-use super::{Observation, Read, metrics_text};
+use super::{BackendRead, Observation, metrics_text};
 
 /// The largest body that is read, in bytes; whoever receives it stops there.
 pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
@@ -29,7 +29,7 @@ impl Accept {
 /// JSON: an empty body is `null`; a body that is not JSON is a text where the status is an accepted one beyond 2xx, and
 /// else a failure. Documents nested more than 127 levels deep are a failure too.
 #[must_use]
-pub fn read_answer(read: &Read, code: u16, body: &[u8]) -> Observation {
+pub fn read_answer(read: &BackendRead, code: u16, body: &[u8]) -> Observation {
     if !read.request.ok.takes(code) {
         return failed(read, &format!("answers {code}"), &String::from_utf8_lossy(body));
     }
@@ -82,14 +82,14 @@ fn count(value: &Value, enough: usize) -> usize {
 
 /// The observation that is made when no answer came; `detail` says why, for the log.
 #[must_use]
-pub fn no_answer(read: &Read, detail: &str) -> Observation {
+pub fn no_answer(read: &BackendRead, detail: &str) -> Observation {
     match read.request.ok {
         Accept::Any(_) => Observation::Answer { code: 0, body: Value::Null },
         Accept::Codes(_) | Accept::None => failed(read, "does not answer", detail),
     }
 }
 
-fn failed(read: &Read, what: &str, detail: &str) -> Observation {
+fn failed(read: &BackendRead, what: &str, detail: &str) -> Observation {
     let message = format!("{} {} {what}", read.request.method, clean(&read.request.url, 300));
     Observation::Failed { message, detail: clean(detail.trim(), 500) }
 }

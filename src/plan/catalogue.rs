@@ -6,11 +6,15 @@ use super::{Mistake, Plan, compile};
 use crate::yaml;
 
 /// Names and texts of the built-in plans.
-pub const SOURCES: [(&str, &str); 5] = [
+pub const SOURCES: [(&str, &str); 9] = [
+    ("consul", include_str!("builtin/consul.yaml")),
     ("etcd", include_str!("builtin/etcd.yaml")),
     ("http-hook", include_str!("builtin/http-hook.yaml")),
     ("in-flight", include_str!("builtin/in-flight.yaml")),
+    ("neighbours", include_str!("builtin/neighbours.yaml")),
     ("patroni", include_str!("builtin/patroni.yaml")),
+    ("pd", include_str!("builtin/pd.yaml")),
+    ("quorum", include_str!("builtin/quorum.yaml")),
     ("tikv", include_str!("builtin/tikv.yaml")),
 ];
 

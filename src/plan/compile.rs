@@ -8,9 +8,10 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use super::Mistake;
-use super::compiled::{ActPlan, Endpoint, FindingPlan, Plan, ReadPlan, RequestPlan, Steps};
+use super::compiled::{ActPlan, Endpoint, FindingPlan, Plan, PodsPlan, ReadPlan, RequestPlan, SourcePlan, Steps};
 use super::expression::Expression;
-use super::names::{Meaning, Names};
+use super::labels::{self, Labels};
+use super::names::{Meaning, Names, Shape};
 use super::parameters;
 use super::rounds::Rounds;
 use super::spec::{ActSpec, EndpointSpec, Finding, PlanSpec, ProgressSpec, ReadSpec, Removal};
@@ -96,7 +97,7 @@ impl Compiler {
         spec.params.keys().for_each(|name| names.parameter(name, mistakes));
         spec.endpoints.keys().for_each(|name| names.add(name, Meaning::Endpoint, mistakes));
         for (name, read) in &spec.observe {
-            names.add(name, Meaning::Observation { list: read.for_each.is_some() }, mistakes);
+            names.add(name, Meaning::Observation(Shape::of(read)), mistakes);
         }
         spec.variables.keys().for_each(|name| names.add(name, Meaning::Variable, mistakes));
     }
@@ -115,6 +116,14 @@ impl Compiler {
 
     fn read(&mut self, name: &str, spec: &ReadSpec) -> ReadPlan {
         let field = format!("observe.{name}");
+        if spec.pods.is_some() || spec.owner {
+            let source = self.cluster_read(name, &field, spec);
+            return ReadPlan { source, for_each: None, item: String::new() };
+        }
+        if spec.url.is_empty() {
+            let hint = Some("url reads a backend; pods and owner read the cluster");
+            self.mistake(&field, "says neither url, nor pods, nor owner", hint);
+        }
         let for_each_field = format!("{field}.forEach");
         let for_each =
             spec.for_each.as_ref().and_then(|source| self.expression(&for_each_field, source, Some(Kind::List)));
@@ -129,7 +138,11 @@ impl Compiler {
         let method = spec.method.as_deref().unwrap_or("GET");
         let request = RequestPlan {
             method: self.method(&field, method, &READ_METHODS),
-            url: self.url(&format!("{field}.url"), &spec.url, &items),
+            url: if spec.url.is_empty() {
+                Template::empty()
+            } else {
+                self.url(&format!("{field}.url"), &spec.url, &items)
+            },
             body: self.body(&field, spec.body.as_ref(), &items),
             ok: self.accept(&field, &spec.ok),
             timeout: self.timeout(&field, spec.timeout.as_deref(), LONGEST_WAIT),
@@ -141,7 +154,41 @@ impl Compiler {
             self.mistake(&field, "has a Secret of its own, but the endpoint's is used", Some("leave it out"));
         }
         self.names.connect(name, &for_each, expressions(&request));
-        ReadPlan { request, for_each, item, parse: spec.parse }
+        ReadPlan { source: SourcePlan::Backend(Box::new(request), spec.parse), for_each, item }
+    }
+
+    /// A read of the cluster: nothing is sent, so that none of the words for requests belongs there.
+    fn cluster_read(&mut self, name: &str, field: &str, spec: &ReadSpec) -> SourcePlan {
+        let word = if spec.owner { "owner" } else { "pods" };
+        let of_requests = ReadSpec { pods: None, owner: false, ..spec.clone() };
+        if let Ok(Json::Object(others)) = serde_json::to_value(of_requests) {
+            for other in others.keys() {
+                self.mistake(&format!("{field}.{other}"), format!("does not go with {word}"), Some("leave it out"));
+            }
+        }
+        let Some(pods) = &spec.pods else { return SourcePlan::Owner };
+        if spec.owner {
+            self.mistake(&format!("{field}.owner"), "does not go with pods", Some("make it a read of its own"));
+        }
+        let field = format!("{field}.pods");
+        let mut place = |what: &str, text: &Option<String>| {
+            let place = format!("{field}.{what}");
+            if text.as_ref().is_some_and(String::is_empty) {
+                self.mistake(&place, "is empty", Some("leave it out"));
+            }
+            text.as_ref().map(|text| self.template(&place, text, &[]))
+        };
+        let (namespace, node) = (place("namespace", &pods.namespace), place("node", &pods.node));
+        let selector_field = format!("{field}.selector");
+        let selector = self.template(&selector_field, &pods.selector, &[]);
+        if selector.expressions().next().is_none()
+            && let Err(message) = Labels::parse(&pods.selector)
+        {
+            self.mistake(&selector_field, message, Some(labels::EXAMPLE));
+        }
+        let templates = namespace.iter().chain(&node).chain([&selector]);
+        self.names.connect(name, None, templates.flat_map(Template::expressions));
+        SourcePlan::Pods(PodsPlan { field, selector, namespace, node })
     }
 
     fn variable(&mut self, name: &str, source: &str) -> Option<Expression> {

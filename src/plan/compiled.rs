@@ -50,10 +50,27 @@ pub(super) struct RequestPlan {
 
 #[derive(Clone, Debug)]
 pub(super) struct ReadPlan {
-    pub request: RequestPlan,
+    pub source: SourcePlan,
     pub for_each: Option<Expression>,
     pub item: String,
-    pub parse: Parse,
+}
+
+/// What is read.
+#[derive(Clone, Debug)]
+pub(super) enum SourcePlan {
+    Backend(Box<RequestPlan>, Parse),
+    Pods(PodsPlan),
+    Owner,
+}
+
+/// Which pods are read, before values are filled in.
+#[derive(Clone, Debug)]
+pub(super) struct PodsPlan {
+    /// Where it stands in the plan.
+    pub field: String,
+    pub selector: Template,
+    pub namespace: Option<Template>,
+    pub node: Option<Template>,
 }
 
 #[derive(Clone, Debug)]

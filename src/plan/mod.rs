@@ -6,8 +6,11 @@
 //!
 //! # Rules of the language
 //!
-//! - CEL sees `pod`, `params`, `member`, `removal` (true for a pod that will not come back), the endpoints' URLs, the
+//! - CEL sees `pod`, `params`, `member`, `now`, `removal` (true for a pod that will not come back), the endpoints' URLs, the
 //!   variables and the observations: `{code, body}` each, or with `forEach` a list of `{item, code, body}`.
+//! - A read of the cluster is a value of its own: `pods` a list of pods as `pod` is one, `owner` a map that may have
+//!   `replicas`. It comes from memory, some moments old.
+//! - `now` is the time at which the round began, a CEL timestamp. Times within a pod are by other clocks.
 //! - A read is made only when a value that the round needs refers to it. Those that are surely needed are made side by
 //!   side; what stands behind the `?` of a conditional is read once that conditional asks for it.
 //! - CEL here is strict, since whatever fails counts as "not done": a field of what is no map is an error, and so is
@@ -28,6 +31,7 @@ mod compile;
 mod compiled;
 mod equality;
 mod expression;
+pub mod labels;
 mod metrics_text;
 mod names;
 mod parameters;
@@ -81,7 +85,7 @@ impl Mistake {
 pub type Parameters = BTreeMap<String, Value>;
 
 /// Whether the pod is expected back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 pub enum Mode {
     /// A pod of the same seat takes over afterwards.
     #[default]
@@ -112,6 +116,8 @@ pub struct Inputs<'a> {
     pub mode: Mode,
     /// What the round is for.
     pub task: Task,
+    /// The time, as RFC 3339 (`now` in CEL).
+    pub now: &'a str,
 }
 
 /// Which read an observation belongs to.
@@ -128,10 +134,56 @@ pub struct ReadKey {
 pub struct Read {
     /// What its answer is filed under.
     pub key: ReadKey,
+    /// What is read.
+    pub source: Source,
+}
+
+/// What a read reads.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A backend.
+    Backend(BackendRead),
+    /// The cluster that the pod lives in; it brings an [`Observation::Value`].
+    Cluster(ClusterRead),
+}
+
+/// A read of a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendRead {
     /// What to send.
     pub request: Request,
     /// How to read the answer's body.
     pub parse: spec::Parse,
+}
+
+/// A read of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterRead {
+    /// These pods: a list of [`crate::pod::Pod`] as JSON.
+    Pods(PodsQuery),
+    /// What controls the pod: a map with `replicas`, where its kind has that number.
+    Owner,
+}
+
+/// Which pods are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodsQuery {
+    /// Their labels.
+    pub labels: labels::Labels,
+    /// Their namespace; `None` for all.
+    pub namespace: Option<String>,
+    /// Their node; `None` for any.
+    pub node: Option<String>,
+}
+
+impl PodsQuery {
+    /// Whether this pod is among them.
+    #[must_use]
+    pub fn takes(&self, pod: &crate::pod::Pod<'_>) -> bool {
+        self.namespace.as_ref().is_none_or(|namespace| pod.metadata.namespace == **namespace)
+            && self.node.as_ref().is_none_or(|node| pod.spec.node_name == **node)
+            && self.labels.matches(&pod.metadata.labels)
+    }
 }
 
 /// An HTTP request, rendered.
@@ -163,6 +215,8 @@ pub enum Observation {
         /// The body, parsed.
         body: Value,
     },
+    /// What the cluster shows.
+    Value(Value),
     /// No answer, or one that the read does not accept.
     Failed {
         /// For users: constant for a cause, as `https://basic-pd:2379/pd/api/v1/stores does not answer`.
@@ -191,7 +245,7 @@ pub struct Act {
 }
 
 /// How much is left.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Progress {
     /// 0 when nothing is left.
     pub remaining: i64,

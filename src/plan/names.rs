@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Mistake;
 use super::expression::{Expression, is_function};
+use super::spec::ReadSpec;
 use crate::nearest::did_you_mean;
 
 /// Names that every plan has.
-const GIVEN: [&str; 4] = ["member", "params", "pod", "removal"];
+const GIVEN: [&str; 5] = ["member", "now", "params", "pod", "removal"];
 
 /// Words that CEL keeps for itself.
 const KEPT_BY_CEL: &str = "as break const continue else false for function has if import in let loop namespace null \
@@ -24,15 +25,35 @@ const LONGEST_CHAIN: usize = 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Endpoint,
-    Observation { list: bool },
+    Observation(Shape),
     Variable,
+}
+
+/// What a read brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Answer,
+    Answers,
+    Pods,
+    Owner,
+}
+
+impl Shape {
+    pub fn of(read: &ReadSpec) -> Self {
+        match read {
+            ReadSpec { pods: Some(_), .. } => Shape::Pods,
+            ReadSpec { owner: true, .. } => Shape::Owner,
+            ReadSpec { for_each: Some(_), .. } => Shape::Answers,
+            _ => Shape::Answer,
+        }
+    }
 }
 
 impl Meaning {
     fn section(self) -> &'static str {
         match self {
             Meaning::Endpoint => "endpoints",
-            Meaning::Observation { .. } => "observe",
+            Meaning::Observation(_) => "observe",
             Meaning::Variable => "variables",
         }
     }
@@ -107,12 +128,20 @@ impl Names {
             mistakes.push(mistake(field, format!("there is no parameter {taken}"), hint));
         }
         match self.meanings.get(name) {
-            Some(Meaning::Observation { list: true }) => {
+            Some(Meaning::Observation(Shape::Answers)) => {
                 let message = format!("{name} is a list of answers, one for each item: it has no {taken}");
                 let hint = Some(format!("as {name}.exists(answer, answer.{taken} …)"));
                 mistakes.push(mistake(field, message, hint));
             }
-            Some(Meaning::Observation { list: false }) if !["code", "body"].contains(&taken) => {
+            Some(Meaning::Observation(Shape::Pods)) => {
+                let hint = Some(format!("as {name}.exists(p, p.{taken} …)"));
+                mistakes.push(mistake(field, format!("{name} is a list of pods: it has no {taken}"), hint));
+            }
+            Some(Meaning::Observation(Shape::Owner)) if taken != "replicas" => {
+                let hint = did_you_mean(taken, ["replicas"]);
+                mistakes.push(mistake(field, format!("an owner has replicas, no {taken}"), hint));
+            }
+            Some(Meaning::Observation(Shape::Answer)) if !["code", "body"].contains(&taken) => {
                 let hint = Some(format!("did you mean {name}.body.{taken}?"));
                 mistakes.push(mistake(field, format!("an answer has code and body, no {taken}"), hint));
             }
@@ -214,7 +243,7 @@ impl Names {
             if name == "member" || !followed.insert(name) {
                 continue;
             }
-            if let Some(Meaning::Observation { .. }) = self.meanings.get(name) {
+            if let Some(Meaning::Observation(_)) = self.meanings.get(name) {
                 reads.insert(name.clone());
             }
             open.extend(self.edges.get(name).into_iter().flat_map(|edges| &edges.certain));

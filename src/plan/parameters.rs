@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::compiled::Plan;
+use super::labels::{self, Labels};
 use super::spec::{Parameter, ParameterType};
 use super::template::Template;
 use super::{Mistake, Parameters};
@@ -33,6 +34,7 @@ impl Plan {
                 }),
             }
         }
+        self.check_selectors(given, &mut mistakes);
         let mut values = Parameters::new();
         for (name, parameter) in declared {
             let value = given.get(name).or(parameter.default.as_ref());
@@ -44,6 +46,19 @@ impl Plan {
         }
         let mistakes: Vec<Mistake> = mistakes.into_iter().map(Mistake::printable).collect();
         if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
+    }
+
+    /// What is given for a whole label selector must be one.
+    fn check_selectors(&self, given: &Parameters, mistakes: &mut Vec<Mistake>) {
+        for pods in self.spec().observe.values().filter_map(|read| read.pods.as_ref()) {
+            let name = pods.selector.strip_prefix("${params.").and_then(|rest| rest.strip_suffix('}'));
+            let Some((name, text)) = name.and_then(|name| Some((name, given.get(name)?.as_str()?))) else { continue };
+            if let Err(message) = Labels::parse(text)
+                && !text.contains("${")
+            {
+                mistakes.push(Mistake { field: name.to_owned(), message, hint: Some(labels::EXAMPLE.to_owned()) });
+            }
+        }
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::compiled::{ActPlan, ReadPlan, RequestPlan};
+use serde_json::Value;
+
+use super::compiled::{ActPlan, PodsPlan, ReadPlan, RequestPlan, SourcePlan};
+use super::labels::Labels;
 use super::scope::{MOST_ITEMS, Scope, Trouble};
-use super::{Act, Read, ReadKey, Request};
+use super::{Act, BackendRead, ClusterRead, PodsQuery, Read, ReadKey, Request, Source};
 
 /// The reads to make for these observations, or for what they themselves take first. `seen` ones are left out.
 pub(super) fn needed(scope: &mut Scope<'_>, names: &BTreeSet<String>) -> Result<Vec<Read>, Trouble> {
@@ -62,7 +65,37 @@ fn reads(scope: &mut Scope<'_>, name: &str) -> Result<Vec<Read>, Trouble> {
 }
 
 fn one(scope: &Scope<'_>, read: &ReadPlan, key: ReadKey) -> Result<Read, Trouble> {
-    Ok(Read { key, request: request(scope, &read.request)?, parse: read.parse })
+    let source = match &read.source {
+        SourcePlan::Backend(plan, parse) => {
+            Source::Backend(BackendRead { request: request(scope, plan)?, parse: *parse })
+        }
+        SourcePlan::Pods(plan) => Source::Cluster(ClusterRead::Pods(pods(scope, plan)?)),
+        SourcePlan::Owner => Source::Cluster(ClusterRead::Owner),
+    };
+    Ok(Read { key, source })
+}
+
+/// An empty name is refused: it would be read as "anywhere".
+fn pods(scope: &Scope<'_>, plan: &PodsPlan) -> Result<PodsQuery, Trouble> {
+    let failure = |what: &str, problem: &str, detail: &str| {
+        let field = format!("{}.{what}", plan.field);
+        scope.failure(&field, problem, detail)
+    };
+    let named = |what: &str, name: String| {
+        if name.is_empty() { Err(failure(what, "names nothing", "it is empty")) } else { Ok(name) }
+    };
+    let labels = Labels::parse(&plan.selector.text(scope)?);
+    let labels = labels.map_err(|error| failure("selector", "can't be read", &error))?;
+    let namespace = match &plan.namespace {
+        Some(namespace) => namespace.text(scope)?,
+        None => scope.inputs.pod.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned(),
+    };
+    let namespace = named("namespace", namespace)?;
+    let node = match &plan.node {
+        Some(node) => Some(named("node", node.text(scope)?)?),
+        None => None,
+    };
+    Ok(PodsQuery { labels, namespace: (namespace != "*").then_some(namespace), node })
 }
 
 /// An act, ready to be sent.

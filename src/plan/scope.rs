@@ -79,13 +79,20 @@ impl<'a> Scope<'a> {
             state: Mutex::default(),
         };
         scope.base.add_variable_from_value("pod", value::from_json(inputs.pod));
+        // Without it, whatever asks for the time fails.
+        if let Some(now) = value::timestamp(inputs.now) {
+            scope.base.add_variable_from_value("now", now);
+        }
         scope.base.add_variable_from_value("removal", inputs.mode == Mode::Removal);
         let parameters = scope.parameters();
         scope.base.add_variable_from_value("params", parameters);
         for (key, observation) in seen.iter().filter(|(key, _)| key.item.is_none()) {
-            if let Observation::Answer { code, body } = observation {
-                scope.base.add_variable_from_value(key.name.as_str(), answer(*code, body));
-            }
+            let brought = match observation {
+                Observation::Answer { code, body } => answer(*code, body),
+                Observation::Value(value) => value::from_json(value),
+                Observation::Failed { .. } | Observation::PodGone => continue,
+            };
+            scope.base.add_variable_from_value(key.name.as_str(), brought);
         }
         scope
     }
@@ -238,7 +245,7 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// A read's answers: nothing where the base has it already, or where it must be made first.
+    /// A read's answers: nothing where the base has its value already, or where it must be made first.
     fn observation(&self, name: &str, read: &ReadPlan) -> Option<Value> {
         let Some(for_each) = &read.for_each else {
             let key = ReadKey { name: name.to_owned(), item: None };
@@ -269,6 +276,7 @@ impl<'a> Scope<'a> {
                 let body = if key.item.is_some() { value::from_json(body) } else { Value::Null };
                 Some((Value::Int(i64::from(*code)), body))
             }
+            Some(Observation::Value(_)) => Some((Value::Null, Value::Null)),
             Some(Observation::Failed { message, detail }) => {
                 self.mark(Trouble::Failed { message: message.clone(), detail: detail.clone() })
             }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rounds::Rounds;
 
 /// How one kind of backend is observed, prepared and restored.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanSpec {
     /// What the plan does, in one sentence.
@@ -44,6 +45,7 @@ pub struct PlanSpec {
     pub done: String,
     /// On how many rounds running `done` must hold, for a removal too.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub rounds: Rounds,
     /// How much is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,11 +58,12 @@ pub struct PlanSpec {
     pub ours: Option<String>,
     /// What differs for a pod that will not come back.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub removal: Removal,
 }
 
 /// One parameter of a plan.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Parameter {
     /// Its type.
@@ -68,6 +71,7 @@ pub struct Parameter {
     pub kind: ParameterType,
     /// Its value where a policy gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub default: Option<Value>,
     /// Whether a policy must give it.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -75,7 +79,7 @@ pub struct Parameter {
 }
 
 /// The types that a parameter may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
     /// A text.
@@ -87,7 +91,7 @@ pub enum ParameterType {
 }
 
 /// A base URL.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EndpointSpec {
     /// Template of the URL.
@@ -100,20 +104,29 @@ pub struct EndpointSpec {
     pub auth_secret: String,
 }
 
-/// A read.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A read: of a backend (`url`), or of the cluster (`pods`, `owner`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReadSpec {
     /// HTTP method; default GET.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// Template of the URL: begins with an endpoint, or is a URL of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
+    /// In place of `url`: pods of the cluster. The value is a list of pods, each as plans see `pod`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodsSpec>,
+    /// In place of `url`: what controls the pod. The value is `{replicas}`, or `{}` where its kind has no number.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub owner: bool,
     /// Body to send; texts in it are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub body: Option<Value>,
     /// Statuses, besides 2xx, that are an answer and no error.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub ok: Accept,
     /// CEL list: one read for each item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,6 +148,21 @@ pub struct ReadSpec {
     pub auth_secret: String,
 }
 
+/// Which pods of the cluster are read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodsSpec {
+    /// Template of a label selector as kubectl writes it, as `app=web,tier in (a,b)`; default: all pods.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub selector: String,
+    /// Template of their namespace, `*` for all namespaces; default: the pod's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Template of the name of their node; default: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
 /// Which HTTP statuses besides 2xx are answers: a list of codes, or the word `any` (then a read that got no answer at
 /// all counts as one too, with code 0).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -150,7 +178,7 @@ pub enum Accept {
 }
 
 /// The word `any`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AnyWord {
     /// Whatever comes.
@@ -158,7 +186,7 @@ pub enum AnyWord {
 }
 
 /// How an answer's body becomes a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Parse {
     /// JSON (a body that is not JSON, under an accepted status beyond 2xx, is a text).
@@ -171,7 +199,7 @@ pub enum Parse {
 }
 
 /// A condition and what it means for people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Finding {
     /// CEL.
@@ -181,7 +209,7 @@ pub struct Finding {
 }
 
 /// An act: a request that changes the backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ActSpec {
     /// CEL: whether there is something to do.
@@ -192,9 +220,11 @@ pub struct ActSpec {
     pub url: String,
     /// Body to send; texts in it are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub body: Option<Value>,
     /// Statuses, besides 2xx, that are no error. No answer decides anything: the next observation does.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[schemars(schema_with = "crate::schema::anything")]
     pub ok: Accept,
     /// The act may go on at the backend after the request has ended.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -208,7 +238,7 @@ pub struct ActSpec {
 }
 
 /// How much is left.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProgressSpec {
     /// CEL number; 0 when nothing is left.
@@ -218,7 +248,7 @@ pub struct ProgressSpec {
 }
 
 /// What follows when the backend knows no such member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Absent {
     /// The pod stays, and people are told.
     #[default]
@@ -241,7 +271,7 @@ pub enum Removal {
 }
 
 /// The words that stand for a whole `removal`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RemovalWord {
     /// As for a pod that comes back.
     #[serde(rename = "asRestart")]
@@ -251,7 +281,7 @@ pub enum RemovalWord {
 }
 
 /// How a backend is made ready for a pod that will not come back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RemovalSpec {
     /// Acts that make the backend ready.

@@ -62,6 +62,11 @@ pub(super) fn text_value(text: String) -> Value {
     Value::String(Arc::new(text))
 }
 
+/// A time, written as RFC 3339.
+pub(super) fn timestamp(text: &str) -> Option<Value> {
+    text.parse().ok().map(Value::Timestamp)
+}
+
 pub(super) fn list_value(items: Vec<Value>) -> Value {
     Value::List(Arc::new(items))
 }

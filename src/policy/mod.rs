@@ -7,7 +7,8 @@ pub mod spec;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::plan::{Mistake, Parameters, Plan};
+use crate::nearest::did_you_mean;
+use crate::plan::{Mistake, Parameters, Plan, catalogue};
 use crate::pod::Pod;
 use ordinals::Ordinals;
 use spec::{PlanReference, PolicySpec, StepSpec};
@@ -78,6 +79,14 @@ impl Policy {
             steps: if mistakes.is_empty() { Ok(steps) } else { Err(mistakes) },
             spec,
         }
+    }
+
+    /// A policy whose spec can't be read: it guards what its selector selects, and says why nothing is prepared.
+    #[must_use]
+    pub fn unreadable(namespace: &str, name: &str, selector: spec::LabelSelector, why: &str) -> Self {
+        let spec = PolicySpec::selecting(selector);
+        let steps = Err(vec![mistake("spec", why)]);
+        Policy { namespace: namespace.to_owned(), name: name.to_owned(), ordinals: None, steps, spec }
     }
 
     /// Whether this policy guards the pod. What can't be told (a node whose labels are not known) counts as guarded.
@@ -151,6 +160,22 @@ impl PolicyIndex {
     /// All policies.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Policy>> {
         self.by_namespace.values().flatten()
+    }
+}
+
+/// The plan that a reference names, if it names exactly one that is built in.
+///
+/// # Errors
+/// A sentence for users.
+pub fn find_built_in(reference: &PlanReference) -> Result<Arc<Plan>, String> {
+    match (&reference.built_in, &reference.name) {
+        (Some(name), None) => catalogue::builtin(name).cloned().ok_or_else(|| {
+            let names = catalogue::names();
+            let meant = did_you_mean(name, names.iter().copied()).map(|meant| format!("; {meant}"));
+            let meant = meant.unwrap_or_else(|| format!("; there are {}", names.join(", ")));
+            format!("there is no built-in plan {name}{meant}")
+        }),
+        _ => Err("name exactly one of builtIn and name".to_owned()),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Parameters;
 
 /// Which pods are guarded, which steps prepare them, and the limits.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicySpec {
     /// The pods' labels.
@@ -25,6 +26,7 @@ pub struct PolicySpec {
     pub steps: Vec<StepSpec>,
     /// How many pods may be away at once.
     #[serde(default)]
+    #[schemars(schema_with = "crate::schema::int_or_string")]
     pub max_unavailable: MaxUnavailable,
     /// Seconds between two looks at the backend.
     #[serde(default = "two")]
@@ -40,8 +42,27 @@ pub struct PolicySpec {
     pub exempt: Vec<Exemption>,
 }
 
+impl PolicySpec {
+    /// A policy that selects, with all defaults and no step.
+    #[must_use]
+    pub fn selecting(selector: LabelSelector) -> Self {
+        PolicySpec {
+            selector,
+            ordinals: None,
+            node_selector: BTreeMap::new(),
+            mode: PolicyMode::default(),
+            steps: Vec::new(),
+            max_unavailable: MaxUnavailable::default(),
+            poll_period_seconds: two(),
+            progress_deadline_seconds: ten_minutes(),
+            abandon_after_seconds: ten_minutes(),
+            exempt: default_exemptions(),
+        }
+    }
+}
+
 /// A label selector, as everywhere in Kubernetes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// Labels with their values.
@@ -53,7 +74,7 @@ pub struct LabelSelector {
 }
 
 /// One condition on a label.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelRequirement {
     /// The label.
@@ -66,7 +87,7 @@ pub struct LabelRequirement {
 }
 
 /// How a label is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LabelOperator {
     /// Is one of the values.
     In,
@@ -79,7 +100,7 @@ pub enum LabelOperator {
 }
 
 /// Whether pods are held back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PolicyMode {
     /// Pods stay until they are prepared.
     #[default]
@@ -89,7 +110,7 @@ pub enum PolicyMode {
 }
 
 /// A plan with its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StepSpec {
     /// The step's name, as messages show it.
@@ -98,6 +119,7 @@ pub struct StepSpec {
     pub plan: PlanReference,
     /// The plan's parameters.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    #[schemars(schema_with = "crate::schema::object")]
     pub parameters: Parameters,
     /// How to authenticate at the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +127,7 @@ pub struct StepSpec {
 }
 
 /// Which plan: exactly one of the two.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanReference {
     /// A plan that comes with Castoff.
@@ -117,7 +139,7 @@ pub struct PlanReference {
 }
 
 /// A Secret in the policy's namespace.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CredentialsReference {
     /// Its name; keys: `ca.crt`, `tls.crt`, `tls.key`, `token`, `username`, `password`.
@@ -164,7 +186,7 @@ impl MaxUnavailable {
 }
 
 /// A case in which a guarded pod is let go unprepared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Exemption {
     /// The pod's owner is deleted or gone.
     OwnerDeleted,

@@ -42,6 +42,8 @@ pub struct Gatekeeper {
     pub metrics: Metrics,
     /// Tries that this process has seen, by pod UID.
     pub tries: Tries,
+    /// As whom Castoff itself asks: its deletes are no tries of anybody.
+    pub own_user: Option<String>,
 }
 
 /// From so many pods on, those that nobody has asked for in a while are forgotten.
@@ -126,7 +128,7 @@ impl Gatekeeper {
         let facts = self.facts(pod).await;
         let drain = self.departure_of(pod, dry_run).await;
         let case = Case { request, pod, guard, facts: &facts, drain: drain.as_deref(), now: jiff::Timestamp::now() };
-        match admission::decide(&case) {
+        let answer = match admission::decide(&case) {
             Decision::Answer(answer) => {
                 if !dry_run {
                     self.take_note(&case, &answer, deadline).await;
@@ -149,7 +151,8 @@ impl Gatekeeper {
                 Some(drain) => self.verify(&case, drain, dry_run, deadline).await,
                 None => admission::not_verified(&case, &NotVerified::NotClaimed),
             },
-        }
+        };
+        if request.dry_run { self.tell_steps(&case, answer, deadline).await } else { answer }
     }
 
     /// The pod that an eviction means: read live, or where that can't be done, as its departure knows it.
@@ -234,13 +237,17 @@ impl Gatekeeper {
                 Some(_) => {}
                 None => self.metrics.let_go(&case.pod.metadata.uid, departure),
             }
-        } else if let Some(drain) = case.drain.filter(|_| !answer.allowed) {
+        } else if let Some(drain) = case.drain.filter(|_| !answer.allowed && !self.is_own(case.request)) {
             let (last, denied) = self.tries.last_and_denied(drain.pod_uid());
             if let Some(tried) = claim::tried(drain, case.request.asker, last, denied) {
                 self.tries.written(drain.pod_uid());
                 self.write(tried, deadline).await;
             }
         }
+    }
+
+    fn is_own(&self, request: &Request<'_>) -> bool {
+        self.own_user.as_deref() == Some(request.username.as_str())
     }
 
     async fn create(&self, case: &Case<'_>, deadline: Instant) {

@@ -3,6 +3,9 @@
 //! `listener` takes connections, `routes` answers requests on them, [`gate`] is what they are about.
 
 mod admin;
+pub mod authority;
+mod dry_run;
+pub mod expiry;
 pub mod gate;
 pub mod gate_metrics;
 mod listener;
@@ -28,6 +31,7 @@ use tokio::time::Instant;
 
 use crate::admission::Malformed;
 
+pub use expiry::Expiry;
 pub use readiness::Readiness;
 pub use tls::Certificates;
 

@@ -5,9 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
+use super::authority::{Authority, Pair};
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,33 +53,24 @@ pub fn make(directory: &Path, hosts: &[String]) -> Result<Files, String> {
 
 struct Made {
     ca: String,
-    certificate: String,
-    key: String,
+    server: Pair,
 }
 
-fn generate(hosts: &[String]) -> Result<Made, rcgen::Error> {
-    let mut ca = CertificateParams::default();
-    ca.distinguished_name.push(DnType::CommonName, "castoff development CA");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca_key = KeyPair::generate()?;
-    let ca_certificate = ca.self_signed(&ca_key)?;
-    let issuer = Issuer::new(ca, ca_key);
-
+fn generate(hosts: &[String]) -> Result<Made, String> {
+    let authority = Authority::make("castoff development CA", None)?;
     let names = LOCAL.into_iter().map(str::to_owned).chain(hosts.iter().cloned()).collect::<Vec<_>>();
-    let mut server = CertificateParams::new(names)?;
-    server.distinguished_name.push(DnType::CommonName, "castoff");
-    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    server.use_authority_key_identifier_extension = true;
-    let key = KeyPair::generate()?;
-    let certificate = server.signed_by(&key, &issuer)?;
-    Ok(Made { ca: ca_certificate.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
+    Ok(Made { ca: authority.certificate().to_owned(), server: authority.issue(&names, None)? })
 }
 
 fn write_all(directory: &Path, files: &Files, made: &Made) -> io::Result<()> {
     fs::create_dir_all(directory)?;
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&files.key)?.write_all(made.key.as_bytes())?;
-    fs::write(&files.certificate, &made.certificate)?;
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&files.key)?
+        .write_all(made.server.key.as_bytes())?;
+    fs::write(&files.certificate, &made.server.certificate)?;
     fs::write(&files.ca, &made.ca)
 }
 

@@ -1,9 +1,10 @@
 //! The server's certificate: read and checked before anything listens, served from memory.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,16 +13,23 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 /// The certificate that is served, for as long as no other is put in its place. A handshake never touches the disk.
-#[derive(Clone, Debug)]
-pub struct Certificates(Arc<ArcSwap<CertifiedKey>>);
+#[derive(Clone, Debug, Default)]
+pub struct Certificates(Arc<ArcSwapOption<CertifiedKey>>);
 
 impl Certificates {
+    /// No certificate yet: handshakes fail until [`Self::serve`] gives one.
+    #[must_use]
+    pub fn none_yet() -> Self {
+        Certificates::default()
+    }
+
     /// Reads a certificate with its chain, and its private key, and checks that they belong together.
     ///
     /// # Errors
     /// A sentence that names the file and what to do.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
-        read_pair(certificate, key).map(|pair| Certificates(Arc::new(ArcSwap::from_pointee(pair))))
+        let certificates = Certificates::none_yet();
+        certificates.replace(certificate, key).map(|()| certificates)
     }
 
     /// Serves what these files hold now; connections that are open go on.
@@ -29,7 +37,19 @@ impl Certificates {
     /// # Errors
     /// As [`Self::load`]; what was served before is then served on.
     pub fn replace(&self, certificate: &Path, key: &Path) -> Result<(), String> {
-        self.0.store(Arc::new(read_pair(certificate, key)?));
+        let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let pem = Pem { certificate: &read(certificate)?, key: &read(key)? };
+        let names = (certificate.display().to_string(), key.display().to_string());
+        self.0.store(Some(Arc::new(pem.pair((&names.0, &names.1))?)));
+        Ok(())
+    }
+
+    /// Serves this certificate with its chain from now on (PEM); connections that are open go on.
+    ///
+    /// # Errors
+    /// A sentence that calls the two `tls.crt` and `tls.key`; what was served before is then served on.
+    pub fn serve(&self, certificate: &[u8], key: &[u8]) -> Result<(), String> {
+        self.0.store(Some(Arc::new(Pem { certificate, key }.pair(("tls.crt", "tls.key"))?)));
         Ok(())
     }
 
@@ -49,21 +69,27 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        self.0.load_full()
     }
 }
 
-fn read_pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, String> {
-    let said = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| said(certificate, &error))?;
-    if chain.is_empty() {
-        return Err(said(certificate, &"there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)"));
+/// A certificate with its chain, and its private key. Has no `Debug`: the key is in it.
+struct Pem<'a> {
+    certificate: &'a [u8],
+    key: &'a [u8],
+}
+
+impl Pem<'_> {
+    /// What can be served; `names` is what to call the two in errors.
+    fn pair(&self, (certificate, key): (&str, &str)) -> Result<CertifiedKey, String> {
+        let chain = CertificateDer::pem_slice_iter(self.certificate)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| format!("{certificate}: {error}"))?;
+        if chain.is_empty() {
+            return Err(format!("{certificate}: there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)"));
+        }
+        let private = PrivateKeyDer::from_pem_slice(self.key).map_err(|error| format!("{key}: {error}"))?;
+        CertifiedKey::from_der(chain, private, &ring::default_provider())
+            .map_err(|error| format!("{key} is not the private key of the certificate in {certificate}: {error}"))
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| said(key, &error))?;
-    CertifiedKey::from_der(chain, private, &ring::default_provider()).map_err(|error| {
-        let (certificate, key) = (certificate.display(), key.display());
-        format!("{key} is not the private key of the certificate in {certificate}: {error}")
-    })
 }

@@ -92,6 +92,15 @@ impl Cluster for LocalCluster {
         self.look(of_namespace).unwrap_or_default()
     }
 
+    async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String> {
+        let is_asked = |pod: &&Arc<Pod<'static>>| {
+            namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)
+                && node.is_none_or(|node| pod.spec.node_name == *node)
+        };
+        let found = self.look(|objects| objects.pods.values().filter(is_asked).cloned().collect());
+        found.ok_or_else(|| "pods can't be seen here (without a cluster: start with --pods DIR)".to_owned())
+    }
+
     fn node(&self, name: &str) -> NodeSeen {
         let seen = |objects: &Objects| match objects.nodes.get(name) {
             Some(node) => NodeSeen::Known(node.clone()),
@@ -113,10 +122,10 @@ impl Cluster for LocalCluster {
 
     async fn owner(&self, _namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
         let seen = |objects: &Objects| match objects.owners.get(owner.uid.as_str()) {
-            Some(Some(facts)) => OwnerSeen::Known(facts.clone()),
+            Some(seen) => seen.clone(),
             // A directory that holds no owners at all tells nothing of them.
             None if objects.owners.is_empty() => OwnerSeen::Unknown,
-            Some(None) | None => OwnerSeen::DeletingOrGone,
+            None => OwnerSeen::DeletingOrGone,
         };
         self.look(seen).unwrap_or(OwnerSeen::Unknown)
     }
@@ -130,6 +139,20 @@ impl Cluster for LocalCluster {
             }
         });
         Ok(())
+    }
+
+    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String> {
+        self.change(|objects| {
+            let name = pod.full_name();
+            if let Some(known) = objects.pods.get_mut(&name).filter(|known| known.metadata.uid == pod.metadata.uid) {
+                Arc::make_mut(known).metadata.annotations.remove(WAKE_ANNOTATION);
+            }
+        });
+        Ok(())
+    }
+
+    async fn delete(&self, _pod: &Pod<'_>) -> Result<(), String> {
+        Err("without a cluster there is nobody who could delete it".to_owned())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -1,7 +1,6 @@
 //! The surroundings without a cluster: departures in memory or in files, pods from files, policies from files.
 
 pub mod cluster;
-pub mod events;
 pub mod objects;
 pub mod policies;
 pub mod secrets;

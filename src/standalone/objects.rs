@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::controller::interfaces::{NamespaceFacts, NodeFacts, OwnerFacts};
+use crate::controller::facts;
+use crate::controller::interfaces::{NamespaceFacts, NodeFacts, OwnerSeen};
 use crate::pod::Pod;
 
 /// What a directory of objects shows.
@@ -19,8 +20,8 @@ pub struct Objects {
     pub nodes: BTreeMap<String, NodeFacts>,
     /// Namespaces, by name.
     pub namespaces: BTreeMap<String, NamespaceFacts>,
-    /// Owners, by UID; `None` for one that is being deleted.
-    pub owners: BTreeMap<String, Option<OwnerFacts>>,
+    /// Owners, by UID.
+    pub owners: BTreeMap<String, OwnerSeen>,
 }
 
 impl Objects {
@@ -48,25 +49,19 @@ impl Objects {
         if let Some(Value::Array(items)) = object.get("items") {
             return items.iter().try_for_each(|item| self.add(item.clone()));
         }
+        let said = |error: serde_json::Error| error.to_string();
         match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
             "Pod" => self.add_pod(&object),
             "Node" => {
-                let node: Node = read(object)?;
-                self.nodes.insert(node.metadata.name.clone(), node.facts());
+                self.nodes.insert(text_at(&object, "/metadata/name"), facts::node(&object).map_err(said)?);
                 Ok(())
             }
             "Namespace" => {
-                let namespace: Plain = read(object)?;
-                let deleting = namespace.metadata.deletion_timestamp.is_some();
-                let facts = NamespaceFacts { deleting, annotations: namespace.metadata.annotations };
-                self.namespaces.insert(namespace.metadata.name, facts);
+                self.namespaces.insert(text_at(&object, "/metadata/name"), facts::namespace(&object).map_err(said)?);
                 Ok(())
             }
-            "StatefulSet" | "ReplicaSet" | "DaemonSet" | "Job" => {
-                let owner: Owner = read(object)?;
-                let facts = OwnerFacts { replicas: owner.spec.replicas, update_revision: owner.status.update_revision };
-                let stays = owner.metadata.deletion_timestamp.is_none();
-                self.owners.insert(owner.metadata.uid, stays.then_some(facts));
+            kind if facts::OWNER_KINDS.iter().any(|(known, _)| *known == kind) => {
+                self.owners.insert(text_at(&object, "/metadata/uid"), facts::owner(&object).map_err(said)?);
                 Ok(())
             }
             _ => Ok(()),
@@ -83,92 +78,6 @@ impl Objects {
     }
 }
 
-fn read<T: serde::de::DeserializeOwned>(object: Value) -> Result<T, String> {
-    serde_json::from_value(object).map_err(|error| error.to_string())
-}
-
-#[derive(Deserialize)]
-struct Plain {
-    metadata: PlainMetadata,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PlainMetadata {
-    name: String,
-    uid: String,
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
-    deletion_timestamp: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Owner {
-    metadata: PlainMetadata,
-    #[serde(default)]
-    spec: OwnerSpec,
-    #[serde(default)]
-    status: OwnerStatus,
-}
-
-#[derive(Default, Deserialize)]
-struct OwnerSpec {
-    replicas: Option<u32>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OwnerStatus {
-    update_revision: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    metadata: PlainMetadata,
-    #[serde(default)]
-    spec: NodeSpec,
-    #[serde(default)]
-    status: NodeStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeSpec {
-    unschedulable: bool,
-    taints: Vec<Taint>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Taint {
-    effect: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeStatus {
-    conditions: Vec<NodeCondition>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeCondition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-}
-
-impl Node {
-    fn facts(self) -> NodeFacts {
-        NodeFacts {
-            ready: match self.status.conditions.iter().find(|condition| condition.kind == "Ready") {
-                Some(condition) if condition.status == "True" => Some(true),
-                Some(condition) if condition.status == "False" => Some(false),
-                _ => None,
-            },
-            leaving: self.spec.unschedulable || self.spec.taints.iter().any(|taint| taint.effect == "NoExecute"),
-            labels: self.metadata.labels,
-            annotations: self.metadata.annotations,
-        }
-    }
+fn text_at(object: &Value, place: &str) -> String {
+    object.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::nearest::did_you_mean;
 use crate::plan::spec::PlanSpec;
-use crate::plan::{self, Mistake, Plan, catalogue};
+use crate::plan::{self, Mistake, Plan};
 use crate::policy::spec::{PlanReference, PolicySpec};
-use crate::policy::{Plans, Policy, PolicyIndex};
+use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
 use crate::printable::printable;
 use crate::yaml::{self, Document, YamlError};
 
@@ -53,16 +52,10 @@ struct Known(BTreeMap<String, Arc<Plan>>);
 impl Plans for Known {
     fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String> {
         match (&reference.built_in, &reference.name) {
-            (Some(name), None) => catalogue::builtin(name).cloned().ok_or_else(|| {
-                let names = catalogue::names();
-                let meant = did_you_mean(name, names.iter().copied()).map(|meant| format!("; {meant}"));
-                let meant = meant.unwrap_or_else(|| format!("; there are {}", names.join(", ")));
-                format!("there is no built-in plan {name}{meant}")
-            }),
             (None, Some(name)) => self.0.get(name).cloned().ok_or_else(|| {
                 format!("there is no DrainPlan {name} beside the policies; a plan that comes with Castoff is named by builtIn")
             }),
-            _ => Err("name exactly one of builtIn and name".to_owned()),
+            _ => find_built_in(reference),
         }
     }
 }

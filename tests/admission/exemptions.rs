@@ -176,6 +176,7 @@ fn the_first_exemption_that_applies_decides() {
     assert_eq!(scene.answer().question, Question::NotRunning);
     scene.facts.node = NodeFact::Unknown;
     assert_eq!(scene.answer().question, Question::Unready);
-    scene.pod.status.conditions = vec![castoff::pod::Condition { kind: "Ready".into(), status: "True".into() }];
+    scene.pod.status.conditions =
+        vec![castoff::pod::Condition { kind: "Ready".into(), status: "True".into(), ..Default::default() }];
     assert_eq!(scene.answer().question, Question::Force);
 }

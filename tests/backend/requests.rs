@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{any, get as route, post};
 use castoff::backend::BODY_LIMIT;
 use castoff::plan::spec::{Accept, AnyWord, Parse};
-use castoff::plan::{Observation, Read};
+use castoff::plan::{BackendRead, Observation, Read, Source};
 use prometheus::{Encoder, TextEncoder};
 use serde_json::{Value, json};
 
@@ -91,7 +91,8 @@ async fn reads_an_answer_as_the_read_says() {
         ("empty", Parse::Json, json!(null)),
     ];
     for (path, parse, body) in rows {
-        let one = Read { parse, ..read("it", get(format!("{base}/{path}"))) };
+        let source = Source::Backend(BackendRead { request: get(format!("{base}/{path}")), parse });
+        let one = Read { source, ..read("it", get(String::new())) };
         let observed = observe(&backend, &scope(), in_time(), &[one]).await;
         assert_eq!(observed.into_values().next(), Some(Observation::Answer { code: 200, body }), "{path} as {parse:?}");
     }

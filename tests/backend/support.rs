@@ -11,7 +11,9 @@ use castoff::backend::credentials::{Secret, Secrets};
 use castoff::backend::dns::Lookup;
 use castoff::backend::{Backend, Metrics, Scope, Settings};
 use castoff::plan::spec::{Accept, Parse};
-use castoff::plan::{Act, Next, Observation, Observations, Read, ReadKey, Request, Round, Verdict};
+use castoff::plan::{
+    Act, BackendRead, Next, Observation, Observations, Read, ReadKey, Request, Round, Source, Verdict,
+};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -100,7 +102,8 @@ pub fn get(url: impl Into<String>) -> Request {
 }
 
 pub fn read(name: &str, request: Request) -> Read {
-    Read { key: ReadKey { name: name.to_owned(), item: None }, request, parse: Parse::Json }
+    let source = Source::Backend(BackendRead { request, parse: Parse::Json });
+    Read { key: ReadKey { name: name.to_owned(), item: None }, source }
 }
 
 pub fn act(request: Request) -> Act {

@@ -77,16 +77,26 @@ pub fn address_of(ordinal: u64) -> String {
 impl Guard {
     /// A guard under this policy, with three Ready pods.
     pub fn start(policy: &str) -> Guard {
+        Guard::start_with(policy, &[])
+    }
+
+    /// The same, and further objects are there from the beginning.
+    pub fn start_with(policy: &str, objects: &[Value]) -> Guard {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::create_dir(directory.path().join("policies")).unwrap();
+        for folder in ["policies", "pods"] {
+            std::fs::create_dir(directory.path().join(folder)).unwrap();
+        }
         std::fs::write(directory.path().join("policies/policy.yaml"), policy).unwrap();
+        for object in objects {
+            write_pod(directory.path(), object);
+        }
         Guard::start_in(directory)
     }
 
     /// A guard on a directory that has its policies already, and maybe its certificates.
     pub fn start_in(directory: TempDir) -> Guard {
         for folder in ["pods", "state"] {
-            std::fs::create_dir(directory.path().join(folder)).unwrap();
+            std::fs::create_dir_all(directory.path().join(folder)).unwrap();
         }
         for ordinal in 0..3 {
             write_pod(directory.path(), &pod(ordinal, "one", true));
@@ -210,7 +220,7 @@ impl Guard {
         assert!(sent.success());
     }
 
-    /// Puts a pod there.
+    /// Puts a pod, or another object, there.
     pub fn put_pod(&self, pod: &Value) {
         write_pod(self.directory.path(), pod);
     }
@@ -304,6 +314,12 @@ pub fn pod(ordinal: u64, generation: &str, ready: bool) -> Value {
             "containerStatuses": [{"state": {"running": {}}}],
         },
     })
+}
+
+/// The StatefulSet `basic-tikv`.
+pub fn set(replicas: u32) -> Value {
+    let metadata = json!({"name": "basic-tikv", "namespace": "tidb", "uid": "set"});
+    json!({"kind": "StatefulSet", "apiVersion": "apps/v1", "metadata": metadata, "spec": {"replicas": replicas}})
 }
 
 fn write_pod(directory: &Path, pod: &Value) {

@@ -4,8 +4,10 @@
 mod harness;
 
 mod audit;
+mod cluster_reads;
 mod hook_examples;
 mod own_plan;
 mod reload;
 mod rolling;
+mod scale_in;
 mod trouble;

@@ -19,14 +19,15 @@ struct Layer {
     knows: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 14] = [
+const LAYERS: [Layer; 16] = [
     Layer { name: "nearest", pure: true, knows: &[] },
     Layer { name: "printable", pure: true, knows: &[] },
+    Layer { name: "schema", pure: true, knows: &[] },
     Layer { name: "yaml", pure: true, knows: &["nearest", "printable"] },
-    Layer { name: "pod", pure: true, knows: &[] },
-    Layer { name: "plan", pure: true, knows: &["nearest", "printable", "yaml", "pod"] },
-    Layer { name: "policy", pure: true, knows: &["nearest", "yaml", "pod", "plan"] },
-    Layer { name: "lifecycle", pure: true, knows: &["printable", "pod", "plan", "policy"] },
+    Layer { name: "pod", pure: true, knows: &["schema"] },
+    Layer { name: "plan", pure: true, knows: &["nearest", "printable", "schema", "yaml", "pod"] },
+    Layer { name: "policy", pure: true, knows: &["nearest", "schema", "yaml", "pod", "plan"] },
+    Layer { name: "lifecycle", pure: true, knows: &["printable", "schema", "pod", "plan", "policy"] },
     Layer { name: "admission", pure: true, knows: &["printable", "pod", "plan", "policy", "lifecycle"] },
     Layer { name: "backend", pure: false, knows: &["pod", "plan"] },
     Layer { name: "controller", pure: false, knows: &["pod", "plan", "policy", "lifecycle", "backend"] },
@@ -40,6 +41,12 @@ const LAYERS: [Layer; 14] = [
         name: "server",
         pure: false,
         knows: &["printable", "pod", "plan", "policy", "lifecycle", "admission", "controller"],
+    },
+    // The same in a cluster, and what a cluster needs besides: certificates, the registration.
+    Layer {
+        name: "kubernetes",
+        pure: false,
+        knows: &["pod", "plan", "policy", "lifecycle", "backend", "controller", "server"],
     },
     // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
     Layer { name: "simulation", pure: false, knows: &[] },
@@ -59,6 +66,7 @@ const LAYERS: [Layer; 14] = [
             "controller",
             "standalone",
             "server",
+            "kubernetes",
             "simulation",
         ],
     },

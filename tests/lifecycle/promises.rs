@@ -42,6 +42,7 @@ fn case(phase: &str, steps: usize) -> Case {
         rounds: BTreeMap::new(),
         predecessor: None,
         superseded: false,
+        namespace_ending: false,
         settings: Settings {
             claim_patience: Duration::from_secs(50),
             progress_every: Duration::from_mins(1),

@@ -364,6 +364,7 @@ impl World {
             rounds,
             predecessor: None,
             superseded: false,
+            namespace_ending: false,
             settings: Settings {
                 claim_patience: Duration::from_secs(50),
                 progress_every: Duration::ZERO,
@@ -449,6 +450,13 @@ impl World {
                     pod_now.wakes.push(mark);
                 }
             }
+            Effect::Unmark => {
+                let pod_now = &mut self.pods[seat];
+                if uid(seat, pod_now.generation) == pod {
+                    pod_now.mark = None;
+                }
+            }
+            Effect::Delete => self.violated("deletes a pod that its owner has not been seen to want gone"),
             Effect::Tell(_) | Effect::Count(_) | Effect::Remove => {}
         }
     }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use castoff::admission::{self, Stage};
 use castoff::plan::answer::read_answer;
 use castoff::plan::spec::{Accept, Parse};
-use castoff::plan::{Mode, Observation, Read, ReadKey, Request, Task, Verdict, catalogue};
+use castoff::plan::{BackendRead, Mode, Observation, Request, Task, Verdict, catalogue};
 use castoff::standalone::policies;
 use castoff::yaml;
 use chance::{Chance, mutate};
@@ -181,7 +181,7 @@ fn prometheus_text() {
         tls_secret: String::new(),
         auth_secret: String::new(),
     };
-    let read = Read { key: ReadKey { name: "a".to_owned(), item: None }, request, parse: Parse::Prometheus };
+    let read = BackendRead { request, parse: Parse::Prometheus };
     mutations(&seeds, |bytes| match read_answer(&read, 200, bytes) {
         Observation::Failed { message, detail } => is_fit_to_be_read(&format!("{message} {detail}"), bytes),
         Observation::Answer { body, .. } => {
@@ -193,6 +193,6 @@ fn prometheus_text() {
                 assert!(sample["value"].is_number() || sample["value"].is_string(), "{sample}");
             }
         }
-        Observation::PodGone => panic!("no pod was asked"),
+        Observation::Value(_) | Observation::PodGone => panic!("no pod was asked"),
     });
 }

@@ -4,17 +4,25 @@ use std::collections::BTreeMap;
 
 use castoff::plan::answer::{no_answer, read_answer};
 use castoff::plan::{
-    Act, Inputs, Mode, Next, Observations, Parameters, Plan, Request, Round, Task, Verdict, catalogue,
+    Act, ClusterRead, Inputs, Mode, Next, Observation, Observations, Parameters, Plan, Read, Request, Round, Source,
+    Task, Verdict, catalogue,
 };
+use castoff::pod::Pod;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 /// A backend that answers by method and URL.
 #[derive(Clone, Default)]
 pub struct Backend {
     answers: BTreeMap<String, (u16, Vec<u8>)>,
+    pods: Vec<Pod<'static>>,
+    owner: Option<Value>,
     /// What everything else is answered.
     otherwise: Option<(u16, Vec<u8>)>,
 }
+
+/// The time at which rounds take place.
+pub const NOW: &str = "2026-01-01T12:00:00Z";
 
 impl Backend {
     pub fn json(mut self, request: &str, code: u16, body: &Value) -> Self {
@@ -25,6 +33,35 @@ impl Backend {
     pub fn text(mut self, request: &str, code: u16, body: &str) -> Self {
         self.answers.insert(request.to_owned(), (code, body.as_bytes().to_vec()));
         self
+    }
+
+    /// A cluster with these pods.
+    pub fn pods(mut self, pods: &[Value]) -> Self {
+        let pod = |pod: &Value| Pod::deserialize(pod).unwrap().into_owned();
+        self.pods = pods.iter().map(pod).collect();
+        self
+    }
+
+    /// A cluster where the pod's owner wants so many pods.
+    pub fn replicas(mut self, replicas: u32) -> Self {
+        self.owner = Some(json!({"replicas": replicas}));
+        self
+    }
+
+    fn observe(&self, read: &Read) -> Observation {
+        match &read.source {
+            Source::Backend(asked) => match self.answer(&asked.request) {
+                Some((code, body)) => read_answer(asked, *code, body),
+                None => no_answer(asked, "connection refused"),
+            },
+            Source::Cluster(ClusterRead::Pods(query)) => {
+                Observation::Value(self.pods.iter().filter(|pod| query.takes(pod)).map(|pod| json!(pod)).collect())
+            }
+            Source::Cluster(ClusterRead::Owner) => match &self.owner {
+                Some(owner) => Observation::Value(owner.clone()),
+                None => Observation::Failed { message: "the owner can't be seen".to_owned(), detail: String::new() },
+            },
+        }
     }
 
     /// One that answers all requests in the same way.
@@ -64,8 +101,8 @@ impl Case<'_> {
     pub fn run(&self, backend: &Backend) -> Outcome {
         let given: Parameters = serde_json::from_value(self.parameters.clone()).unwrap();
         let parameters = self.plan.parameters(&given).unwrap();
-        let inputs =
-            Inputs { pod: &self.pod, parameters: &parameters, member: self.member, mode: self.mode, task: self.task };
+        let (pod, member) = (&self.pod, self.member);
+        let inputs = Inputs { pod, parameters: &parameters, member, mode: self.mode, task: self.task, now: NOW };
         let mut seen = Observations::new();
         let mut waves = Vec::new();
         for _ in 0..20 {
@@ -74,10 +111,7 @@ impl Case<'_> {
                 Next::Read(reads) => {
                     let mut names = Vec::new();
                     for read in reads {
-                        let observation = match backend.answer(&read.request) {
-                            Some((code, body)) => read_answer(&read, *code, body),
-                            None => no_answer(&read, "connection refused"),
-                        };
+                        let observation = backend.observe(&read);
                         names.push(read.key.name.clone());
                         assert!(seen.insert(read.key, observation).is_none(), "asked twice");
                     }
@@ -110,7 +144,7 @@ pub fn pod(name: &str) -> Value {
     json!({
         "metadata": {"name": name, "namespace": "db", "uid": "u-1", "labels": {}, "annotations": {}},
         "spec": {"hostname": name, "subdomain": "peer"},
-        "status": {"phase": "Running", "podIP": "10.0.0.7"},
+        "status": {"phase": "Running", "podIP": "10.0.0.7", "hostIP": "10.0.0.8"},
     })
 }
 

@@ -5,7 +5,7 @@ use castoff::plan::{
 };
 use serde_json::json;
 
-use crate::harness::{Backend, Case, builtin, pod, shown};
+use crate::harness::{Backend, Case, NOW, builtin, pod, shown};
 
 fn plan(text: &str) -> Plan {
     catalogue::read(text).unwrap().named("test")
@@ -156,7 +156,7 @@ fn a_pod_that_lost_its_address_meanwhile_is_no_failure_of_a_restore() {
     let key = ReadKey { name: "hook".to_owned(), item: None };
     let seen: Observations = [(key, Observation::PodGone)].into();
     let verdict = |task| {
-        let inputs = Inputs { pod: &pod, parameters: &parameters, member: None, mode: Mode::Restart, task };
+        let inputs = Inputs { pod: &pod, parameters: &parameters, member: None, mode: Mode::Restart, task, now: NOW };
         match plan.next(&inputs, &seen) {
             Next::Round(round) => round.verdict,
             Next::Read(reads) => panic!("{reads:?}"),

@@ -1,6 +1,8 @@
 //! What the plan language and the built-in plans promise, on answers that real backends gave where there are such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod cluster_reads;
+mod consul;
 mod etcd;
 mod etcd_recorded;
 mod harness;
@@ -9,5 +11,6 @@ mod in_flight;
 mod language;
 mod mistakes;
 mod patroni;
+mod pd;
 mod properties;
 mod tikv;

@@ -91,6 +91,51 @@ done: "[1].all(pod, true)"
 }
 
 #[test]
+fn reads_of_the_cluster_that_can_not_be() {
+    finds(
+        r#"
+summary: x
+params: {s: {type: string, default: app=web}}
+observe:
+  none: {method: GET}
+  both: {url: http://a, pods: {}}
+  two: {owner: true, pods: {selector: app=web}}
+  sent: {owner: true, forEach: "[1]", as: x, timeout: 1s}
+  labels: {pods: {selector: "app=web,tier in a", namespace: ""}}
+  given: {pods: {selector: "${params.s},tier", node: "${pod.spec.nodeNam} ${nod}"}}
+  set: {owner: true}
+variables: {now: "1"}
+done: labels.name == "" && set.replica == 1 && given.body.size() == 0
+"#,
+        &[
+            "observe.none: says neither url, nor pods, nor owner",
+            "observe.both.url: does not go with pods",
+            "observe.two.owner: does not go with pods",
+            "observe.sent.forEach: does not go with owner",
+            "observe.sent.as: does not go with owner",
+            "observe.sent.timeout: does not go with owner",
+            "observe.labels.pods.selector: \"tier in a\" is no part of a label selector (as app=web",
+            "observe.labels.pods.namespace: is empty",
+            "observe.given.pods.node: there is no nod in this plan",
+            "variables.now: now is a name that every plan has",
+            "done: labels is a list of pods: it has no name (as labels.exists(p, p.name …))",
+            "done: an owner has replicas, no replica (did you mean replicas?)",
+            "done: given is a list of pods: it has no body",
+        ],
+    );
+}
+
+#[test]
+fn a_selector_that_is_none_is_told_before_it_is_used() {
+    let given = |selector: &str| serde_json::from_value::<Parameters>(json!({"selector": selector})).unwrap();
+    let plan = builtin("neighbours");
+    assert!(plan.parameters(&given("app=web,tier in (a,b)")).is_ok());
+    let mistakes = plan.parameters(&given("app=web,tier in a")).unwrap_err();
+    assert_eq!((mistakes.len(), mistakes[0].field.as_str()), (1, "selector"));
+    assert!(mistakes[0].hint.as_ref().is_some_and(|hint| hint.contains("app=web")));
+}
+
+#[test]
 fn what_refers_to_itself() {
     finds(
         "summary: x\nobserve: {one: {url: 'http://a/${x}'}}\nvariables: {x: y + 1, y: one.code}\ndone: x == 1",

@@ -2,7 +2,7 @@
 
 use castoff::plan::answer::read_answer;
 use castoff::plan::spec::{Accept, AnyWord, Parse};
-use castoff::plan::{Mode, Read, ReadKey, Request, Task, catalogue};
+use castoff::plan::{BackendRead, Mode, Request, Task, catalogue};
 use castoff::yaml;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -127,16 +127,18 @@ proptest! {
     fn built_in_plans_never_panic_on_any_answer(name in select(catalogue::names()), body in anything(), code in 100_u16..600) {
         let plan = builtin(name);
         let parameters = if plan.spec().params.contains_key("pd") { json!({"pd": "http://a"}) }
+            else if plan.spec().params.contains_key("selector") { json!({"selector": "app=a"}) }
             else if plan.spec().params.get("url").is_some_and(|url| url.required) { json!({"url": "http://a"}) }
             else if plan.spec().params.contains_key("figure") { json!({"figure": "a.b", "json": code % 2 == 0}) }
             else { json!({}) };
-        let backend = ["stores?state=0&state=1&state=2", "schedulers", "config/schedule"].iter().fold(
+        let backend = ["stores?state=0&state=1&state=2", "schedulers", "config/schedule", "members", "health"].iter().fold(
             Backend::default(),
             |backend, path| backend.json(&format!("GET http://a/pd/api/v1/{path}"), code, &body),
         );
         let backend = backend.json("GET http://10.0.0.7:8080/prestop", code, &body)
             .json("GET http://10.0.0.7:8080/metrics", code, &body)
             .json("GET http://10.0.0.7:8008/cluster", code, &body)
+            .json("GET http://10.0.0.8:8500/v1/agent/health/service/id/a-0", code, &body)
             .json("POST http://a/v3/cluster/member/list", code, &body)
             .json("POST http://a/v3/maintenance/status", code, &body);
         for (task, mode) in [(Task::Prepare, Mode::Restart), (Task::Restore, Mode::Removal)] {
@@ -156,7 +158,7 @@ proptest! {
                 tls_secret: String::new(),
                 auth_secret: String::new(),
             };
-            let read = Read { key: ReadKey { name: "a".to_owned(), item: None }, request, parse };
+            let read = BackendRead { request, parse };
             let _ = read_answer(&read, code, &bytes);
             let _ = read_answer(&read, code, lines.as_bytes());
         }

@@ -244,6 +244,35 @@ fn removal_takes_the_store_off_and_waits_for_its_tombstone() {
     assert_eq!(back, format!("POST {PD}/pd/api/v1/store/2/state?state=Up"));
     let gone = set(settled_stores(), 2, "store.state_name", &json!("Tombstone"));
     assert_eq!(removal().verdict(&settled(&gone)), Verdict::Done);
+    let dead = named(&set(settled_stores(), 2, "store.state_name", &json!("Tombstone")));
+    let found = Case { member: None, ..removal() }.run(&settled(&dead)).round;
+    assert_eq!((found.verdict, found.member.as_deref()), (Verdict::Done, Some("2")), "removed before it was asked");
+    let restart = case(None, Task::Prepare).verdict(&settled(&dead));
+    assert!(matches!(restart, Verdict::Failed { message, .. } if message == "the backend does not know this pod"));
     let forgotten = json!({"stores": [settled_stores()["stores"][1]]});
     assert_eq!(removal().verdict(&settled(&forgotten)), Verdict::Done);
+}
+
+#[test]
+fn a_removal_follows_the_store_through_its_recorded_states() {
+    // Recorded: Offline, Up again, Offline, Tombstone, and the record cleared away.
+    let stores = |step: usize| {
+        let mut store = body("pd-store-removal", step);
+        store["store"]["address"] = json!("tikv-2.peer.db.svc:20160");
+        json!({"count": 1, "stores": [store]})
+    };
+    let at = |step, task| Case { mode: Mode::Removal, ..case(Some("1"), task) }.run(&settled(&stores(step))).round;
+    let left = |round: &castoff::plan::Round| round.progress.as_ref().map(|progress| progress.remaining);
+
+    let offline = at(12, Task::Prepare);
+    assert_eq!((&offline.verdict, left(&offline)), (&Verdict::Waiting, Some(240)));
+    let Verdict::Act(back) = at(12, Task::Restore).verdict else { panic!("nothing to undo") };
+    assert_eq!(crate::harness::shown(&back), format!("POST {PD}/pd/api/v1/store/1/state?state=Up"));
+    let Verdict::Act(again) = at(16, Task::Prepare).verdict else { panic!("nothing to do") };
+    assert_eq!(crate::harness::shown(&again), format!("DELETE {PD}/pd/api/v1/store/1"));
+    assert!(!again.irreversible, "it is undone when the departure is given up");
+    assert_eq!(at(16, Task::Restore).verdict, Verdict::Done);
+    let buried = at(31, Task::Prepare);
+    assert_eq!((&buried.verdict, left(&buried)), (&Verdict::Done, Some(0)));
+    assert_eq!(at(31, Task::Restore).verdict, Verdict::Done);
 }

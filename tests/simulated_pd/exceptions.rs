@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Requests that no drain makes, and that the simulated PD does not know.
-const NOT_SIMULATED: [(&str, &str); 11] = [
+const NOT_SIMULATED: [(&str, &str); 13] = [
     ("/pd/api/v1/scheduler-config/evict-leader-scheduler/config", "another way to the same entries"),
     ("/pd/api/v1/scheduler-config/evict-leader-scheduler/delete/", "another way to the same entries"),
     ("/pd/api/v1/config", "settings other than schedulers"),
@@ -13,6 +13,8 @@ const NOT_SIMULATED: [(&str, &str); 11] = [
     ("/pd/api/v1/status", "about the process"),
     ("/pd/api/v1/cluster", "about the cluster as a whole"),
     ("/pd/api/v1/regions", "regions"),
+    ("/pd/api/v1/stores/limit", "how fast regions move"),
+    ("/pd/api/v1/stores/progress", "PD's own guess of how long a removal takes"),
     ("/pd/api/v1/operators", "operators"),
     ("/pd/api/v1/health", "names and addresses of PD's members"),
 ];
@@ -36,7 +38,6 @@ const STEPS: &[(&str, usize, &str)] = &[
     ("pd-evict-leader-limits", 16, "times of the pause, which no plan reads"),
     ("pd-evict-leader-limits", 27, "Go's words for a body of another type"),
     ("pd-evict-leader-limits", 30, "follows the pause of every scheduler"),
-    ("pd-evict-leader-limits", 48, "a removal with every store evicted"),
     ("pd-restart", 4, "nothing listens: the simulated PD keeps its port"),
     ("pd-restart", 15, "sent in the very moment in which PD stops to lie"),
 ];

@@ -15,7 +15,7 @@ use crate::standalone::policies;
 use crate::standalone::secrets::DirectorySecrets;
 use crate::standalone::store::FileStore;
 
-use super::super::assemble::Parts;
+use super::super::assemble::Standalone;
 use super::super::{Failure, serve};
 use super::Fault;
 
@@ -81,7 +81,7 @@ async fn serve_in(
 ) -> Result<(GuardAddress, Arc<FileStore>, JoinHandle<Result<(), Failure>>), Failure> {
     let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
     let store = Arc::new(FileStore::open(&directory.path("state")).map_err(Failure::No)?);
-    let parts = Parts {
+    let parts = Standalone {
         policies: policies::read(&directory.path("policies")).map_err(Failure::No)?,
         store: Arc::clone(&store) as _,
         cluster: Arc::clone(cluster),

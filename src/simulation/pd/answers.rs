@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::state::{State, StoreState};
+use super::state::{REPLICAS, State, StoreState};
 
 /// What PD answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,10 @@ pub(super) fn answer(state: &mut State, method: &str, path: &str, body: &str) ->
         ("GET", ["stores"]) => stores(state, query),
         ("GET", ["store", id]) => with_store(state, id, |state, id| Answer::json(200, &store(state, id))),
         ("DELETE", ["store", id]) => with_store(state, id, remove_store),
+        ("DELETE", ["stores", "remove-tombstone"]) => {
+            state.forget_tombstones();
+            Answer::json(200, &json!("Remove tombstone successfully."))
+        }
         ("POST", ["store", id, "state"]) => with_store(state, id, |state, id| set_state(state, id, query)),
         ("GET", ["schedulers"]) => schedulers(state, query),
         ("POST", ["schedulers"]) => add_scheduler(state, body),
@@ -75,11 +79,17 @@ pub(super) fn answer(state: &mut State, method: &str, path: &str, body: &str) ->
 /// The stores; those that are removed only where the query asks for them.
 fn stores(state: &State, query: &str) -> Answer {
     let wanted: Vec<&str> = query.split('&').filter_map(|part| part.strip_prefix("state=")).collect();
-    let number = |store: StoreState| match store {
-        StoreState::Up | StoreState::Disconnected => "0",
-        StoreState::Offline => "1",
-        StoreState::Tombstone => "2",
-    };
+    for wish in &wanted {
+        match wish.parse::<i64>() {
+            Ok(0..=2) => {}
+            Ok(unknown) => return Answer::json(500, &json!(format!("unknown StoreState: {unknown}"))),
+            Err(_) => {
+                let message = format!("strconv.Atoi: parsing \"{wish}\": invalid syntax");
+                return Answer::json(500, &json!(message));
+            }
+        }
+    }
+    let number = |store: StoreState| ["0", "1", "2"][usize::from(node_state(store) - 1)];
     let is_wanted = |store: StoreState| match wanted.as_slice() {
         [] => store != StoreState::Tombstone,
         wanted => wanted.contains(&number(store)),
@@ -93,48 +103,93 @@ fn store(state: &State, id: u64) -> Value {
     let Some(store) = state.stores().get(&id) else { return Value::Null };
     let counted = if state.is_lying() || store.stale_count { 0 } else { store.leaders };
     let name = if state.is_lying() && store.state == StoreState::Up { StoreState::Disconnected } else { store.state };
-    json!({
-        "store": {"id": id, "address": store.address, "version": "8.5.7", "node_state": 1, "state_name": name.name()},
-        "status": {"leader_count": counted, "leader_weight": 1, "leader_score": counted, "region_count": 240},
-    })
+    let mut answer = json!({
+        "store": {
+            "id": id, "address": store.address, "version": "8.5.7", "node_state": node_state(store.state),
+            "state_name": name.name(),
+        },
+        "status": {"leader_count": counted, "leader_weight": 1, "leader_score": counted, "region_count": store.regions},
+    });
+    // Left out where it is 0, as Go does.
+    match store.state {
+        StoreState::Up | StoreState::Disconnected => {}
+        StoreState::Offline => answer["store"]["state"] = json!(1),
+        StoreState::Tombstone => answer["store"]["state"] = json!(2),
+    }
+    answer
+}
+
+fn node_state(store: StoreState) -> u8 {
+    match store {
+        StoreState::Up | StoreState::Disconnected => 1,
+        StoreState::Offline => 2,
+        StoreState::Tombstone => 3,
+    }
 }
 
 fn with_store(state: &mut State, id: &str, then: impl FnOnce(&mut State, u64) -> Answer) -> Answer {
     match id.parse::<u64>() {
         Ok(known) if state.stores().contains_key(&known) => then(state, known),
         Ok(unknown) => Answer::json(404, &json!(format!("[PD:core:ErrStoreNotFound]store {unknown} not found"))),
-        Err(_) => Answer::json(400, &json!(format!("strconv.ParseUint: parsing \"{id}\": invalid syntax"))),
+        Err(_) => {
+            let message = format!("strconv.ParseUint: parsing \"{id}\": invalid syntax");
+            Answer::json(400, &json!({"code": "input", "msg": message, "data": {}}))
+        }
     }
 }
 
 fn remove_store(state: &mut State, id: u64) -> Answer {
-    match state.store_mut(id) {
-        Some(store) if store.state == StoreState::Tombstone => {
-            Answer::json(410, &json!(format!("[PD:core:ErrStoreRemoved]store {id} has been removed")))
-        }
-        Some(store) => {
-            store.state = StoreState::Offline;
-            Answer::json(200, &json!("The store is set as Offline."))
-        }
-        None => Answer::not_found(),
-    }
+    take_offline(state, id, "The store is set as Offline.")
 }
 
 fn set_state(state: &mut State, id: u64, query: &str) -> Answer {
     let wanted = query.strip_prefix("state=").unwrap_or_default();
-    if !wanted.eq_ignore_ascii_case("up") {
-        return Answer::json(400, &json!(format!("invalid state {wanted}")));
+    let updated = "The store's state is updated.";
+    match wanted.to_ascii_lowercase().as_str() {
+        "offline" => take_offline(state, id, updated),
+        "up" => match state.store_mut(id) {
+            Some(store) if store.state == StoreState::Tombstone => removed(id),
+            Some(store) if store.state == StoreState::Offline => {
+                store.state = StoreState::Up;
+                Answer::json(200, &json!(updated))
+            }
+            _ => Answer::json(200, &json!(updated)),
+        },
+        _ => Answer::json(400, &json!(format!("invalid state {wanted}"))),
     }
-    match state.store_mut(id) {
-        Some(store) if store.state == StoreState::Tombstone => {
-            Answer::json(410, &json!(format!("[PD:core:ErrStoreRemoved]store {id} has been removed")))
-        }
-        Some(store) => {
-            store.state = StoreState::Up;
-            Answer::json(200, &json!("The store's state is updated."))
-        }
-        None => Answer::not_found(),
+}
+
+/// Begins a store's removal, unless too few others would be left.
+fn take_offline(state: &mut State, id: u64, done: &str) -> Answer {
+    let before = state.stores().get(&id).map(|store| store.state);
+    // Stores that do not report count as up.
+    let up = |store: StoreState| matches!(store, StoreState::Up | StoreState::Disconnected);
+    if before == Some(StoreState::Tombstone) {
+        return removed(id);
     }
+    if before.is_some_and(up) {
+        let others = state.stores().iter().filter(|(other, store)| **other != id && up(store.state)).count() as u64;
+        let refused = if others < REPLICAS {
+            let numbers = format!("since the number of up stores would be {others} while need {REPLICAS}");
+            Some(format!("[PD:core:ErrStoresNotEnough]can not remove store {id} {numbers}"))
+        } else if state.has_no_other_open_store(id) {
+            let why = "since there are no extra up store to store the leader";
+            Some(format!("[PD:core:ErrNoStoreForRegionLeader]can not remove store {id} {why}"))
+        } else {
+            None
+        };
+        if let Some(message) = refused {
+            return Answer::json(400, &json!(message));
+        }
+    }
+    if let Some(store) = state.store_mut(id) {
+        store.state = StoreState::Offline;
+    }
+    Answer::json(200, &json!(done))
+}
+
+fn removed(id: u64) -> Answer {
+    Answer::json(410, &json!(format!("[PD:core:ErrStoreRemoved]store {id} has been removed")))
 }
 
 fn schedulers(state: &State, query: &str) -> Answer {

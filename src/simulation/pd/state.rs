@@ -3,6 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// The peers of each region; so many stores must stay up.
+pub(super) const REPLICAS: u64 = 3;
+
+/// How long a store without regions stays Offline: PD looks that seldom.
+const TOMBSTONE_AFTER: Duration = Duration::from_secs(10);
+
 /// How long a PD that has just begun answers that it has not.
 const STARTING: u32 = 10;
 
@@ -13,6 +19,10 @@ pub struct Store {
     pub address: String,
     /// The leaders on it.
     pub leaders: u64,
+    /// The regions with a peer on it.
+    pub regions: u64,
+    /// Since when it has been Offline without regions.
+    pub empty_since: Option<Duration>,
     /// Its state.
     pub state: StoreState,
     /// PD reads its leader count as 0, whatever it is.
@@ -30,6 +40,15 @@ pub enum StoreState {
     Offline,
     /// It is removed.
     Tombstone,
+}
+
+impl Store {
+    /// Whether it reports is seen only of a store that is not being removed.
+    fn set_away(&mut self, away: bool) {
+        if matches!(self.state, StoreState::Up | StoreState::Disconnected) {
+            self.state = if away { StoreState::Disconnected } else { StoreState::Up };
+        }
+    }
 }
 
 impl StoreState {
@@ -64,8 +83,10 @@ pub struct State {
     /// When a paused evict-leader scheduler goes on.
     paused_until: Option<Duration>,
     window: Option<Window>,
-    /// Leaders stay where they are.
+    /// Leaders and regions stay where they are.
     pub stuck: bool,
+    /// How long a store without regions stays Offline, 10 s as in the real one; shorter where a test has no time.
+    pub tombstone_after: Duration,
     leaders_per_second: u64,
     leaders_lost: u64,
     now: Duration,
@@ -77,14 +98,17 @@ impl State {
     /// A PD with these stores: id, address and leaders.
     #[must_use]
     pub fn new(stores: Vec<(u64, String, u64)>, leaders_per_second: u64) -> Self {
-        let store =
-            |(id, address, leaders)| (id, Store { address, leaders, state: StoreState::Up, stale_count: false });
+        let store = |(id, address, leaders)| {
+            let (regions, state) = (leaders * REPLICAS, StoreState::Up);
+            (id, Store { address, leaders, regions, empty_since: None, state, stale_count: false })
+        };
         State {
             stores: stores.into_iter().map(store).collect(),
             entries: BTreeSet::new(),
             paused_until: None,
             window: None,
             stuck: false,
+            tombstone_after: TOMBSTONE_AFTER,
             leaders_per_second: leaders_per_second.max(1),
             leaders_lost: 0,
             now: Duration::ZERO,
@@ -92,7 +116,7 @@ impl State {
         }
     }
 
-    /// Lets time come to `now`: windows end, and leaders move.
+    /// Lets time come to `now`: windows end, leaders and regions move, stores without regions are buried.
     pub fn advance(&mut self, now: Duration) {
         self.now = self.now.max(now);
         if let Some(window) = self.window.take_if(|window| window.until <= now) {
@@ -107,18 +131,60 @@ impl State {
             self.moved_until += between_moves;
             if self.window.is_none() && !self.stuck {
                 self.move_leaders();
+                self.move_regions();
+            }
+            self.bury();
+        }
+    }
+
+    /// Two regions leave each store that is Offline; one goes back to a store that has too few.
+    fn move_regions(&mut self) {
+        let mut moves: Vec<u64> = Vec::new();
+        for (id, store) in self.stores.iter().filter(|(_, store)| store.state == StoreState::Offline) {
+            moves.extend((0..store.regions.min(2)).map(|_| *id));
+        }
+        let up = |store: &&Store| store.state == StoreState::Up;
+        let fewest = self.stores.values().filter(up).map(|store| store.regions).min();
+        let fullest = self.stores.iter().filter(|(_, store)| up(store)).max_by_key(|(_, store)| store.regions);
+        if let (Some((id, most)), Some(fewest)) = (fullest, fewest)
+            && most.regions > fewest + 1
+        {
+            moves.push(*id);
+        }
+        for from in moves {
+            let target = self.stores.iter().filter(|(_, store)| up(store)).min_by_key(|(_, store)| store.regions);
+            let Some(to) = target.map(|(id, _)| *id).filter(|to| *to != from) else { continue };
+            if let Some(store) = self.stores.get_mut(&from) {
+                store.regions -= 1;
+            }
+            if let Some(store) = self.stores.get_mut(&to) {
+                store.regions += 1;
             }
         }
     }
 
-    /// One leader leaves each evicted store; one goes back to a store that has too few.
+    /// Stores that have been Offline without regions for a while are removed.
+    fn bury(&mut self) {
+        let (now, patience) = (self.moved_until, self.tombstone_after);
+        for store in self.stores.values_mut() {
+            if store.state != StoreState::Offline || store.regions + store.leaders > 0 {
+                store.empty_since = None;
+            } else if now.saturating_sub(*store.empty_since.get_or_insert(now)) >= patience {
+                store.state = StoreState::Tombstone;
+            }
+        }
+    }
+
+    /// One leader leaves each store that is evicted or Offline; one goes back to a store that has too few.
     fn move_leaders(&mut self) {
-        if self.paused_until.is_none() {
-            for id in self.entries.clone() {
-                let has_any = self.stores.get(&id).is_some_and(|store| store.leaders > 0);
-                if let Some(target) = self.emptiest_store().filter(|_| has_any) {
-                    self.move_leader(id, target);
-                }
+        let evicting = self.paused_until.is_none();
+        let leaves = |(id, store): &(&u64, &Store)| {
+            store.leaders > 0 && (store.state == StoreState::Offline || evicting && self.entries.contains(id))
+        };
+        let leaving: Vec<u64> = self.stores.iter().filter(leaves).map(|(id, _)| *id).collect();
+        for id in leaving {
+            if let Some(target) = self.emptiest_store() {
+                self.move_leader(id, target);
             }
         }
         if let (Some(fullest), Some(emptiest)) = (self.fullest_store(), self.emptiest_store())
@@ -154,7 +220,7 @@ impl State {
     pub fn end_store(&mut self, id: u64) {
         let Some(store) = self.stores.get_mut(&id) else { return };
         let leaders = std::mem::take(&mut store.leaders);
-        store.state = StoreState::Disconnected;
+        store.set_away(true);
         self.leaders_lost += leaders;
         for _ in 0..leaders {
             if let Some(target) = self.emptiest_store().and_then(|target| self.stores.get_mut(&target)) {
@@ -166,7 +232,7 @@ impl State {
     /// A store stops to report, or reports again; its process goes on.
     pub fn set_away(&mut self, id: u64, away: bool) {
         if let Some(store) = self.stores.get_mut(&id) {
-            store.state = if away { StoreState::Disconnected } else { StoreState::Up };
+            store.set_away(away);
         }
     }
 
@@ -181,7 +247,7 @@ impl State {
     pub fn start_store(&mut self, id: u64, address: &str) {
         if let Some(store) = self.stores.get_mut(&id) {
             address.clone_into(&mut store.address);
-            store.state = StoreState::Up;
+            store.set_away(false);
         }
     }
 
@@ -196,6 +262,12 @@ impl State {
     #[must_use]
     pub fn leaders(&self, id: u64) -> u64 {
         self.stores.get(&id).map_or(0, |store| store.leaders)
+    }
+
+    /// A store's state, unless nothing is known of it any more.
+    #[must_use]
+    pub fn state_of(&self, id: u64) -> Option<StoreState> {
+        self.stores.get(&id).map(|store| store.state)
     }
 
     /// The leaders that were on a store when its process ended.
@@ -232,6 +304,16 @@ impl State {
 
     pub(super) fn stores(&self) -> &BTreeMap<u64, Store> {
         &self.stores
+    }
+
+    /// Whether every other store that is up is evicted: then there is nowhere for leaders to go.
+    pub(super) fn has_no_other_open_store(&self, id: u64) -> bool {
+        self.open_stores().all(|(other, _)| *other == id)
+    }
+
+    /// Forgets the stores that are removed.
+    pub(super) fn forget_tombstones(&mut self) {
+        self.stores.retain(|_, store| store.state != StoreState::Tombstone);
     }
 
     pub(super) fn store_mut(&mut self, id: u64) -> Option<&mut Store> {
@@ -334,6 +416,34 @@ mod tests {
         pd.end_store(2);
         assert_eq!((pd.leaders_lost(), pd.leaders(2)), (20, 0));
         assert_eq!(pd.leaders(1) + pd.leaders(3), 60);
+    }
+
+    #[test]
+    fn a_store_that_is_removed_loses_its_regions_and_is_buried_some_time_later() {
+        let mut pd = State::new((1..=4).map(|id| (id, format!("tikv-{id}:20160"), 20)).collect(), 10);
+        let offline = |pd: &State| pd.stores()[&4].clone();
+        if let Some(store) = pd.store_mut(4) {
+            store.state = StoreState::Offline;
+        }
+        pd.advance(2 * SECOND);
+        assert_eq!((offline(&pd).regions, offline(&pd).leaders), (20, 0));
+        pd.advance(4 * SECOND);
+        assert_eq!((offline(&pd).regions, offline(&pd).state), (0, StoreState::Offline));
+        assert_eq!(pd.stores().values().map(|store| store.regions).sum::<u64>(), 240);
+        pd.advance(15 * SECOND);
+        assert_eq!(offline(&pd).state, StoreState::Tombstone);
+        pd.end_store(4);
+        assert_eq!((offline(&pd).state, pd.leaders_lost()), (StoreState::Tombstone, 0));
+    }
+
+    #[test]
+    fn a_store_that_is_up_again_gets_its_regions_back() {
+        let mut pd = State::new((1..=4).map(|id| (id, format!("tikv-{id}:20160"), 20)).collect(), 10);
+        pd.store_mut(4).into_iter().for_each(|store| store.state = StoreState::Offline);
+        pd.advance(2 * SECOND);
+        pd.store_mut(4).into_iter().for_each(|store| store.state = StoreState::Up);
+        pd.advance(12 * SECOND);
+        assert_eq!((pd.stores()[&4].regions, pd.leaders(4)), (60, 20));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! People are told by the log.
 
-use crate::controller::interfaces::Events;
+use super::interfaces::Events;
 use crate::lifecycle::{Drain, Event};
 
 /// Writes events to the log.

@@ -1,0 +1,39 @@
+//! Reads of the cluster in place of a backend.
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::Scope;
+use crate::plan::{ClusterRead, Observation};
+use crate::pod::Pod;
+
+/// Sees the cluster that the pods live in.
+#[async_trait]
+pub trait SeesCluster: Send + Sync {
+    /// What the cluster shows. What can't be seen is an error, never an empty list: plans conclude from what is missing.
+    ///
+    /// # Errors
+    /// Why it can't be told, as a sentence for users that is constant for a cause.
+    async fn read(&self, pod: &Pod<'_>, read: &ClusterRead) -> Result<Value, String>;
+}
+
+/// The observation of a read named `name`, before `limit`.
+pub(super) async fn read(
+    cluster: Option<&dyn SeesCluster>,
+    scope: &Scope,
+    name: &str,
+    read: &ClusterRead,
+    limit: Instant,
+) -> Observation {
+    let told = match cluster {
+        Some(cluster) => timeout_at(limit, cluster.read(&scope.pod, read)).await,
+        None => Ok(Err("the cluster can't be seen here".to_owned())),
+    };
+    let failed = |message| Observation::Failed { message, detail: format!("the plan's read {name}, of the cluster") };
+    match told {
+        Ok(Ok(value)) => Observation::Value(value),
+        Ok(Err(why)) => failed(why),
+        Err(_) => failed("the cluster does not answer".to_owned()),
+    }
+}

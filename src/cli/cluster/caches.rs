@@ -1,0 +1,141 @@
+//! Copies of what the API holds, followed by every replica.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use kube::Client;
+use kube::api::{Api, ListParams};
+use kube::core::{ApiResource, DynamicObject};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::kubernetes::cache::{Cache, Read, chain};
+use crate::kubernetes::cluster::{self, WatchedCluster};
+use crate::kubernetes::drains::Kept;
+use crate::kubernetes::policies::{self, PlanObject, PolicyObject};
+use crate::kubernetes::registration::Guarded;
+use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
+use crate::kubernetes::store::read_drain;
+use crate::lifecycle::Phase;
+use crate::policy::PolicyIndex;
+use crate::server::Readiness;
+
+/// Copies of what the API holds.
+pub(super) struct Caches {
+    pub policies: Arc<Cache<PolicyObject>>,
+    pub plans: Arc<Cache<PlanObject>>,
+    pub drains: Arc<Cache<Kept>>,
+    pub cluster: Arc<WatchedCluster>,
+    /// The policies in force.
+    pub index: Arc<ArcSwap<PolicyIndex>>,
+}
+
+impl Caches {
+    /// Begins to follow; readiness waits for each first list.
+    pub fn follow(client: &Client, readiness: &Readiness, tasks: &mut JoinSet<()>) -> Self {
+        let caches = Caches {
+            policies: Arc::default(),
+            plans: Arc::default(),
+            drains: Arc::default(),
+            index: Arc::default(),
+            cluster: Arc::new(WatchedCluster::new(client.clone())),
+        };
+        let mut follower = Follower { client, readiness, tasks };
+        follower.follow("drainpolicies", &caches.policies, &drain_policies(), policies::read_policy);
+        follower.follow("drainplans", &caches.plans, &drain_plans(), policies::read_plan);
+        follower.follow("poddrains", &caches.drains, &pod_drains(), read_drain);
+        follower.follow("nodes", &caches.cluster.nodes, &cluster::nodes(), cluster::read_node);
+        follower.follow("namespaces", &caches.cluster.namespaces, &cluster::namespaces(), cluster::read_namespace);
+        let compiled = readiness.register("policies", "not compiled yet");
+        let index = Arc::clone(&caches.index);
+        tasks.spawn(policies::follow(Arc::clone(&caches.policies), Arc::clone(&caches.plans), index, move || {
+            compiled.ready();
+        }));
+        caches
+    }
+
+    /// What tells which namespaces are guarded.
+    pub fn guarded(&self, client: &Client, tasks: &mut JoinSet<()>) -> Arc<dyn Guarded> {
+        let changes = watch::Sender::new(0);
+        let (mut policies, mut drains) = (self.policies.changes(), self.drains.changes());
+        let told = changes.clone();
+        tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    changed = policies.changed() => if changed.is_err() { return },
+                    changed = drains.changed() => if changed.is_err() { return },
+                }
+                told.send_modify(|count| *count += 1);
+            }
+        });
+        let (policies, drains) = (Arc::clone(&self.policies), Arc::clone(&self.drains));
+        Arc::new(GuardedNamespaces { client: client.clone(), policies, drains, changes })
+    }
+}
+
+struct Follower<'a> {
+    client: &'a Client,
+    readiness: &'a Readiness,
+    tasks: &'a mut JoinSet<()>,
+}
+
+impl Follower<'_> {
+    fn follow<T: Send + Sync + 'static>(
+        &mut self,
+        name: &'static str,
+        cache: &Arc<Cache<T>>,
+        resource: &ApiResource,
+        read: Read<T>,
+    ) {
+        let handle = self.readiness.register(name, "the first list has not come in yet");
+        let filled = Arc::clone(cache);
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
+        let followed = Arc::clone(cache).follow(api, name, read);
+        self.tasks.spawn(async move {
+            let ready = async {
+                filled.filled().await;
+                handle.ready();
+            };
+            tokio::join!(followed, ready);
+        });
+    }
+}
+
+/// Namespaces with policies, or with departures that are not over.
+struct GuardedNamespaces {
+    client: Client,
+    policies: Arc<Cache<PolicyObject>>,
+    drains: Arc<Cache<Kept>>,
+    changes: watch::Sender<u64>,
+}
+
+impl GuardedNamespaces {
+    fn with_open_departures(&self) -> impl Iterator<Item = String> {
+        let open = self.drains.pick(|kept| kept.drain.status.phase != Phase::Completed);
+        open.into_iter().map(|kept| kept.drain.metadata.namespace.clone())
+    }
+}
+
+#[async_trait]
+impl Guarded for GuardedNamespaces {
+    fn namespaces(&self) -> BTreeSet<String> {
+        let with_policies = self.policies.all().into_iter().map(|policy| policy.namespace.clone());
+        with_policies.chain(self.with_open_departures()).collect()
+    }
+
+    async fn namespaces_now(&self) -> Result<BTreeSet<String>, String> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &drain_policies());
+        let listed = api.list_metadata(&ListParams::default()).await.map_err(|error| chain(&error))?;
+        let with_policies = listed.items.into_iter().filter_map(|policy| policy.metadata.namespace);
+        if !self.drains.is_filled() {
+            return Err("departures have not been listed yet".to_owned());
+        }
+        Ok(with_policies.chain(self.with_open_departures()).collect())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}

@@ -1,0 +1,83 @@
+//! What the one in charge does, besides answering.
+
+use std::sync::Arc;
+
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::controller::Controller;
+use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
+use crate::kubernetes::cluster;
+use crate::kubernetes::lease::Charge;
+use crate::kubernetes::policy_status::Writer;
+use crate::kubernetes::registration::{Registration, Seen};
+use crate::server::shutdown::Shutdown;
+
+use super::caches::Caches;
+
+/// What the one in charge works with.
+pub(super) struct Leader {
+    pub client: Client,
+    pub caches: Caches,
+    pub controller: Arc<Controller>,
+    pub charge: Charge,
+    pub registration: Arc<Registration>,
+    /// Where certificates are kept; `None` where others make them.
+    pub certificates: Option<(Place, Lives)>,
+    pub bundle: watch::Receiver<Bundle>,
+    pub seen: watch::Receiver<Seen>,
+}
+
+impl Leader {
+    /// Works whenever this process is in charge, until `shutdown` begins.
+    pub async fn run(self, shutdown: &Shutdown) {
+        loop {
+            tokio::select! {
+                () = self.charge.gained() => {}
+                () = shutdown.begun() => return,
+            }
+            tokio::select! {
+                () = self.lead(shutdown) => return,
+                // A lease in doubt: what is under way is dropped where it stands.
+                () = self.charge.lost() => self.caches.cluster.pods.clear(),
+            }
+        }
+    }
+
+    async fn lead(&self, shutdown: &Shutdown) {
+        let mut tasks = JoinSet::new();
+        if let Some((place, lives)) = &self.certificates {
+            tasks.spawn(certificates::keep(self.client.clone(), place.clone(), *lives, self.bundle.clone()));
+        }
+        let (registration, bundle, seen) = (Arc::clone(&self.registration), self.bundle.clone(), self.seen.clone());
+        tasks.spawn(async move { registration.keep(bundle, seen).await });
+        // Pods are watched once for the cluster, by the one in charge.
+        let pods = Arc::clone(&self.caches.cluster.pods);
+        tasks.spawn(pods.follow(Api::all_with(self.client.clone(), &cluster::pods()), "pods", cluster::read_pod));
+        let work = async {
+            self.caches.cluster.pods.filled().await;
+            self.caches.drains.filled().await;
+            self.caches.policies.filled().await;
+            tasks.spawn(self.writer().run());
+            Arc::clone(&self.controller).run(shutdown.begun()).await;
+        };
+        tokio::select! {
+            () = work => {}
+            () = shutdown.begun() => {}
+        }
+    }
+
+    fn writer(&self) -> Writer {
+        Writer {
+            client: self.client.clone(),
+            objects: Arc::clone(&self.caches.policies),
+            index: Arc::clone(&self.caches.index),
+            pods: Arc::clone(&self.caches.cluster.pods),
+            nodes: Arc::clone(&self.caches.cluster.nodes),
+            registration: Arc::clone(&self.registration),
+            seen: self.seen.clone(),
+            charge: self.charge.clone(),
+        }
+    }
+}

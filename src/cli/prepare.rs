@@ -1,0 +1,303 @@
+//! `castoff prepare`: a person has a pod prepared ahead of time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::{StreamExt, pin_mut};
+use kube::core::DynamicObject;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Client};
+use tokio::time::Instant;
+
+use crate::admission::dry_run::State;
+use crate::controller::interfaces::{Store, StoreError};
+use crate::kubernetes::drains;
+use crate::kubernetes::resources::pod_drains;
+use crate::kubernetes::store::ClusterStore;
+use crate::lifecycle::drain::drain_name;
+use crate::lifecycle::{Asker, Drain, Phase, claim};
+
+use super::begin::{Begin, Next, begin, next};
+use super::departures::{Departure, Left};
+use super::live::Live;
+use super::people::{Reach, program, span, whoami};
+use super::{Failure, guards, output, people, trial};
+
+/// Prepares a pod's backend for its leaving, ahead of a delete: leaders move off, traffic drains.
+///
+/// It makes the PodDrain that the first denied delete would make, by the policy that guards the pod. Nothing is
+/// deleted. A preparation that nobody waits for, and nobody tries to delete the pod of, is given up after the policy's
+/// abandonAfterSeconds, and undone.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  castoff prepare basic-tikv-2 -n tidb --wait && kubectl delete pod basic-tikv-2 -n tidb
+  castoff prepare basic-tikv-2 -n tidb               begins, and does not wait
+  castoff cancel basic-tikv-2 -n tidb                undoes it
+
+It needs the right to create poddrains, and with --wait to update poddrains/status.
+
+Exit codes: 0 prepared (without --wait: begun), 1 it was given up, or can't be, 2 wrong usage.")]
+pub(super) struct Prepare {
+    /// The pod
+    #[arg(value_name = "POD")]
+    pod: String,
+
+    /// Wait until the pod is prepared, and keep the preparation from being given up meanwhile
+    #[arg(short, long)]
+    wait: bool,
+
+    /// Wait no longer than this, as 30m or 90s; the preparation goes on
+    #[arg(long, value_name = "TIME", value_parser = super::duration, requires = "wait")]
+    timeout: Option<Duration>,
+
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// So many times somebody else may be faster.
+const RACES: u32 = 5;
+
+/// So long Castoff may take to take up a new PodDrain, before people are told that it does not.
+const UNTOUCHED: Duration = Duration::from_secs(15);
+
+/// Between two looks at how much is left.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// After a try that somebody else's write overtook.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Begins the preparation, and waits for it where that is wanted.
+pub(super) async fn run(command: Prepare) -> Result<(), Failure> {
+    let (client, namespace) = command.reach.connect().await?;
+    let user = whoami(&client).await?;
+    let store = ClusterStore::new(client.clone(), Arc::default(), Arc::default());
+    let work = Work { client, namespace, pod: command.pod.clone(), user, store };
+    let (begun, drain) = work.begin().await?;
+    if begun == Begin::Prepared {
+        work.tell_prepared(&drain);
+        return Ok(());
+    }
+    if command.wait {
+        return work.wait(begun, drain, command.timeout).await;
+    }
+    if begun == Begin::Wait {
+        return Err(Failure::No(format!(
+            "{}: what was prepared before is being undone first; --wait waits for that and begins anew",
+            drain.pod_name()
+        )));
+    }
+    work.tell_begun(&drain);
+    Ok(())
+}
+
+struct Work {
+    client: Client,
+    namespace: String,
+    pod: String,
+    user: String,
+    store: ClusterStore,
+}
+
+impl Work {
+    /// Makes the pod's departure, or finds the one that is there.
+    async fn begin(&self) -> Result<(Begin, Arc<Drain>), Failure> {
+        for _ in 0..RACES {
+            let pod = guards::pod(&self.client, &self.namespace, &self.pod).await?;
+            let policies = guards::policies(&self.client, &self.namespace).await?;
+            let labels = guards::node_labels(&self.client, &pod, &policies).await;
+            let name = drain_name(&pod.metadata.name, &pod.metadata.uid);
+            let found = self.store.read(&self.namespace, &name).await.map_err(|error| failed(&error))?;
+            let request = guards::delete_of(&pod, &self.user);
+            let now = jiff::Timestamp::now();
+            let (begun, policy) = begin(&request, &policies, labels.as_ref(), found.as_deref(), now);
+            let written = match (&begun, found, policy) {
+                (Begin::No(why), ..) => return Err(Failure::No(why.clone())),
+                (Begin::Create, _, Some(policy)) => match Drain::new(pod, &policy, &self.user, Asker::Person) {
+                    Some(drain) => self.store.create(drain).await,
+                    None => return Err(Failure::No(format!("the policy {} is not valid", policy.name))),
+                },
+                (Begin::Anew, Some(found), _) => {
+                    self.store.write(claim::begun_anew(Drain::clone(&found), Asker::Person)).await
+                }
+                (_, Some(found), _) => Ok(found),
+                (_, None, _) => Err(StoreError::Conflict),
+            };
+            match written {
+                Ok(drain) => return Ok((begun, drain)),
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        Err(Failure::No(format!("{}/{}: others write its PodDrain all the time; try again", self.namespace, self.pod)))
+    }
+
+    /// Waits until the pod is prepared, or will not be.
+    async fn wait(&self, begun: Begin, drain: Arc<Drain>, timeout: Option<Duration>) -> Result<(), Failure> {
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &pod_drains());
+        let changes = watch_object(api, &drain.metadata.name).default_backoff();
+        pin_mut!(changes);
+        let mut live = Live::new();
+        let mut under_way = begun != Begin::Wait;
+        let (start, mut current, mut untouched) = (Instant::now(), drain, true);
+        let mut tries = Tries::new(&current);
+        let mut look = start + LOOK;
+        loop {
+            tokio::select! {
+                change = changes.next() => {
+                    let Some(Ok(object)) = change else { continue };
+                    let kept = object.as_ref().and_then(|object| drains::read(object).ok());
+                    untouched = object.is_some_and(|object| object.data.get("status").is_none());
+                    if let Some(kept) = &kept {
+                        current = Arc::clone(&kept.drain);
+                        live.show(vec![line(&current, live.is_drawn())]);
+                    }
+                    match next(kept.as_ref().map(|kept| kept.drain.as_ref()), under_way) {
+                        Next::GoOn => {}
+                        Next::UnderWay => under_way = true,
+                        Next::Again => {
+                            (_, current) = self.begin().await?;
+                            under_way = true;
+                            tries = Tries::new(&current);
+                        }
+                        Next::Prepared => {
+                            live.end();
+                            self.tell_prepared(&current);
+                            return Ok(());
+                        }
+                        Next::Left(how) => {
+                            live.end();
+                            output::line(format_args!("{}: {how}", current.pod_name()));
+                            return Ok(());
+                        }
+                        Next::No(why) => {
+                            live.end();
+                            return Err(Failure::No(format!("{}: {why}", current.pod_name())));
+                        }
+                    }
+                }
+                // Progress is written down once a minute; a person who looks on asks how much is left now.
+                () = tokio::time::sleep_until(look), if live.is_drawn() && current.status.phase == Phase::Draining => {
+                    if let Some(left) = self.left_now(&current).await {
+                        live.show(vec![line_of(&Departure { left: Some(left), ..Departure::of_drain(&current) }, true)]);
+                    }
+                    look = Instant::now() + LOOK;
+                }
+                () = tokio::time::sleep_until(tries.due) => tries.write(&self.store, &current).await,
+                () = tokio::time::sleep_until(start + UNTOUCHED), if untouched => {
+                    untouched = false;
+                    eprintln!("{} is not taken up: does Castoff run? See {} doctor", current.pod_name(), program());
+                }
+                () = until(timeout.map(|timeout| start + timeout)) => {
+                    live.end();
+                    return Err(Failure::No(format!("{}: not prepared in time. {}", current.pod_name(), self.goes_on())));
+                }
+                _ = tokio::signal::ctrl_c() => {
+                    live.end();
+                    return Err(Failure::No(self.goes_on()));
+                }
+            }
+        }
+    }
+
+    /// How much is left in the step under way, by a dry run of the delete; none where that can't be told.
+    async fn left_now(&self, drain: &Drain) -> Option<Left> {
+        let trial = trial::delete(&self.client, &self.namespace, &self.pod, drain.pod_uid()).await.ok()?;
+        let step = trial.steps().into_iter().find(|step| step.state == State::ToDo)?;
+        let (remaining, unit) = step.text.strip_suffix(" left")?.split_once(' ')?;
+        let remaining: i64 = remaining.parse().ok()?;
+        let total = drain.status.progress.as_ref().map_or(remaining, |progress| progress.total.max(remaining));
+        Some(Left { remaining, total, unit: unit.to_owned() })
+    }
+
+    fn tell_begun(&self, drain: &Drain) {
+        let steps: Vec<&str> = drain.spec.steps.iter().map(|step| step.name.as_str()).collect();
+        let (namespace, pod, program) = (&self.namespace, &self.pod, program());
+        output::line(format_args!(
+            "{} (policy {}: {})",
+            Departure::of_drain(drain).sentence(),
+            drain.spec.policy,
+            steps.join(", ")
+        ));
+        output::line(format_args!("wait for it   {program} prepare {pod} -n {namespace} --wait"));
+        output::line(format_args!("look at it    {program} status -n {namespace} -w"));
+        output::line(format_args!("give it up    {program} cancel {pod} -n {namespace}"));
+    }
+
+    fn tell_prepared(&self, drain: &Drain) {
+        let kept = span(drain.spec.limits.abandon_after_seconds.into());
+        let state = people::painted("prepared", people::Paint::Good, people::may_paint());
+        let (namespace, pod, program) = (&self.namespace, &self.pod, program());
+        output::line(format_args!("{} is {state}: it may leave. It stays so for {kept} at least.", drain.pod_name()));
+        output::line(format_args!("now           kubectl delete pod {pod} -n {namespace}"));
+        output::line(format_args!("or give up    {program} cancel {pod} -n {namespace}"));
+    }
+
+    fn goes_on(&self) -> String {
+        let (namespace, pod, program) = (&self.namespace, &self.pod, program());
+        format!("The preparation goes on without you for a while; {program} cancel {pod} -n {namespace} gives it up")
+    }
+}
+
+/// The tries of a person who waits: written as the gate writes those of callers, so that the departure is not given up.
+struct Tries {
+    first: Instant,
+    last: Instant,
+    due: Instant,
+}
+
+impl Tries {
+    fn new(drain: &Drain) -> Self {
+        let now = Instant::now();
+        Tries { first: now, last: now, due: now + claim::between_tries(drain) }
+    }
+
+    async fn write(&mut self, store: &ClusterStore, drain: &Drain) {
+        let now = Instant::now();
+        self.due = now + claim::between_tries(drain);
+        // A controller that asks too is woken once it may go on: it stays the one who asks.
+        let known = drain.status.asker;
+        let who = if known.tries_again() { known } else { Asker::Person };
+        let Some(waiting) = claim::tried(drain, who, now - self.last, now - self.first) else { return };
+        match store.write(waiting).await {
+            Ok(_) => self.last = now,
+            Err(StoreError::Conflict) => self.due = now + SOON,
+            Err(StoreError::Refused(why)) => {
+                let limit = span(drain.spec.limits.abandon_after_seconds.into());
+                eprintln!(
+                    "it can't be written down that you wait, so after {limit} the preparation is given up: {why}"
+                );
+                self.due = now + Duration::from_hours(24);
+            }
+        }
+    }
+}
+
+/// The line that is shown while one waits.
+fn line(drain: &Drain, drawn: bool) -> String {
+    line_of(&Departure::of_drain(drain), drawn)
+}
+
+fn line_of(departure: &Departure, drawn: bool) -> String {
+    match departure.left.as_ref().filter(|_| drawn) {
+        Some(left) => {
+            let Departure { namespace, pod, step, .. } = departure;
+            format!("{namespace}/{pod}  {} {} left  {}", left.bar(), left.text(), step.as_deref().unwrap_or_default())
+        }
+        None => departure.sentence(),
+    }
+}
+
+/// Waits until this time, or for ever.
+pub(super) async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn failed(error: &StoreError) -> Failure {
+    Failure::No(error.to_string())
+}

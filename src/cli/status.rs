@@ -1,0 +1,151 @@
+//! `castoff status`.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, Client};
+use tokio::task::JoinSet;
+
+use crate::kubernetes::cache::{Cache, key_of};
+use crate::kubernetes::resources::{drain_policies, pod_drains};
+
+use super::departures::{Looks, Overview};
+use super::live::Live;
+use super::people::{self, Which};
+use super::{Failure, Output, output};
+
+/// Shows departures: how far each is, who waits for what and why; and policies that guard nothing.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  castoff status -n tidb
+  castoff status -A -w                 watch a roll-out, with progress bars
+  castoff status -A -o json | jq '.departures[] | select(.state == \"Blocked\")'
+
+Exit codes: 0 fine, 1 the cluster did not answer, 2 wrong usage.")]
+pub(super) struct Status {
+    /// The namespace; default: that of the kubeconfig's context
+    #[arg(short, long, value_name = "NAME", conflicts_with = "all_namespaces")]
+    namespace: Option<String>,
+
+    /// All namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+
+    /// Go on, and show what changes
+    #[arg(short, long)]
+    watch: bool,
+
+    /// Also departures that are over
+    #[arg(long)]
+    completed: bool,
+
+    /// How to print; with --watch, one document for each change
+    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+/// While durations are shown, they go on.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Shows it, once or until nobody wants to see it any more.
+pub(super) async fn run(command: Status) -> Result<(), Failure> {
+    let client = command.which.connect().await?;
+    let namespace = command.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let namespace = (!command.all_namespaces).then_some(namespace);
+    // Asked once in any case: a watch would try for ever where something is not there or not allowed.
+    let drains = people::list(&client, &pod_drains(), namespace.as_deref()).await?;
+    let policies = people::list(&client, &drain_policies(), namespace.as_deref()).await?;
+    if command.watch {
+        return watch(&command, &client, namespace.as_deref()).await;
+    }
+    let overview = Overview::of(&drains, &policies);
+    super::print_as(command.output, &overview, || {
+        let looks = Looks { bars: std::io::stdout().is_terminal(), paint: people::may_paint(), ..command.looks() };
+        overview.lines(looks, Timestamp::now()).iter().for_each(output::line);
+    })
+}
+
+impl Status {
+    fn looks(&self) -> Looks {
+        Looks { namespaces: self.all_namespaces, completed: self.completed, ..Looks::default() }
+    }
+}
+
+/// Shows it until it is told to stop.
+async fn watch(command: &Status, client: &Client, namespace: Option<&str>) -> Result<(), Failure> {
+    let mut tasks = JoinSet::new();
+    let drains = follow(client, &pod_drains(), namespace, "poddrains", &mut tasks);
+    let policies = follow(client, &drain_policies(), namespace, "drainpolicies", &mut tasks);
+    let (mut drain_changes, mut policy_changes) = (drains.changes(), policies.changes());
+    let mut live = Live::new();
+    let mut before = None;
+    loop {
+        if drains.is_filled() && policies.is_filled() {
+            let (drains, policies) = (drains.all(), policies.all());
+            let overview = Overview::of(drains.iter().map(Arc::as_ref), policies.iter().map(Arc::as_ref));
+            let changed = before.as_ref() != Some(&overview);
+            if command.output == Output::Table {
+                live.show(lines(command, &overview, live.is_drawn()));
+            } else if changed {
+                print_document(command.output, &overview)?;
+            }
+            before = Some(overview);
+        }
+        tokio::select! {
+            _ = drain_changes.changed() => {}
+            _ = policy_changes.changed() => {}
+            () = tokio::time::sleep(TICK), if live.is_drawn() => {}
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    live.leave();
+    Ok(())
+}
+
+/// A screen is drawn anew, with all that there is; elsewhere each departure is one line whenever it changes.
+fn lines(command: &Status, overview: &Overview, drawn: bool) -> Vec<String> {
+    if drawn {
+        let looks = Looks { bars: true, paint: people::may_paint(), ..command.looks() };
+        return overview.lines(looks, Timestamp::now());
+    }
+    let shown = overview.departures.iter().filter(|departure| command.completed || !departure.over);
+    let mut lines: Vec<String> = shown.map(super::departures::Departure::sentence).collect();
+    for policy in overview.policies.iter().filter(|policy| !policy.ready) {
+        lines.push(format!("policy {}/{}: {}: {}", policy.namespace, policy.policy, policy.reason, policy.message));
+    }
+    lines
+}
+
+fn print_document(form: Output, overview: &Overview) -> Result<(), Failure> {
+    if form == Output::Yaml {
+        output::line("---");
+        return super::print_as(form, overview, || ());
+    }
+    // One line each, for whoever reads a stream.
+    output::line(serde_json::to_string(overview).map_err(|error| Failure::No(error.to_string()))?);
+    Ok(())
+}
+
+fn follow(
+    client: &Client,
+    resource: &ApiResource,
+    namespace: Option<&str>,
+    what: &'static str,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Cache<DynamicObject>> {
+    let cache = Arc::new(Cache::default());
+    let api = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    };
+    tasks.spawn(Arc::clone(&cache).follow(api, what, |object| Some((key_of(object), object.clone()))));
+    cache
+}

@@ -1,0 +1,57 @@
+//! Answers the reads that plans make of the cluster.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use super::interfaces::{Cluster, OwnerSeen};
+use crate::backend::SeesCluster;
+use crate::plan::{ClusterRead, PodsQuery};
+use crate::pod::Pod;
+
+/// The most pods that one read may bring.
+const MOST_PODS: usize = 2000;
+
+/// Lets plans see a cluster.
+pub struct ClusterReads(pub Arc<dyn Cluster>);
+
+impl std::fmt::Debug for ClusterReads {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("ClusterReads")
+    }
+}
+
+#[async_trait]
+impl SeesCluster for ClusterReads {
+    async fn read(&self, pod: &Pod<'_>, read: &ClusterRead) -> Result<Value, String> {
+        match read {
+            ClusterRead::Pods(query) => self.pods(query).await,
+            ClusterRead::Owner => self.owner(pod).await,
+        }
+    }
+}
+
+impl ClusterReads {
+    async fn pods(&self, query: &PodsQuery) -> Result<Value, String> {
+        let all = self.0.find_pods(query.namespace.as_deref(), query.node.as_deref()).await?;
+        let asked: Vec<_> = all.iter().filter(|pod| query.takes(pod)).collect();
+        if asked.len() > MOST_PODS {
+            return Err(format!("more than {MOST_PODS} pods: name fewer with selector, namespace and node"));
+        }
+        let pods = asked.into_iter().map(|pod| serde_json::to_value(pod.as_ref()));
+        pods.collect::<Result<_, _>>().map(Value::Array).map_err(|error| format!("a pod can't be shown: {error}"))
+    }
+
+    async fn owner(&self, pod: &Pod<'_>) -> Result<Value, String> {
+        let Some(owner) = pod.controller() else { return Err("nothing controls this pod".to_owned()) };
+        match self.0.owner(&pod.metadata.namespace, owner).await {
+            OwnerSeen::Known(facts) => {
+                let replicas = facts.replicas.map(|replicas| ("replicas".to_owned(), Value::from(replicas)));
+                Ok(Value::Object(replicas.into_iter().collect::<Map<_, _>>()))
+            }
+            OwnerSeen::DeletingOrGone => Err(format!("{} {} is deleted", owner.kind, owner.name)),
+            OwnerSeen::Unknown => Err(format!("{} {} can't be seen here", owner.kind, owner.name)),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A copy of all objects of a kind, kept by a watch. Only what decisions read is kept of each.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use futures_util::{StreamExt, pin_mut};
+use kube::Api;
+use kube::core::DynamicObject;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher::watcher};
+use tokio::sync::watch;
+
+/// How many objects one answer to a list holds: what is thrown away again is held in memory only for so many.
+const PAGE: u32 = 100;
+
+/// The objects of a kind, by a key of one's own.
+#[derive(Debug)]
+pub struct Cache<T> {
+    entries: RwLock<HashMap<String, Entry<T>>>,
+    filled: watch::Sender<bool>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    version: u64,
+    value: Arc<T>,
+}
+
+/// How an object becomes an entry: its key, and what is kept of it. `None` leaves it out.
+pub type Read<T> = fn(&DynamicObject) -> Option<(String, T)>;
+
+impl<T> Default for Cache<T> {
+    fn default() -> Self {
+        Cache { entries: RwLock::default(), filled: watch::Sender::new(false), changes: watch::Sender::new(0) }
+    }
+}
+
+impl<T: Send + Sync + 'static> Cache<T> {
+    /// The entry with this key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<Arc<T>> {
+        self.entries().get(key).map(|entry| Arc::clone(&entry.value))
+    }
+
+    /// All entries.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<T>> {
+        self.entries().values().map(|entry| Arc::clone(&entry.value)).collect()
+    }
+
+    /// The entries that `wanted` picks.
+    #[must_use]
+    pub fn pick(&self, wanted: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
+        self.entries().values().filter(|entry| wanted(&entry.value)).map(|entry| Arc::clone(&entry.value)).collect()
+    }
+
+    /// Changes whenever an entry does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Whether the first list has come in whole. Before, an entry that is not there says nothing.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        *self.filled.borrow()
+    }
+
+    /// Waits until the first list has come in whole.
+    pub async fn filled(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
+    }
+
+    /// Forgets everything: an entry that is not there says nothing until a list has come in whole again.
+    pub fn clear(&self) {
+        self.filled.send_replace(false);
+        self.write().clear();
+    }
+
+    /// Takes up what this process has just written, before the watch brings it. An older version changes nothing.
+    pub fn put(&self, key: String, version: &str, value: T) -> Arc<T> {
+        let value = Arc::new(value);
+        self.insert(key, version_of(version), &value);
+        self.tell();
+        value
+    }
+
+    /// Forgets what this process has just removed.
+    pub fn forget(&self, key: &str) {
+        self.write().remove(key);
+        self.tell();
+    }
+
+    /// Follows all objects that `api` lists, for ever. A watch that breaks is begun again; what is known stays.
+    pub async fn follow(self: Arc<Self>, api: Api<DynamicObject>, what: &'static str, read: Read<T>) {
+        let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+        pin_mut!(events);
+        let mut listed: HashMap<String, u64> = HashMap::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(object)) => {
+                    if let Some((key, version)) = self.apply(&object, read) {
+                        listed.insert(key, version);
+                    }
+                }
+                Ok(Event::InitDone) => {
+                    self.keep_only(&listed);
+                    self.filled.send_replace(true);
+                    self.tell();
+                }
+                Ok(Event::Apply(object)) => {
+                    self.apply(&object, read);
+                    self.tell();
+                }
+                Ok(Event::Delete(object)) => {
+                    if let Some((key, _)) = read(&object) {
+                        self.remove(&key, object_version(&object));
+                    }
+                    self.tell();
+                }
+                Err(error) => {
+                    tracing::warn!(what, error = %chain(&error), "the watch was interrupted; beginning again")
+                }
+            }
+        }
+    }
+
+    fn apply(&self, object: &DynamicObject, read: Read<T>) -> Option<(String, u64)> {
+        let (key, value) = read(object)?;
+        let version = object_version(object);
+        self.insert(key.clone(), version, &Arc::new(value));
+        Some((key, version))
+    }
+
+    fn insert(&self, key: String, version: u64, value: &Arc<T>) {
+        let mut entries = self.write();
+        if entries.get(&key).is_none_or(|known| known.version <= version) {
+            entries.insert(key, Entry { version, value: Arc::clone(value) });
+        }
+    }
+
+    fn remove(&self, key: &str, version: u64) {
+        let mut entries = self.write();
+        if entries.get(key).is_some_and(|known| known.version <= version) {
+            entries.remove(key);
+        }
+    }
+
+    /// What a whole list did not hold is gone, unless it is newer than the list.
+    fn keep_only(&self, listed: &HashMap<String, u64>) {
+        let newest = listed.values().copied().max().unwrap_or(0);
+        self.write().retain(|key, entry| listed.contains_key(key) || entry.version > newest);
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn entries(&self) -> RwLockReadGuard<'_, HashMap<String, Entry<T>>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Entry<T>>> {
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An error with what caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// `namespace/name`, or the name alone of what lives in no namespace.
+#[must_use]
+pub fn key_of(object: &DynamicObject) -> String {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    object.metadata.namespace.as_deref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
+}
+
+fn object_version(object: &DynamicObject) -> u64 {
+    version_of(object.metadata.resource_version.as_deref().unwrap_or_default())
+}
+
+/// Resource versions of one kind are ordered decimal numbers.
+fn version_of(text: &str) -> u64 {
+    text.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_this_process_wrote_is_not_overtaken_by_an_older_copy() {
+        let cache: Cache<&str> = Cache::default();
+        cache.put("a".to_owned(), "12", "written");
+        cache.insert("a".to_owned(), 11, &Arc::new("seen late"));
+        cache.remove("a", 11);
+        assert_eq!(cache.get("a").as_deref(), Some(&"written"));
+        cache.insert("a".to_owned(), 13, &Arc::new("newer"));
+        assert_eq!(cache.get("a").as_deref(), Some(&"newer"));
+    }
+
+    #[test]
+    fn a_whole_list_takes_out_what_it_does_not_hold() {
+        let cache: Cache<&str> = Cache::default();
+        for (key, version) in [("gone", "3"), ("stays", "4"), ("written since", "9")] {
+            cache.put(key.to_owned(), version, "x");
+        }
+        cache.keep_only(&HashMap::from([("stays".to_owned(), 4), ("other".to_owned(), 5)]));
+        assert!(cache.get("gone").is_none() && cache.get("stays").is_some() && cache.get("written since").is_some());
+    }
+}

@@ -1,0 +1,240 @@
+//! Pods and what they depend on: from watches where memory will do, live where it will not.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use k8s_openapi::api::{apps, batch, core};
+use kube::Client;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::{ApiResource, DynamicObject};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::controller::facts;
+use crate::controller::interfaces::{Cluster, NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, WAKE_ANNOTATION};
+use crate::pod::{OwnerReference, Pod};
+
+use super::cache::{Cache, chain};
+
+/// The annotation by which a ReplicaSet chooses which pod goes first.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#pod-deletion-cost>
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// Lower than any other.
+const FIRST_TO_GO: &str = "-2147483648";
+
+/// What the deletion cost was before, until it is put back; empty where there was none.
+const FORMER_COST: &str = "castoff.dev/former-deletion-cost";
+
+/// Annotations longer than this are left out of what is kept of pods.
+const LONGEST_ANNOTATION: usize = 1024;
+
+/// What is known of the cluster. Pods are watched by whoever is in charge, once for all.
+pub struct WatchedCluster {
+    client: Client,
+    /// By namespace and name. Filled while this process is in charge.
+    pub pods: Arc<Cache<Pod<'static>>>,
+    /// By name.
+    pub nodes: Arc<Cache<NodeFacts>>,
+    /// By name.
+    pub namespaces: Arc<Cache<NamespaceFacts>>,
+}
+
+/// Pods, as the API names them.
+#[must_use]
+pub fn pods() -> ApiResource {
+    ApiResource::erase::<core::v1::Pod>(&())
+}
+
+/// Nodes, as the API names them.
+#[must_use]
+pub fn nodes() -> ApiResource {
+    ApiResource::erase::<core::v1::Node>(&())
+}
+
+/// Namespaces, as the API names them.
+#[must_use]
+pub fn namespaces() -> ApiResource {
+    ApiResource::erase::<core::v1::Namespace>(&())
+}
+
+/// How a pod becomes an entry of the cache.
+#[must_use]
+pub fn read_pod(object: &DynamicObject) -> Option<(String, Pod<'static>)> {
+    Some((super::cache::key_of(object), pod_of(object)?))
+}
+
+/// How a node becomes an entry of the cache.
+#[must_use]
+pub fn read_node(object: &DynamicObject) -> Option<(String, NodeFacts)> {
+    Some((super::cache::key_of(object), facts::node(&whole(object)).ok()?))
+}
+
+/// How a namespace becomes an entry of the cache.
+#[must_use]
+pub fn read_namespace(object: &DynamicObject) -> Option<(String, NamespaceFacts)> {
+    Some((super::cache::key_of(object), facts::namespace(&whole(object)).ok()?))
+}
+
+/// What is kept of a pod.
+fn pod_of(object: &DynamicObject) -> Option<Pod<'static>> {
+    let mut pod = Pod::deserialize(&whole(object)).ok()?.into_owned();
+    pod.metadata.annotations.retain(|_, value| value.len() <= LONGEST_ANNOTATION);
+    Some(pod)
+}
+
+fn whole(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or(Value::Null)
+}
+
+impl WatchedCluster {
+    /// A cluster of which nothing is known yet.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        WatchedCluster { client, pods: Arc::default(), nodes: Arc::default(), namespaces: Arc::default() }
+    }
+
+    fn pod_api(&self, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &pods())
+    }
+
+    /// The revision of a DaemonSet's newest template, as the label `controller-revision-hash` of its pods names it.
+    async fn newest_revision(&self, namespace: &str, daemon_set: &str) -> Option<String> {
+        let resource = ApiResource::erase::<apps::v1::ControllerRevision>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let all = api.list(&ListParams::default()).await.ok()?;
+        let is_its = |object: &&DynamicObject| {
+            object.metadata.owner_references.iter().flatten().any(|owner| owner.uid == daemon_set)
+        };
+        let number = |object: &&DynamicObject| object.data.get("revision").and_then(Value::as_i64);
+        let newest = all.items.iter().filter(is_its).max_by_key(number)?;
+        newest.metadata.labels.as_ref()?.get("controller-revision-hash").cloned()
+    }
+
+    /// Patches the pod, if it is still the one with this UID.
+    async fn patch(&self, pod: &Pod<'_>, annotations: Value) -> Result<(), String> {
+        let change = json!({"metadata": {"uid": pod.metadata.uid, "annotations": annotations}});
+        let api = self.pod_api(&pod.metadata.namespace);
+        match api.patch(&pod.metadata.name, &PatchParams::default(), &Patch::Merge(&change)).await {
+            Ok(_) => Ok(()),
+            // It has left, or another has its name: nobody is to be woken any more.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Cluster for WatchedCluster {
+    fn sees_pods(&self) -> bool {
+        self.pods.is_filled()
+    }
+
+    fn pods(&self, namespace: &str) -> Vec<Arc<Pod<'static>>> {
+        self.pods.pick(|pod| pod.metadata.namespace == *namespace)
+    }
+
+    async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String> {
+        let is_asked = |pod: &Pod<'_>| {
+            namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)
+                && node.is_none_or(|node| pod.spec.node_name == *node)
+        };
+        if self.pods.is_filled() {
+            return Ok(self.pods.pick(is_asked));
+        }
+        // A replica that is not in charge does not follow pods: it answers as the one in charge would.
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => self.pod_api(namespace),
+            None => Api::all_with(self.client.clone(), &pods()),
+        };
+        let mut which = ListParams::default();
+        if let Some(node) = node {
+            which = which.fields(&format!("spec.nodeName={node}"));
+        }
+        let listed = api.list(&which).await.map_err(|error| format!("pods can't be listed: {}", chain(&error)))?;
+        Ok(listed.items.iter().filter_map(pod_of).map(Arc::new).collect())
+    }
+
+    fn node(&self, name: &str) -> NodeSeen {
+        match self.nodes.get(name) {
+            Some(node) => NodeSeen::Known(NodeFacts::clone(&node)),
+            None if self.nodes.is_filled() && !name.is_empty() => NodeSeen::Gone,
+            None => NodeSeen::Unknown,
+        }
+    }
+
+    fn namespace(&self, name: &str) -> Option<NamespaceFacts> {
+        self.namespaces.get(name).map(|namespace| NamespaceFacts::clone(&namespace))
+    }
+
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, String> {
+        let object = self.pod_api(namespace).get_opt(name).await.map_err(|error| chain(&error))?;
+        Ok(object.as_ref().and_then(pod_of).map(Arc::new))
+    }
+
+    async fn owner(&self, namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
+        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+        let resource = match (owner.kind.as_str(), group) {
+            ("StatefulSet", "apps") => ApiResource::erase::<apps::v1::StatefulSet>(&()),
+            ("ReplicaSet", "apps") => ApiResource::erase::<apps::v1::ReplicaSet>(&()),
+            ("DaemonSet", "apps") => ApiResource::erase::<apps::v1::DaemonSet>(&()),
+            ("Job", "batch") => ApiResource::erase::<batch::v1::Job>(&()),
+            _ => return OwnerSeen::Unknown,
+        };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        let object = match api.get_opt(&owner.name).await {
+            Ok(Some(object)) if object.metadata.uid.as_deref() == Some(owner.uid.as_str()) => object,
+            Ok(_) => return OwnerSeen::DeletingOrGone,
+            Err(error) => {
+                tracing::warn!(kind = %owner.kind, name = %owner.name, error = %chain(&error), "a pod's owner could not be read");
+                return OwnerSeen::Unknown;
+            }
+        };
+        let mut value = whole(&object);
+        value["kind"] = json!(owner.kind);
+        let mut seen = facts::owner(&value).unwrap_or(OwnerSeen::Unknown);
+        if let (OwnerSeen::Known(facts), "DaemonSet") = (&mut seen, owner.kind.as_str()) {
+            facts.update_revision = self.newest_revision(namespace, &owner.uid).await;
+        }
+        seen
+    }
+
+    async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String> {
+        let mut annotations = json!({WAKE_ANNOTATION: mark});
+        if pod.controller().is_some_and(|owner| owner.kind == "ReplicaSet") {
+            let Some(live) = self.pod(&pod.metadata.namespace, &pod.metadata.name).await? else { return Ok(()) };
+            let known = &live.metadata.annotations;
+            if !known.contains_key(FORMER_COST) {
+                annotations[FORMER_COST] = json!(known.get(DELETION_COST).map_or("", |cost| cost.as_str()));
+            }
+            annotations[DELETION_COST] = json!(FIRST_TO_GO);
+        }
+        self.patch(pod, annotations).await
+    }
+
+    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String> {
+        let Some(live) = self.pod(&pod.metadata.namespace, &pod.metadata.name).await? else { return Ok(()) };
+        let mut annotations = json!({WAKE_ANNOTATION: null});
+        if let Some(former) = live.metadata.annotations.get(FORMER_COST) {
+            annotations[FORMER_COST] = Value::Null;
+            annotations[DELETION_COST] = if former.is_empty() { Value::Null } else { json!(former) };
+        }
+        self.patch(pod, annotations).await
+    }
+
+    async fn delete(&self, pod: &Pod<'_>) -> Result<(), String> {
+        let uid = Some(pod.metadata.uid.as_str().to_owned());
+        let preconditions = Preconditions { uid, resource_version: None };
+        let how = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match self.pod_api(&pod.metadata.namespace).delete(&pod.metadata.name, &how).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.pods.changes()
+    }
+}

@@ -1,0 +1,150 @@
+//! A departure as a PodDrain, and back. Pure.
+
+use std::sync::Arc;
+
+use kube::core::{DynamicObject, ObjectMeta};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::lifecycle::drain::{DrainMetadata, DrainSpec};
+use crate::lifecycle::{Drain, DrainStatus, Phase};
+
+use super::conditions::Condition;
+use super::resources::{part, pod_drains};
+
+/// Keeps a PodDrain until what was set at a backend is restored.
+pub const FINALIZER: &str = "castoff.dev/restore";
+
+/// A PodDrain's status: how far it is, and the same for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ShownStatus {
+    /// How far the departure is.
+    #[serde(flatten)]
+    pub status: DrainStatus,
+    /// The phase; in its place `Blocked` or `Stalled` where that is so.
+    pub state: String,
+    /// How much is left, as `12 of 40 leaders`.
+    pub left: String,
+    /// `Prepared`, `Blocked`, `Stalled`.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A departure with what the API server keeps of it besides.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The departure.
+    pub drain: Arc<Drain>,
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+    /// Whether it bears our finalizer.
+    pub finalizer: bool,
+    /// Somebody is deleting it.
+    pub deleting: bool,
+    /// `spec.cancel` as it is stored.
+    pub cancel: bool,
+}
+
+/// Reads a PodDrain.
+///
+/// # Errors
+/// A sentence for the log: the object is none that this version can read.
+pub fn read(object: &DynamicObject) -> Result<Kept, String> {
+    let meta = &object.metadata;
+    let name = meta.name.clone().unwrap_or_default();
+    let said = |error: serde_json::Error| format!("PodDrain {name} can't be read: {error}");
+    let spec: DrainSpec = serde_json::from_value(part(object, "spec")).map_err(said)?;
+    let shown: Option<ShownStatus> = match part(object, "status") {
+        Value::Null => None,
+        status => Some(serde_json::from_value(status).map_err(said)?),
+    };
+    let deleting = meta.deletion_timestamp.is_some();
+    let cancel = spec.cancel;
+    let conditions = shown.as_ref().map(|shown| shown.conditions.clone()).unwrap_or_default();
+    // The API server drops the status of an object that is created: its absence is the first one.
+    let mut status = shown.map_or_else(|| DrainStatus::first(&spec), |shown| shown.status);
+    status.steps.resize_with(spec.steps.len(), Default::default);
+    let drain = Drain {
+        metadata: DrainMetadata {
+            name: name.clone(),
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+        },
+        // To delete a PodDrain is to give the departure up.
+        spec: DrainSpec { cancel: cancel || deleting, ..spec },
+        status,
+    };
+    let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+    Ok(Kept { drain: Arc::new(drain), conditions, finalizer, deleting, cancel })
+}
+
+/// A PodDrain to be created: without a status, which the API server would drop.
+///
+/// # Errors
+/// When it can't be put into JSON.
+pub fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
+    let mut object = object_of(drain);
+    object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+    object.data = json!({ "spec": serde_json::to_value(&drain.spec)? });
+    Ok(object)
+}
+
+/// A PodDrain whose status is to be replaced.
+///
+/// # Errors
+/// When it can't be put into JSON.
+pub fn with_status(drain: &Drain, before: &[Condition], now: &str) -> Result<DynamicObject, serde_json::Error> {
+    let mut object = object_of(drain);
+    object.metadata.resource_version = Some(drain.metadata.resource_version.clone());
+    object.data = json!({
+        "spec": serde_json::to_value(&drain.spec)?,
+        "status": serde_json::to_value(shown(&drain.status, before, now))?,
+    });
+    Ok(object)
+}
+
+fn object_of(drain: &Drain) -> DynamicObject {
+    let mut object = DynamicObject::new(&drain.metadata.name, &pod_drains());
+    object.metadata =
+        ObjectMeta { namespace: Some(drain.metadata.namespace.clone()), ..std::mem::take(&mut object.metadata) };
+    object
+}
+
+fn shown(status: &DrainStatus, before: &[Condition], now: &str) -> ShownStatus {
+    let prepared = matches!(status.phase, Phase::Drained | Phase::Departing);
+    let state = state_of(status);
+    let condition =
+        |kind: &str, holds: bool, reason: &str| Condition::new(kind, holds, reason, &status.message, before, now);
+    ShownStatus {
+        left: left_of(status),
+        conditions: vec![
+            condition("Prepared", prepared, &format!("{:?}", status.phase)),
+            condition("Blocked", status.blocked, if status.blocked { "PlanSaysNotNow" } else { "NotBlocked" }),
+            condition("Stalled", status.stalled, if status.stalled { "NoProgress" } else { "Progressing" }),
+        ],
+        state,
+        status: status.clone(),
+    }
+}
+
+/// The word for people: the phase, or what keeps it from going on.
+#[must_use]
+pub fn state_of(status: &DrainStatus) -> String {
+    match status.phase {
+        _ if status.blocked => "Blocked".to_owned(),
+        _ if status.stalled => "Stalled".to_owned(),
+        phase => format!("{phase:?}"),
+    }
+}
+
+/// How much is left, as `12 of 40 leaders`; empty where it is not known.
+#[must_use]
+pub fn left_of(status: &DrainStatus) -> String {
+    let progress = status.progress.as_ref().filter(|_| matches!(status.phase, Phase::Draining | Phase::Departing));
+    progress.map_or_else(String::new, |progress| {
+        format!("{} of {} {}", progress.left.remaining, progress.total, progress.left.unit)
+    })
+}

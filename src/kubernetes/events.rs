@@ -1,0 +1,88 @@
+//! People are told by Events, on the pod and on its departure, and by the log.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event as Note, EventType, Recorder, Reporter};
+use tokio::sync::mpsc;
+
+use crate::controller::interfaces::Events;
+use crate::controller::log_events::LogEvents;
+use crate::lifecycle::{Drain, Event};
+
+use super::cache::chain;
+use super::resources::pod_drains;
+
+/// How many events may wait to be written; further ones are only logged.
+const WAITING: usize = 256;
+
+/// The longest note that the API takes, in bytes.
+const LONGEST_NOTE: usize = 1024;
+
+/// Writes Events in the order in which they are told, without holding up whoever tells.
+pub struct ClusterEvents(mpsc::Sender<(ObjectReference, ObjectReference, Event)>);
+
+impl ClusterEvents {
+    /// Begins to write; `instance` is who tells.
+    #[must_use]
+    pub fn new(client: Client, instance: &str) -> (Self, impl Future<Output = ()> + use<>) {
+        let (sender, mut receiver) = mpsc::channel(WAITING);
+        let reporter = Reporter { controller: "castoff".to_owned(), instance: Some(instance.to_owned()) };
+        let recorder = Recorder::new(client, reporter);
+        let write = async move {
+            while let Some((pod, drain, event)) = receiver.recv().await {
+                for (regarding, related) in [(&pod, &drain), (&drain, &pod)] {
+                    if let Err(error) = recorder.publish(&note(&event, related), regarding).await {
+                        tracing::debug!(error = %chain(&error), reason = event.reason, "an event could not be written");
+                    }
+                }
+            }
+        };
+        (ClusterEvents(sender), write)
+    }
+}
+
+impl Events for ClusterEvents {
+    fn tell(&self, drain: &Drain, event: &Event) {
+        LogEvents.tell(drain, event);
+        if self.0.try_send((pod_of(drain), reference_of(drain), event.clone())).is_err() {
+            tracing::warn!(pod = %drain.pod_name(), reason = event.reason, "too many events at once: this one is only logged");
+        }
+    }
+}
+
+fn note(event: &Event, related: &ObjectReference) -> Note {
+    let mut text = event.message.clone();
+    if text.len() > LONGEST_NOTE {
+        text.truncate(text.floor_char_boundary(LONGEST_NOTE));
+    }
+    Note {
+        type_: if event.warning { EventType::Warning } else { EventType::Normal },
+        reason: event.reason.to_owned(),
+        note: Some(text),
+        action: "Drain".to_owned(),
+        secondary: Some(related.clone()),
+    }
+}
+
+fn pod_of(drain: &Drain) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: Some(drain.spec.pod.metadata.name.as_str().to_owned()),
+        namespace: Some(drain.metadata.namespace.clone()),
+        uid: Some(drain.pod_uid().to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
+fn reference_of(drain: &Drain) -> ObjectReference {
+    let resource = pod_drains();
+    ObjectReference {
+        api_version: Some(resource.api_version),
+        kind: Some(resource.kind),
+        name: Some(drain.metadata.name.clone()),
+        namespace: Some(drain.metadata.namespace.clone()),
+        uid: Some(drain.metadata.uid.clone()),
+        ..ObjectReference::default()
+    }
+}

@@ -1,0 +1,212 @@
+//! Who is in charge: at most one of all replicas, by a Lease.
+//!
+//! Written times are for people. A lease counts as given up once nobody has been seen to renew it for its whole
+//! duration, and as held for less than that after the last renewal, both by this process's own clock: so the former
+//! holder stops before a new one begins.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, PostParams};
+use kube::core::ObjectMeta;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::cache::chain;
+
+/// Waits around a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long a lease must have been seen unrenewed before another takes it.
+    pub duration: Duration,
+    /// How long after the beginning of its last renewal a holder believes in it; shorter than `duration`.
+    pub trust: Duration,
+    /// Between two renewals, and between two looks of those that wait.
+    pub period: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Timing { duration: Duration::from_secs(15), trust: Duration::from_secs(10), period: Duration::from_millis(700) }
+    }
+}
+
+impl Timing {
+    /// The timing around a lease of this duration.
+    #[must_use]
+    pub fn of(duration: Duration) -> Self {
+        Timing { duration, trust: duration * 2 / 3, period: (duration / 20).min(Timing::default().period) }
+    }
+}
+
+/// What a holder writes less often than it looks.
+const RENEW_PERIOD: Duration = Duration::from_secs(2);
+
+/// Until when this process is in charge; shared by all who must not act without it.
+#[derive(Clone, Debug)]
+pub struct Charge(watch::Sender<Option<Instant>>);
+
+impl Charge {
+    /// Nobody is in charge yet.
+    #[must_use]
+    pub fn none() -> Self {
+        Charge(watch::Sender::new(None))
+    }
+
+    /// Whether this process is in charge at this moment.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.0.borrow().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Waits until this process is in charge.
+    pub async fn gained(&self) {
+        let _ = self.0.subscribe().wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await;
+    }
+
+    /// Waits until it no longer is.
+    pub async fn lost(&self) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let until = *changes.borrow_and_update();
+            let Some(until) = until.filter(|until| Instant::now() < *until) else { return };
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+}
+
+/// One replica's part in the election.
+pub struct Election {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    timing: Timing,
+    charge: Charge,
+}
+
+/// What was last seen of the lease, and since when it is so.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    holder: String,
+    version: Option<String>,
+    since: Instant,
+}
+
+impl Election {
+    /// A part in the election for the lease `name`; `identity` tells this process from all others.
+    #[must_use]
+    pub fn new(api: Api<Lease>, name: &str, identity: &str, timing: Timing, charge: Charge) -> Self {
+        Election { api, name: name.to_owned(), identity: identity.to_owned(), timing, charge }
+    }
+
+    /// Takes part until `stop` is done; then gives the lease back, so that another has it at once.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let mut seen: Option<Seen> = None;
+        let mut renewed: Option<Instant> = None;
+        loop {
+            let due = renewed.is_none_or(|renewed| renewed.elapsed() >= RENEW_PERIOD.min(self.timing.trust / 3));
+            if due || !self.charge.holds() {
+                let begun = Instant::now();
+                let limit = self.timing.trust / 2;
+                match tokio::time::timeout(limit, self.turn(&mut seen)).await {
+                    Ok(Ok(true)) => {
+                        if !self.charge.holds() {
+                            tracing::info!(identity = %self.identity, "in charge");
+                        }
+                        renewed = Some(begun);
+                        self.charge.0.send_replace(Some(begun + self.timing.trust));
+                    }
+                    Ok(Ok(false)) => self.step_down(&mut renewed, "another is"),
+                    Ok(Err(error)) => tracing::warn!(%error, "the lease could not be looked at"),
+                    Err(_) => tracing::warn!("the lease could not be looked at in time"),
+                }
+                if renewed.is_some() && !self.charge.holds() {
+                    self.step_down(&mut renewed, "it could not be renewed");
+                }
+            }
+            tokio::select! {
+                () = &mut stop => break,
+                () = tokio::time::sleep(self.timing.period) => {}
+            }
+        }
+        if self.charge.holds() {
+            self.charge.0.send_replace(None);
+            self.give_back().await;
+        }
+    }
+
+    fn step_down(&self, renewed: &mut Option<Instant>, why: &str) {
+        if renewed.take().is_some() {
+            tracing::warn!(why, "no longer in charge");
+        }
+        self.charge.0.send_replace(None);
+    }
+
+    /// Looks at the lease and takes or renews it where that may be; true while this process holds it.
+    async fn turn(&self, seen: &mut Option<Seen>) -> Result<bool, String> {
+        let said = |error: kube::Error| chain(&error);
+        let Some(mut lease) = self.api.get_opt(&self.name).await.map_err(said)? else {
+            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let lease = Lease { metadata, spec: Some(self.spec(None, 0)) };
+            return Self::was_ours(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.clone().unwrap_or_default();
+        let version = lease.metadata.resource_version.clone();
+        if seen.as_ref().is_none_or(|seen| seen.version != version || seen.holder != holder) {
+            *seen = Some(Seen { holder: holder.clone(), version, since: Instant::now() });
+        }
+        let unrenewed = seen.as_ref().map_or(Duration::ZERO, |seen| seen.since.elapsed());
+        let ours = holder == self.identity;
+        if !ours && !holder.is_empty() && unrenewed < self.timing.duration {
+            return Ok(false);
+        }
+        let changes = spec.lease_transitions.unwrap_or(0) + i32::from(!ours);
+        let since = if ours { spec.acquire_time } else { None };
+        lease.spec = Some(self.spec(since, changes));
+        Self::was_ours(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+    }
+
+    /// Whoever writes first has it.
+    fn was_ours(written: kube::Result<Lease>) -> Result<bool, String> {
+        match written {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
+    fn spec(&self, since: Option<MicroTime>, changes: i32) -> LeaseSpec {
+        let now = MicroTime(jiff_now());
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            acquire_time: Some(since.unwrap_or_else(|| now.clone())),
+            renew_time: Some(now),
+            lease_duration_seconds: i32::try_from(self.timing.duration.as_secs()).ok().map(|seconds| seconds.max(1)),
+            lease_transitions: Some(changes),
+            ..LeaseSpec::default()
+        }
+    }
+
+    async fn give_back(&self) {
+        let Ok(Some(mut lease)) = self.api.get_opt(&self.name).await else { return };
+        let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+        else {
+            return;
+        };
+        spec.holder_identity = Some(String::new());
+        match self.api.replace(&self.name, &PostParams::default(), &lease).await {
+            Ok(_) => tracing::info!("the lease is given back"),
+            Err(error) => tracing::warn!(error = %chain(&error), "the lease could not be given back; it runs out"),
+        }
+    }
+}
+
+fn jiff_now() -> k8s_openapi::jiff::Timestamp {
+    k8s_openapi::jiff::Timestamp::now()
+}

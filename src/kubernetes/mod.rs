@@ -1,0 +1,28 @@
+//! Castoff in a cluster: state in resources of the API, pods and what they depend on from watches, certificates and
+//! the registration with the API server.
+
+pub mod cache;
+pub mod certificates;
+pub mod cluster;
+pub mod conditions;
+pub mod crds;
+pub mod drains;
+pub mod events;
+pub mod lease;
+pub mod policies;
+pub mod policy_status;
+pub mod registration;
+pub mod resources;
+pub mod secrets;
+pub mod store;
+
+/// Whether a write came too late: somebody else has written meanwhile, or made the object already.
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+/// The labels of everything that Castoff makes for itself.
+fn labels() -> [(String, String); 2] {
+    [("app.kubernetes.io/name", "castoff"), ("app.kubernetes.io/managed-by", "castoff")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+}

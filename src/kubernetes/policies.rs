@@ -1,0 +1,236 @@
+//! Policies and plans of the cluster, compiled whenever one changes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use serde_json::{Value, json};
+
+use crate::controller::interfaces::VersionedSlots;
+use crate::lifecycle::slots::Slots;
+use crate::plan::{self, Mistake, Plan};
+use crate::policy::spec::{PlanReference, PolicySpec};
+use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
+
+use super::cache::{Cache, key_of};
+use super::conditions::Condition;
+use super::resources::part;
+
+/// A DrainPolicy as it is stored.
+#[derive(Clone, Debug)]
+pub struct PolicyObject {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Tells it from another of the same name before it.
+    pub uid: String,
+    /// Changes with the spec, and only with it.
+    pub generation: i64,
+    /// As it was written.
+    pub spec: Value,
+    /// The slots that are taken.
+    pub slots: VersionedSlots,
+    /// How the API shows it.
+    pub status: Value,
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// A DrainPlan as it is stored.
+#[derive(Clone, Debug)]
+pub struct PlanObject {
+    /// Its name.
+    pub name: String,
+    /// Changes with the spec, and only with it.
+    pub generation: i64,
+    /// As it was written.
+    pub spec: Value,
+}
+
+/// How a policy becomes an entry of the cache.
+#[must_use]
+pub fn read_policy(object: &DynamicObject) -> Option<(String, PolicyObject)> {
+    let status = part(object, "status");
+    let list = |name: &str| status.get(name).cloned().unwrap_or_else(|| json!([]));
+    let policy = PolicyObject {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        generation: object.metadata.generation.unwrap_or(0),
+        spec: part(object, "spec"),
+        slots: VersionedSlots {
+            slots: Slots { departing: serde_json::from_value(list("departing")).unwrap_or_default() },
+            version: object.resource_version().unwrap_or_default(),
+        },
+        conditions: serde_json::from_value(list("conditions")).unwrap_or_default(),
+        status,
+    };
+    Some((key_of(object), policy))
+}
+
+/// How a plan becomes an entry of the cache.
+#[must_use]
+pub fn read_plan(object: &DynamicObject) -> Option<(String, PlanObject)> {
+    let generation = object.metadata.generation.unwrap_or(0);
+    Some((key_of(object), PlanObject { name: object.name_any(), generation, spec: part(object, "spec") }))
+}
+
+/// Keeps the index of policies in step with the caches, for ever.
+pub async fn follow(
+    policies: Arc<Cache<PolicyObject>>,
+    plans: Arc<Cache<PlanObject>>,
+    index: Arc<ArcSwap<PolicyIndex>>,
+    compiled: impl Fn() + Send,
+) {
+    let (mut policy_changes, mut plan_changes) = (policies.changes(), plans.changes());
+    policies.filled().await;
+    plans.filled().await;
+    let mut before = None;
+    loop {
+        policy_changes.mark_unchanged();
+        plan_changes.mark_unchanged();
+        let (all_policies, all_plans) = (policies.all(), plans.all());
+        let now = generations(&all_policies, &all_plans);
+        // A status changes more often than what is to be compiled.
+        if before.as_ref() != Some(&now) {
+            index.store(Arc::new(compile(&all_policies, &all_plans)));
+            tracing::info!(policies = all_policies.len(), plans = all_plans.len(), "policies in force");
+            before = Some(now);
+            compiled();
+        }
+        tokio::select! {
+            changed = policy_changes.changed() => if changed.is_err() { return },
+            changed = plan_changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTreeMap<String, (String, i64)> {
+    let of_policy = |policy: &Arc<PolicyObject>| {
+        (format!("{}/{}", policy.namespace, policy.name), (policy.uid.clone(), policy.generation))
+    };
+    let of_plan = |plan: &Arc<PlanObject>| (plan.name.clone(), (String::new(), plan.generation));
+    policies.iter().map(of_policy).chain(plans.iter().map(of_plan)).collect()
+}
+
+/// The index of all policies. One that can't be followed guards its pods all the same, and stops no other.
+#[must_use]
+pub fn compile(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> PolicyIndex {
+    let known = Known(plans.iter().map(|plan| (plan.name.as_str(), compile_plan(plan))).collect());
+    PolicyIndex::new(policies.iter().map(|policy| compile_policy(policy, &known)))
+}
+
+/// Plans that are resources, or what is wrong with each.
+struct Known<'a>(HashMap<&'a str, Result<Arc<Plan>, String>>);
+
+impl Plans for Known<'_> {
+    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String> {
+        match (&reference.built_in, &reference.name) {
+            (None, Some(name)) => match self.0.get(name.as_str()) {
+                Some(plan) => plan.clone(),
+                None => {
+                    Err(format!("there is no DrainPlan {name}; a plan that comes with Castoff is named by builtIn"))
+                }
+            },
+            _ => find_built_in(reference),
+        }
+    }
+}
+
+fn compile_plan(plan: &PlanObject) -> Result<Arc<Plan>, String> {
+    let wrong = |what: String| format!("the DrainPlan {} can't be followed: {what}", plan.name);
+    let spec = serde_json::from_value(plan.spec.clone()).map_err(|error| wrong(error.to_string()))?;
+    match plan::compile(&spec) {
+        Ok(compiled) => Ok(Arc::new(compiled.named(plan.name.as_str()))),
+        Err(mistakes) => Err(wrong(said(&mistakes))),
+    }
+}
+
+fn compile_policy(object: &PolicyObject, plans: &Known<'_>) -> Policy {
+    let mut spec = object.spec.clone();
+    if let Value::Object(fields) = &mut spec {
+        // Fields that a newer version knows are passed over; words that it knows are not.
+        fields.retain(|field, _| known_fields().contains(field));
+    }
+    match serde_json::from_value::<PolicySpec>(spec) {
+        Ok(spec) => Policy::new(&object.namespace, &object.name, spec, plans),
+        Err(error) => {
+            let selector = object.spec.get("selector").cloned().unwrap_or(Value::Null);
+            // Where not even the selector can be read, every pod of the namespace counts as selected.
+            let selector = serde_json::from_value(selector).unwrap_or_default();
+            Policy::unreadable(&object.namespace, &object.name, selector, &error.to_string())
+        }
+    }
+}
+
+/// The fields of a policy's spec that this version knows.
+fn known_fields() -> &'static [String] {
+    static FIELDS: OnceLock<Vec<String>> = OnceLock::new();
+    FIELDS.get_or_init(|| {
+        let schema = schemars::schema_for!(PolicySpec).to_value();
+        let properties = schema.get("properties").and_then(Value::as_object);
+        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+    })
+}
+
+/// The first mistake, and how many more there are.
+#[must_use]
+pub fn said(mistakes: &[Mistake]) -> String {
+    let Some(first) = mistakes.first() else { return String::new() };
+    let more = if mistakes.len() > 1 { format!(" (and {} more)", mistakes.len() - 1) } else { String::new() };
+    let field = if first.field.is_empty() { String::new() } else { format!("{}: ", first.field) };
+    format!("{field}{}{more}", first.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::Pod;
+
+    fn object(spec: Value) -> Arc<PolicyObject> {
+        Arc::new(PolicyObject {
+            namespace: "n".to_owned(),
+            name: "p".to_owned(),
+            uid: String::new(),
+            generation: 1,
+            spec,
+            slots: VersionedSlots::default(),
+            status: Value::Null,
+            conditions: Vec::new(),
+        })
+    }
+
+    fn steps() -> Value {
+        json!([{"name": "hook", "plan": {"builtIn": "http-hook"}}])
+    }
+
+    #[test]
+    fn a_field_of_a_newer_version_is_passed_over() {
+        let index = compile(&[object(json!({"selector": {}, "steps": steps(), "newer": {"x": 1}}))], &[]);
+        let policy = index.get("n", "p").map(|policy| policy.steps.is_ok());
+        assert_eq!(policy, Some(true));
+    }
+
+    #[test]
+    fn a_word_of_a_newer_version_makes_a_policy_that_guards_and_says_why() {
+        let spec = json!({"selector": {"matchLabels": {"app": "db"}}, "steps": steps(), "exempt": ["NewerCase"]});
+        let index = compile(&[object(spec)], &[]);
+        let policy = index.get("n", "p").map(Arc::clone);
+        let mut pod = Pod::default();
+        pod.metadata.labels.insert("app".into(), "db".into());
+        assert!(policy.as_ref().is_some_and(|policy| policy.selects(&pod, None)));
+        let mistakes = policy.and_then(|policy| policy.steps.clone().err()).unwrap_or_default();
+        assert!(said(&mistakes).contains("NewerCase"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_plan_that_is_not_there_is_named() {
+        let spec = json!({"selector": {}, "steps": [{"name": "a", "plan": {"name": "mine"}}]});
+        let index = compile(&[object(spec)], &[]);
+        let mistakes = index.get("n", "p").and_then(|policy| policy.steps.clone().err()).unwrap_or_default();
+        assert!(said(&mistakes).contains("there is no DrainPlan mine"), "{mistakes:?}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Whether the API server really sends a namespace's deletes: seen, or tried out.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
+use kube::api::{DeleteParams, Preconditions};
+use kube::client::Body;
+use kube::core::{Request, Resource, Status};
+
+use crate::kubernetes::cache::chain;
+
+use super::{PODS, Seen};
+
+/// The longest that a dry run may take: the longest timeout that a webhook may have, and a little more.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// Namespaces of which a request has come, under the registration as it was then.
+#[derive(Debug, Default)]
+pub struct Proofs(Mutex<BTreeMap<String, u64>>);
+
+impl Proofs {
+    /// A request from this namespace has come, or [`prove`] has said [`Sent::Yes`].
+    pub fn note(&self, namespace: &str, seen: &Seen) {
+        let Some(print) = seen.print(namespace) else { return };
+        let mut proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if proofs.get(namespace) != Some(&print) {
+            proofs.insert(namespace.to_owned(), print);
+        }
+    }
+
+    /// Whether one has come since the registration was last changed in anything that matters to this namespace.
+    #[must_use]
+    pub fn hold(&self, namespace: &str, seen: &Seen) -> bool {
+        let proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.print(namespace).is_some_and(|print| proofs.get(namespace) == Some(&print))
+    }
+}
+
+/// What a dry run of a delete has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The API server has asked Castoff.
+    Yes,
+    /// It wants to, and can't; this is what it says. Deletes are refused, or let through under `Ignore`.
+    Failing(String),
+    /// The delete would be carried out, and nothing shows that Castoff was asked. Where the gate would have denied it,
+    /// it was not asked.
+    NotDenied,
+    /// It shows nothing: the pod is gone, another one or held by somebody else, or the API server did not answer.
+    Unclear(String),
+}
+
+/// Tries out a delete of this pod, as a dry run, which changes nothing anywhere. The best pod to try is one whose
+/// delete the gate would deny.
+pub async fn prove(client: &Client, namespace: &str, pod: &str, uid: &str) -> Sent {
+    match tokio::time::timeout(PATIENCE, ask(client, namespace, pod, uid)).await {
+        Ok(Ok(answer)) => judge(&answer),
+        Ok(Err(error)) => Sent::Unclear(error),
+        Err(_) => Sent::Unclear("the API server does not answer".to_owned()),
+    }
+}
+
+/// What the API server answers.
+#[derive(Debug, Default)]
+struct Answer {
+    code: u16,
+    message: String,
+    warnings: Vec<String>,
+}
+
+async fn ask(client: &Client, namespace: &str, pod: &str, uid: &str) -> Result<Answer, String> {
+    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+    let parameters = DeleteParams { dry_run: true, preconditions: Some(preconditions), ..DeleteParams::default() };
+    let request = Request::new(Pod::url_path(&(), Some(namespace)))
+        .delete(pod, &parameters)
+        .map_err(|error| error.to_string())?;
+    let response = client.send(request.map(Body::from)).await.map_err(|error| chain(&error))?;
+    let (head, body) = response.into_parts();
+    let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
+    let warnings = warnings.map(str::to_owned).collect();
+    let body = body.collect_bytes().await.map_err(|error| chain(&error))?;
+    let message = serde_json::from_slice::<Status>(&body).map(|status| status.message).unwrap_or_default();
+    Ok(Answer { code: head.status.as_u16(), message, warnings })
+}
+
+fn judge(answer: &Answer) -> Sent {
+    let Answer { code, message, warnings } = answer;
+    if message.starts_with(&format!("admission webhook \"{PODS}\" denied the request")) {
+        return Sent::Yes;
+    }
+    if message.contains(&format!("failed calling webhook \"{PODS}\"")) {
+        return Sent::Failing(message.clone());
+    }
+    // All that Castoff warns of begins so; the API server puts a code and quotes around it.
+    if warnings.iter().any(|warning| warning.contains("\"castoff: ")) {
+        return Sent::Yes;
+    }
+    if (200..300).contains(code) { Sent::NotDenied } else { Sent::Unclear(message.clone()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(code: u16, message: &str, warnings: &[&str]) -> Sent {
+        let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
+        judge(&Answer { code, message: message.to_owned(), warnings })
+    }
+
+    #[test]
+    fn only_castoffs_own_words_prove_that_it_was_asked() {
+        let denied = "admission webhook \"pods.castoff.dev\" denied the request: a/b may not leave yet";
+        assert_eq!(answer(429, denied, &[]), Sent::Yes);
+        assert_eq!(answer(200, "", &["299 - \"castoff: a/b would be held\""]), Sent::Yes);
+        assert_eq!(answer(200, "", &[]), Sent::NotDenied);
+        assert_eq!(answer(200, "", &["299 - \"something else is deprecated\""]), Sent::NotDenied);
+        let failing = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": failed to call webhook: \
+                       Post \"https://castoff.castoff-system.svc:443/validate?timeout=10s\": x509: unknown authority";
+        assert_eq!(answer(500, failing, &[]), Sent::Failing(failing.to_owned()));
+        for (code, message) in [
+            (404, "pods \"b\" not found"),
+            (409, "the UID in the precondition does not match"),
+            (403, "pods \"b\" is forbidden"),
+            (400, "admission webhook \"other.example\" denied the request: no"),
+        ] {
+            assert_eq!(answer(code, message, &[]), Sent::Unclear(message.to_owned()));
+        }
+    }
+}

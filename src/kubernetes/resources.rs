@@ -1,0 +1,47 @@
+//! Castoff's own kinds.
+
+use kube::core::{ApiResource, DynamicObject};
+use serde_json::Value;
+
+/// Their group.
+pub const GROUP: &str = "castoff.dev";
+
+/// The version that this program reads and writes.
+pub const VERSION: &str = "v1alpha1";
+
+/// Who writes, as the API server keeps it with each field.
+pub const FIELD_MANAGER: &str = "castoff";
+
+/// DrainPolicies, as the API names them.
+#[must_use]
+pub fn drain_policies() -> ApiResource {
+    resource("DrainPolicy", "drainpolicies")
+}
+
+/// DrainPlans, as the API names them.
+#[must_use]
+pub fn drain_plans() -> ApiResource {
+    resource("DrainPlan", "drainplans")
+}
+
+/// PodDrains, as the API names them.
+#[must_use]
+pub fn pod_drains() -> ApiResource {
+    resource("PodDrain", "poddrains")
+}
+
+/// A part of an object, or nothing.
+#[must_use]
+pub fn part(object: &DynamicObject, name: &str) -> Value {
+    object.data.get(name).cloned().unwrap_or(Value::Null)
+}
+
+fn resource(kind: &str, plural: &str) -> ApiResource {
+    ApiResource {
+        group: GROUP.to_owned(),
+        version: VERSION.to_owned(),
+        api_version: format!("{GROUP}/{VERSION}"),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}

@@ -1,0 +1,31 @@
+//! Dry runs: whoever tries a delete out learns how each step stands at its backend now.
+
+use std::borrow::Cow;
+
+use tokio::time::Instant;
+
+use crate::admission::dry_run::StepNow;
+use crate::admission::{Answer, Case};
+use crate::controller::ROUND_LIMIT;
+use crate::lifecycle::{Drain, Look};
+use crate::plan::Task;
+
+use super::gate::Gatekeeper;
+
+impl Gatekeeper {
+    /// The answer, with a warning for each step. Looks at the backends and changes nothing: a departure that is not
+    /// there is only thought of.
+    pub(super) async fn tell_steps(&self, case: &Case<'_>, answer: Answer, deadline: Instant) -> Answer {
+        let begun = case.drain().map(Cow::Borrowed);
+        let would_begin = || {
+            let pod = case.pod.clone().into_owned();
+            Drain::new(pod, &case.guard.policy, &case.request.username, case.request.asker).map(Cow::Owned)
+        };
+        let Some(drain) = begun.or_else(would_begin) else { return answer };
+        let look = Look { task: Task::Prepare, steps: (0..drain.spec.steps.len()).collect() };
+        let limit = deadline.min(Instant::now() + ROUND_LIMIT);
+        let rounds = self.observer.observe(&drain, true, &look, limit).await;
+        let steps = drain.spec.steps.iter().enumerate();
+        steps.fold(answer, |answer, (index, step)| answer.warn(StepNow::of(step, rounds.get(&index)).to_string()))
+    }
+}

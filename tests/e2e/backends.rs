@@ -1,0 +1,177 @@
+//! Backends over real HTTP: an application's own hook on each pod's address, and a simulated PD whose stores are pods.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
+use castoff::simulation::pd::{Config, SimulatedPd};
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The port that hooks answer on, on whichever address they are asked at.
+pub struct Hooks {
+    pub port: u16,
+    apps: Arc<Mutex<HashMap<IpAddr, App>>>,
+    task: JoinHandle<()>,
+}
+
+/// One application, behind one pod's address.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// `Idle`, `Preparing` or `Prepared`.
+    pub state: &'static str,
+    /// What it still works on; it is prepared once that is 0.
+    pub inflight: u64,
+    /// How many of these are done with each look.
+    pub done_per_look: u64,
+    /// Why it must not leave now.
+    pub blocked: String,
+    /// Answers this status and nonsense instead.
+    pub broken: Option<u16>,
+    /// The requests that came in, by method.
+    pub asked: Vec<Method>,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        App { state: "Idle", inflight: 0, done_per_look: 1, blocked: String::new(), broken: None, asked: Vec::new() }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Local(SocketAddr);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Local {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Local(stream.io().local_addr().unwrap())
+    }
+}
+
+impl Hooks {
+    pub async fn start() -> Hooks {
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let apps: Arc<Mutex<HashMap<IpAddr, App>>> = Arc::default();
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&apps));
+        let service = router.into_make_service_with_connect_info::<Local>();
+        let task = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+        Hooks { port, apps, task }
+    }
+
+    /// Looks at or changes the application behind an address.
+    pub fn at<T>(&self, address: &str, look: impl FnOnce(&mut App) -> T) -> T {
+        look(self.apps.lock().unwrap().entry(address.parse().unwrap()).or_default())
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(
+    ConnectInfo(local): ConnectInfo<Local>,
+    State(apps): State<Arc<Mutex<HashMap<IpAddr, App>>>>,
+    method: Method,
+) -> Response {
+    let mut apps = apps.lock().unwrap();
+    let app = apps.entry(local.0.ip()).or_default();
+    app.asked.push(method.clone());
+    if let Some(status) = app.broken {
+        return (StatusCode::from_u16(status).unwrap(), "<html>nonsense</html>").into_response();
+    }
+    match method {
+        Method::POST if app.state == "Idle" => app.state = "Preparing",
+        Method::DELETE => app.state = "Idle",
+        _ => {}
+    }
+    if app.state == "Preparing" {
+        app.inflight = app.inflight.saturating_sub(app.done_per_look);
+        if app.inflight == 0 {
+            app.state = "Prepared";
+        }
+    }
+    axum::Json(json!({"state": app.state, "inflight": app.inflight, "blocked": app.blocked})).into_response()
+}
+
+/// A PD, and TiKV stores that live and die with the pods of one StatefulSet.
+pub struct Tikv {
+    pub pd: Arc<SimulatedPd>,
+    task: JoinHandle<()>,
+}
+
+impl Tikv {
+    /// Stores for the pods `NAME-0` to `NAME-(replicas - 1)`, and one more that no pod stands for and that takes leaders.
+    pub async fn start(client: &Client, namespace: &str, name: &str, replicas: u64, leaders: u64) -> Tikv {
+        let address = |ordinal: u64| address_of(namespace, name, ordinal);
+        let mut stores: Vec<_> = (0..replicas).map(|ordinal| (ordinal + 1, address(ordinal), leaders)).collect();
+        stores.push((100, "elsewhere.example:20160".to_owned(), leaders));
+        let pd = Arc::new(SimulatedPd::start(Config::with_stores(stores)).await.unwrap());
+        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let prefix = format!("{name}-");
+        let task = tokio::spawn(follow(api, prefix, Arc::clone(&pd), namespace.to_owned(), name.to_owned()));
+        Tikv { pd, task }
+    }
+
+    pub fn store_of(ordinal: u64) -> u64 {
+        ordinal + 1
+    }
+}
+
+impl Drop for Tikv {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The address that the store of a pod announces.
+pub fn address_of(namespace: &str, name: &str, ordinal: u64) -> String {
+    format!("{name}-{ordinal}.{name}-peer.{namespace}.svc:20160")
+}
+
+/// A store's process ends as soon as its pod begins to terminate, and begins when the pod is Ready.
+async fn follow(api: Api<Pod>, prefix: String, pd: Arc<SimulatedPd>, namespace: String, name: String) {
+    let mut running: HashMap<String, bool> = HashMap::new();
+    let mut events = Box::pin(watcher::watcher(api, watcher::Config::default()));
+    while let Some(event) = events.next().await {
+        let (pod, gone) = match event {
+            Ok(Event::Apply(pod) | Event::InitApply(pod)) => (pod, false),
+            Ok(Event::Delete(pod)) => (pod, true),
+            Ok(_) => continue,
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let pod_name = pod.metadata.name.clone().unwrap_or_default();
+        let Some(ordinal) = pod_name.strip_prefix(&prefix).and_then(|number| number.parse::<u64>().ok()) else {
+            continue;
+        };
+        let runs = !gone && pod.metadata.deletion_timestamp.is_none() && is_ready(&pod);
+        let before = running.insert(pod.metadata.uid.clone().unwrap_or_default(), runs).unwrap_or(false);
+        let store = Tikv::store_of(ordinal);
+        match (before, runs) {
+            (true, false) => pd.pod_ended(store),
+            (false, true) => pd.pod_started(store, &address_of(&namespace, &name, ordinal)),
+            _ => {}
+        }
+    }
+}
+
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}

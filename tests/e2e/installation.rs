@@ -1,0 +1,235 @@
+//! Castoff as it runs in the scenarios: two replicas of the real program on this machine, under a ServiceAccount of
+//! their own, behind one address. What would differ in a cluster that runs its pods itself is here and nowhere else.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use kube::{Client, Config};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use crate::backends::Hooks;
+use crate::balancer::Balancer;
+
+/// The guard's own namespace.
+pub const NAMESPACE: &str = "castoff-system";
+
+/// Shorter than in production, so that a killed leader is followed soon.
+const LEASE_DURATION: &str = "5s";
+
+pub struct Installation {
+    pub client: Client,
+    pub hooks: Hooks,
+    directory: tempfile::TempDir,
+    balancer: Balancer,
+    replicas: Mutex<Vec<Replica>>,
+}
+
+struct Replica {
+    number: usize,
+    port: u16,
+    admin: u16,
+    child: Option<Child>,
+}
+
+impl Installation {
+    /// Installs the resources, starts both replicas, and waits until they answer.
+    pub async fn start() -> Installation {
+        rustls::crypto::ring::default_provider().install_default().unwrap();
+        let mut config = Config::infer().await.expect("KUBECONFIG must name a cluster: hack/test e2e starts one");
+        // Scenarios run side by side, and each waits by looking again and again.
+        config.read_timeout = Some(Duration::from_secs(300));
+        let client = Client::try_from(config).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let ports = free_ports(4);
+        let replicas = (0..2)
+            .map(|number| Replica { number, port: ports[number], admin: ports[2 + number], child: None })
+            .collect();
+        let balancer = Balancer::start(ports[..2].to_vec()).await;
+        let installation =
+            Installation { client, hooks: Hooks::start().await, directory, balancer, replicas: Mutex::new(replicas) };
+        installation.install().await;
+        installation.make_whole().await;
+        installation
+    }
+
+    /// All that the manifests hold but the Deployment: its replicas run here.
+    async fn install(&self) {
+        let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base");
+        let built = kubectl(&["kustomize", manifests]).await;
+        assert_eq!(built.code, 0, "{}", built.stderr);
+        let objects: Vec<&str> = built.stdout.split("\n---\n").collect();
+        let (first, rest): (Vec<&str>, Vec<&str>) =
+            objects.into_iter().filter(|object| !object.contains("\nkind: Deployment\n")).partition(|object| {
+                ["\nkind: Namespace\n", "\nkind: CustomResourceDefinition\n"].iter().any(|kind| object.contains(kind))
+            });
+        apply(&first.join("\n---\n")).await;
+        apply(&rest.join("\n---\n")).await;
+        let token = kubectl(&["create", "token", "castoff", "-n", NAMESPACE, "--duration=6h"]).await;
+        assert_eq!(token.code, 0, "{}", token.stderr);
+        let server = kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]).await;
+        let mut kubeconfig: Value = serde_json::from_str(&server.stdout).unwrap();
+        kubeconfig["users"][0]["user"] = json!({"token": token.stdout.trim()});
+        std::fs::write(self.path("kubeconfig"), kubeconfig.to_string()).unwrap();
+    }
+
+    /// Starts what does not run, and waits until it is ready.
+    pub async fn make_whole(&self) {
+        let mut waiting = Vec::new();
+        {
+            let mut replicas = self.replicas.lock().unwrap();
+            for replica in replicas.iter_mut() {
+                let runs = replica.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none());
+                if !runs {
+                    replica.child = Some(self.spawn(replica));
+                }
+                waiting.push(replica.admin);
+            }
+        }
+        for admin in waiting {
+            self.wait_until_ready(admin).await;
+        }
+    }
+
+    async fn wait_until_ready(&self, admin: u16) {
+        let mut last = String::new();
+        for _ in 0..300 {
+            match reqwest::get(format!("http://127.0.0.1:{admin}/readyz")).await {
+                Ok(answer) if answer.status().is_success() => return,
+                Ok(answer) => last = answer.text().await.unwrap_or_default(),
+                Err(error) => last = error.to_string(),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("a replica does not become ready: {last}\n{}", self.log("").await);
+    }
+
+    fn spawn(&self, replica: &Replica) -> Child {
+        let log = File::options().create(true).append(true).open(self.log_file(replica.number)).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_castoff"))
+            .arg("serve")
+            .args(["--listen", &format!("127.0.0.1:{}", replica.port)])
+            .args(["--admin-listen", &format!("127.0.0.1:{}", replica.admin)])
+            .args(["--webhook-url", &format!("https://127.0.0.1:{}/validate", self.balancer.port)])
+            .args(["--namespace", NAMESPACE, "--lease-duration", LEASE_DURATION, "--shutdown-delay", "1"])
+            .args(["--identity", &format!("replica-{}-{}", replica.number, std::process::id())])
+            .args(["--log", "info", "--allow-loopback"])
+            .env("KUBECONFIG", self.path("kubeconfig"))
+            .stdout(Stdio::from(log.try_clone().unwrap()))
+            .stderr(Stdio::from(log))
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    /// Ends a replica as a power cut would.
+    pub async fn kill(&self, number: usize) {
+        let child = self.replicas.lock().unwrap()[number].child.take();
+        if let Some(mut child) = child {
+            child.kill().await.unwrap();
+        }
+    }
+
+    /// Asks a replica to end, and waits until it has.
+    pub async fn terminate(&self, number: usize) {
+        let child = self.replicas.lock().unwrap()[number].child.take();
+        if let Some(mut child) = child {
+            let pid = child.id().unwrap().to_string();
+            Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+            child.wait().await.unwrap();
+        }
+    }
+
+    /// Which replica is in charge now.
+    pub async fn leader(&self) -> Option<usize> {
+        let lease =
+            kubectl(&["get", "lease", "castoff", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"]).await;
+        lease
+            .stdout
+            .strip_prefix("replica-")
+            .and_then(|rest| rest.split('-').next())
+            .and_then(|number| number.parse().ok())
+    }
+
+    /// A replica's metrics, as Prometheus would read them.
+    pub async fn metrics(&self, number: usize) -> String {
+        let admin = self.replicas.lock().unwrap()[number].admin;
+        reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().text().await.unwrap()
+    }
+
+    /// The lines of both replicas' logs that hold `word`.
+    pub async fn log(&self, word: &str) -> String {
+        let mut text = String::new();
+        for number in 0..2 {
+            let log = tokio::fs::read_to_string(self.log_file(number)).await.unwrap_or_default();
+            for line in log.lines().filter(|line| line.contains(word)) {
+                text += &format!("{number}: {line}\n");
+            }
+        }
+        text
+    }
+
+    pub async fn stop(&self) {
+        for number in 0..2 {
+            self.terminate(number).await;
+        }
+        kubectl(&["delete", "validatingwebhookconfiguration", "castoff", "--ignore-not-found"]).await;
+        // So that the next run makes it again: a registration that a person has deleted is left alone.
+        kubectl(&["delete", "configmap", "castoff-registration", "-n", NAMESPACE, "--ignore-not-found"]).await;
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn log_file(&self, number: usize) -> PathBuf {
+        self.path(&format!("replica-{number}.log"))
+    }
+}
+
+/// What a command printed.
+#[derive(Debug)]
+pub struct Printed {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs kubectl, as an admin.
+pub async fn kubectl(arguments: &[&str]) -> Printed {
+    let output = Command::new("kubectl")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("kubectl must be in PATH: hack/test e2e puts the control plane's own there");
+    Printed {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Applies YAML or JSON.
+pub async fn apply(text: &str) {
+    use tokio::io::AsyncWriteExt as _;
+    let mut child = Command::new("kubectl")
+        .args(["apply", "--server-side", "--force-conflicts", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("kubectl must be in PATH");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{}\nin\n{text}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}

@@ -1,0 +1,73 @@
+//! Scenarios on a real control plane: what users do, and what must come of it.
+//!
+//! `hack/test e2e` starts the control plane and runs them; any cluster that `KUBECONFIG` names will do.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+mod backends;
+mod balancer;
+mod installation;
+mod scenarios;
+mod scene;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+use tokio::sync::RwLock;
+
+use installation::Installation;
+use scenarios::{Kind, Scenario};
+use scene::Scene;
+
+/// A scenario that takes longer hangs.
+const LONGEST: Duration = Duration::from_secs(300);
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let all = scenarios::all();
+    if arguments.list {
+        libtest_mimic::run(&arguments, all.into_iter().map(|scenario| Trial::test(scenario.name, || Ok(()))).collect())
+            .exit();
+    }
+    let runtime = Arc::new(Runtime::new().unwrap());
+    let installation = Arc::new(runtime.block_on(Installation::start()));
+    // Those that take the guard or the API server away run alone.
+    let alone = Arc::new(RwLock::new(()));
+    let trials = all
+        .into_iter()
+        .map(|scenario| {
+            let (runtime, installation, alone) = (Arc::clone(&runtime), Arc::clone(&installation), Arc::clone(&alone));
+            Trial::test(scenario.name, move || runtime.block_on(play(scenario, installation, alone)))
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    runtime.block_on(installation.stop());
+    conclusion.exit();
+}
+
+/// Plays one scenario in a namespace of its own; on failure prints what one needs to find out why.
+async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<RwLock<()>>) -> Result<(), Failed> {
+    let _shared;
+    let _alone;
+    match scenario.kind {
+        Kind::Shared => _shared = alone.read().await,
+        Kind::Alone => _alone = alone.write().await,
+    }
+    let scene = Scene::new(scenario.name, &installation).await;
+    let played = tokio::spawn(tokio::time::timeout(LONGEST, (scenario.play)(Arc::clone(&scene)))).await;
+    let outcome = match played {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(Failed::from(format!("not over after {LONGEST:?}\n{}", scene.what_is_there().await))),
+        Err(error) => {
+            let panic = error.into_panic();
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+            Err(Failed::from(format!("{text}\n{}", scene.what_is_there().await)))
+        }
+    };
+    installation.make_whole().await;
+    scene.clean_up().await;
+    outcome
+}
