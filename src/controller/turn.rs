@@ -41,11 +41,11 @@ impl Controller {
         let look = lifecycle::look(drain, &memory);
         let rounds = self.observer.observe(drain, present, &look, Instant::now() + ROUND_LIMIT).await;
         let world = self.world(drain, &around, rounds);
-        let turn = lifecycle::reconcile(drain, &memory, &world);
+        let mut turn = lifecycle::reconcile(drain, &memory, &world);
         let mut version = drain.metadata.resource_version.clone();
         let mut written = None;
         self.must_be_in_charge()?;
-        if turn.drain != *drain {
+        if lifecycle::must_be_written(drain, &turn.drain) {
             let stored = self.store.write(turn.drain.clone()).await?;
             version.clone_from(&stored.metadata.resource_version);
             log_change(drain, &stored);
@@ -55,7 +55,11 @@ impl Controller {
         let mut again = turn.again;
         for effect in turn.effects {
             self.must_be_in_charge()?;
-            if let Err(error) = self.carry_out(now_is, effect, &around, present).await {
+            if let Effect::Send(step, act) = effect {
+                if self.observer.send(now_is, step, present, &act).await {
+                    turn.memory.cut_off(step, self.now());
+                }
+            } else if let Err(error) = self.carry_out(now_is, effect, &around).await {
                 // What was to be done is found to be still undone by the next turn.
                 tracing::debug!(pod = %drain.pod_name(), %error, "slots or departure were changed by somebody else");
                 again = SOON;
@@ -131,13 +135,7 @@ impl Controller {
         around.slots.slots.ask(candidate, &peers, missing, limit)
     }
 
-    async fn carry_out(
-        &self,
-        drain: &Drain,
-        effect: Effect,
-        around: &Surroundings,
-        present: bool,
-    ) -> Result<(), StoreError> {
+    async fn carry_out(&self, drain: &Drain, effect: Effect, around: &Surroundings) -> Result<(), StoreError> {
         let (namespace, policy) = (&drain.metadata.namespace, &drain.spec.policy);
         match effect {
             Effect::TakeSlot(slots) => {
@@ -149,7 +147,8 @@ impl Controller {
                 let slots = VersionedSlots { slots, version: around.slots.version.clone() };
                 self.store.write_slots(namespace, policy, slots).await?;
             }
-            Effect::Send(step, act) => self.observer.send(drain, step, present, &act).await,
+            // Sent by the turn itself, which remembers what came of it.
+            Effect::Send(..) => {}
             Effect::Wake(mark) => {
                 if let Err(error) = self.cluster.wake(&drain.spec.pod, &mark).await {
                     tracing::warn!(pod = %drain.pod_name(), %error, "the pod's controller could not be woken; trying again");

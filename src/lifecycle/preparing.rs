@@ -17,12 +17,19 @@ pub(super) fn queued(turn: &mut Turn, world: &World) {
     }
     if let Some((step, round)) = first_hindrance(world) {
         turn.drain.status.step = turn.drain.spec.steps.get(step).map(|step| step.name.clone());
+        // A plan that says "not now" is obeyed for as long as it does; nobody is to wait unseen for a backend.
+        if matches!(round.verdict, Verdict::Blocked { .. }) {
+            not_stuck(turn);
+        } else {
+            note_progress(turn, step, round, world);
+        }
         hold(turn, round);
         if world.slot == Answer::Held {
             turn.effects.push(Effect::GiveSlot);
         }
         return;
     }
+    not_stuck(turn);
     turn.drain.status.blocked = false;
     match &world.slot {
         Answer::Wait(seats) => {
@@ -220,7 +227,7 @@ fn is_abandoned(turn: &Turn, world: &World) -> bool {
 /// Who asked counts its pods, and has no more than it wants. Of several pods that it asked for in turn it keeps all but
 /// those that were too many: the others are not to be prepared after that.
 fn has_enough(turn: &Turn, world: &World) -> bool {
-    turn.drain.status.asker.counts_pods() && world.owner_has_enough && !world.owner_wants
+    turn.drain.status.asker.counts_pods() && world.owner_has_enough
 }
 
 fn first_hindrance(world: &World) -> Option<(usize, &Round)> {
@@ -246,6 +253,11 @@ fn pin_member(turn: &mut Turn, step: usize, round: &Round) {
     {
         status.member.clone_from(&round.member);
     }
+}
+
+fn not_stuck(turn: &mut Turn) {
+    turn.memory.stuck = None;
+    turn.drain.status.stalled = false;
 }
 
 /// Takes note of how much is left, and of how long it has not become less.

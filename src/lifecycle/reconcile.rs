@@ -60,6 +60,19 @@ pub fn reconcile(drain: &Drain, memory: &Memory, world: &World) -> Turn {
     turn
 }
 
+/// Whether a turn's departure is to be written. That an intent was acted on rides on the next write: a process that
+/// does not know takes it for acted on anyway.
+#[must_use]
+pub fn must_be_written(before: &Drain, after: &Drain) -> bool {
+    let mut after = after.clone();
+    for (after, before) in after.status.steps.iter_mut().zip(&before.status.steps) {
+        if (before.ownership, after.ownership) == (Ownership::Intent, Ownership::Acted) {
+            after.ownership = Ownership::Intent;
+        }
+    }
+    after != *before
+}
+
 impl Turn {
     /// Tells of a policy that is no longer what it was: a departure under way does not follow it.
     fn note_policy(&mut self, seen: PolicySeen) {
@@ -206,12 +219,15 @@ fn departing(turn: &mut Turn, world: &World) {
     }
     match &world.pod {
         PodSeen::Present { terminating: false, .. } => not_carried_out(turn, world),
-        PodSeen::Present { terminating: true, .. } | PodSeen::Unseen => turn.note_departure(),
-        PodSeen::Gone => {
+        PodSeen::Unseen => turn.note_departure(),
+        PodSeen::Gone if world.successor != Successor::Awaited => {
             turn.note_departure();
-            match world.successor {
-                Successor::Awaited => {}
-                Successor::Ready | Successor::NoneToCome => turn.enter(Phase::Restoring, world.now),
+            turn.enter(Phase::Restoring, world.now);
+        }
+        // That a prepared pod has left is nothing to tell: it is noted with the next phase, which saves a write.
+        PodSeen::Gone | PodSeen::Present { terminating: true, .. } => {
+            if turn.drain.status.departure != Some(Departure::Prepared) {
+                turn.note_departure();
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use castoff::lifecycle::slots::{Answer, Candidate, Peer, Slots};
 use castoff::lifecycle::{
     Asker, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, Successor, Turn, World as Seen,
-    claim, look, reconcile,
+    claim, look, must_be_written, reconcile,
 };
 use castoff::plan::{Act, Mode, Request, Round, Task, Verdict, spec::Accept};
 
@@ -325,7 +325,7 @@ impl World {
         let wanted = look(drain, &memory);
         let rounds = wanted.steps.iter().map(|step| (*step, self.round(seat, wanted.task))).collect();
         let turn = reconcile(drain, &memory, &self.seen(seat, drain, rounds));
-        if turn.drain == *drain {
+        if !must_be_written(drain, &turn.drain) {
             self.memories.insert(drain.pod_uid().to_owned(), turn.memory.clone());
             self.decide_effects(&turn, drain);
         } else {
