@@ -54,7 +54,8 @@ pub fn owner(object: &Value) -> Result<OwnerSeen, serde_json::Error> {
         "StatefulSet" | "ReplicaSet" => Some(owner.spec.replicas.unwrap_or(1)),
         _ => None,
     };
-    Ok(OwnerSeen::Known(OwnerFacts { replicas, update_revision: owner.status.update_revision }))
+    let (first_ordinal, update_revision) = (owner.spec.ordinals.start, owner.status.update_revision);
+    Ok(OwnerSeen::Known(OwnerFacts { replicas, first_ordinal, update_revision }))
 }
 
 /// How many pods a Job still wants: none once it is suspended or has ended.
@@ -102,6 +103,13 @@ struct OwnerSpec {
     parallelism: Option<u32>,
     completions: Option<u32>,
     suspend: bool,
+    ordinals: FirstOrdinal,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FirstOrdinal {
+    start: u32,
 }
 
 #[derive(Default, Deserialize)]
@@ -159,6 +167,13 @@ mod tests {
             OwnerSeen::Known(facts) => facts.replicas.unwrap(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_statefulset_may_begin_to_count_anywhere() {
+        let set = json!({"kind": "StatefulSet", "metadata": {}, "spec": {"replicas": 3, "ordinals": {"start": 5}}});
+        let expected = OwnerFacts { replicas: Some(3), first_ordinal: 5, update_revision: None };
+        assert_eq!(owner(&set).unwrap(), OwnerSeen::Known(expected));
     }
 
     #[test]

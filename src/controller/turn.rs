@@ -9,7 +9,7 @@ use crate::lifecycle::slots::{Answer, Candidate};
 use crate::lifecycle::{self, Drain, Effect, Memory, Phase, PodSeen, Successor, World};
 use crate::pod::Pod;
 
-use super::interfaces::{OwnerSeen, StoreError, VersionedSlots};
+use super::interfaces::{NodeSeen, OwnerSeen, StoreError, VersionedSlots};
 use super::{Controller, ROUND_LIMIT, Report, SOON, key, sight};
 
 /// What a turn has seen, besides the backend.
@@ -110,12 +110,14 @@ impl Controller {
                 _ => sight::successor(drain, &around.pods, &around.owner),
             },
             owner_wants: sight::owner_wants(&drain.spec.pod, &around.owner, &node),
+            owner_has_enough: sight::owner_has_enough(&drain.spec.pod, &around.pods, &around.owner),
             mode: sight::mode(&drain.spec.pod, &around.owner),
             slot: self.ask_for_slot(drain, around, ready, predecessor.map(|drain| drain.metadata.name.as_str())),
             rounds,
             predecessor: predecessor.map(|drain| Box::new(Drain::clone(drain))),
             superseded,
             namespace_ending: self.cluster.namespace(&drain.metadata.namespace).is_some_and(|facts| facts.deleting),
+            policy: sight::policy_seen(drain, self.policies.load().get(&drain.metadata.namespace, &drain.spec.policy)),
             settings: self.settings,
         }
     }
@@ -123,7 +125,11 @@ impl Controller {
     fn ask_for_slot(&self, drain: &Drain, around: &Surroundings, ready: bool, predecessor: Option<&str>) -> Answer {
         let policies = self.policies.load();
         let policy = policies.get(&drain.metadata.namespace, &drain.spec.policy).map(Arc::as_ref);
-        let (peers, missing) = sight::peers(policy, drain, &around.pods, &around.owner);
+        let node_labels = |node: &str| match self.cluster.node(node) {
+            NodeSeen::Known(node) => Some(node.labels),
+            NodeSeen::Gone | NodeSeen::Unknown => None,
+        };
+        let (peers, missing) = sight::peers(policy, drain, &around.pods, &around.owner, node_labels);
         let limit = drain.spec.limits.max_unavailable.of(peers.len() + missing).unwrap_or(1);
         let candidate = Candidate { seat: &drain.spec.seat, drain: &drain.metadata.name, ready, predecessor };
         around.slots.slots.ask(candidate, &peers, missing, limit)

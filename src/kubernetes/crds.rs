@@ -84,7 +84,7 @@ fn drains() -> Value {
         ("Policy", "string", ".spec.policy", 0),
         ("Phase", "string", ".status.state", 0),
         ("Step", "string", ".status.step", 0),
-        ("Left", "string", ".status.left", 0),
+        ("Left", "string", ".status.remaining", 0),
         ("Message", "string", ".status.message", 0),
         ("Age", "date", ".metadata.creationTimestamp", 0),
         ("Node", "string", ".spec.pod.spec.nodeName", 1),

@@ -77,6 +77,12 @@ impl Asker {
         matches!(self, Asker::DaemonSet | Asker::TaintEviction)
     }
 
+    /// Whether this caller asks only because it has more pods than it wants, whichever they are.
+    #[must_use]
+    pub fn counts_pods(self) -> bool {
+        matches!(self, Asker::ReplicaSet | Asker::Job)
+    }
+
     /// Whether this caller, told to wait some seconds, waits without holding anything else up. Only these two do;
     /// without it the scheduler asks 50 times a second, and taint eviction gives the pod up.
     #[must_use]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::drain::{Drain, Phase, StepStatus};
+use super::world::PolicySeen;
 
 /// For how long an act that was cut off may still land.
 const LATE: Duration = Duration::from_secs(10);
@@ -24,6 +25,8 @@ pub struct Memory {
     pub stuck: Option<(usize, Option<i64>, Duration)>,
     /// When progress alone was last written.
     pub progress_written: Option<Duration>,
+    /// What people were last told of the policy.
+    pub policy: PolicySeen,
     /// One for each step.
     pub steps: Vec<StepMemory>,
 }
@@ -60,6 +63,7 @@ impl Memory {
             phase: (drain.status.phase, now),
             stuck: None,
             progress_written: None,
+            policy: PolicySeen::AsBegun,
             steps: drain.status.steps.iter().map(step).collect(),
         }
     }

@@ -201,7 +201,13 @@ fn give_up(turn: &mut Turn, world: &World) -> bool {
     if !cancelled && !is_abandoned(turn, world) {
         return false;
     }
-    let message = if cancelled { "cancelled" } else { "given up: nobody has asked for it any more" };
+    let message = if cancelled {
+        "cancelled"
+    } else if has_enough(turn, world) {
+        "given up: its owner has no pod too many any more"
+    } else {
+        "given up: nobody has asked for it any more"
+    };
     turn.tell("GivenUp", false, format!("{message}. Restoring"));
     turn.enter(Phase::Restoring, world.now);
     true
@@ -214,7 +220,14 @@ fn is_abandoned(turn: &Turn, world: &World) -> bool {
     let gap = turn.drain.status.asker.longest_gap(denied);
     // A try that came soon after one that was written down is not written itself.
     let unwritten = super::claim::between_tries(&turn.drain);
-    !world.owner_wants && turn.memory.silent(world.now) > abandon_after.max(gap) + unwritten
+    has_enough(turn, world)
+        || (!world.owner_wants && turn.memory.silent(world.now) > abandon_after.max(gap) + unwritten)
+}
+
+/// Who asked counts its pods, and has no more than it wants. Of several pods that it asked for in turn it keeps all but
+/// those that were too many: the others are not to be prepared after that.
+fn has_enough(turn: &Turn, world: &World) -> bool {
+    turn.drain.status.asker.counts_pods() && world.owner_has_enough && !world.owner_wants
 }
 
 fn first_hindrance(world: &World) -> Option<(usize, &Round)> {

@@ -11,7 +11,7 @@ use super::drain::{Departure, Drain, Ownership, Phase};
 use super::memory::Memory;
 use super::preparing;
 use super::restoring;
-use super::world::{Effect, Event, Look, PodSeen, Successor, Turn, World};
+use super::world::{Effect, Event, Look, PodSeen, PolicySeen, Successor, Turn, World};
 
 /// A restore is believed once it was seen on so many rounds running; how many a preparation takes, its plan says.
 pub(super) const ROUNDS_RUNNING: u8 = 2;
@@ -44,6 +44,7 @@ pub fn reconcile(drain: &Drain, memory: &Memory, world: &World) -> Turn {
     let mut turn = Turn { drain: drain.clone(), memory: memory.clone(), effects: Vec::new(), again: Duration::ZERO };
     turn.memory.notice(drain, world.now);
     turn.again = turn.poll_period();
+    turn.note_policy(world.policy);
     if turn.leave_if_gone(world) {
         return turn;
     }
@@ -73,6 +74,25 @@ pub fn must_be_written(before: &Drain, after: &Drain) -> bool {
 }
 
 impl Turn {
+    /// Tells of a policy that is no longer what it was: a departure under way does not follow it.
+    fn note_policy(&mut self, seen: PolicySeen) {
+        let over = matches!(self.drain.status.phase, Phase::Completed | Phase::Unknown);
+        if over || std::mem::replace(&mut self.memory.policy, seen) == seen {
+            return;
+        }
+        let policy = &self.drain.spec.policy;
+        let message = match seen {
+            PolicySeen::AsBegun => return,
+            PolicySeen::Changed => {
+                format!("policy {policy} has changed: this departure goes on with the steps it began with")
+            }
+            PolicySeen::Gone => format!(
+                "policy {policy} is deleted: the pod is no longer held, and what was set is restored once it is replaced"
+            ),
+        };
+        self.tell("PolicyChanged", false, message);
+    }
+
     /// A pod that leaves by any path takes its departure along.
     fn leave_if_gone(&mut self, world: &World) -> bool {
         let leaving = matches!(world.pod, PodSeen::Gone | PodSeen::Present { terminating: true, .. });
@@ -108,6 +128,13 @@ impl Turn {
         let pod = self.drain.pod_name();
         match departure {
             Departure::Prepared => {}
+            Departure::Unprepared if self.drain.status.phase == Phase::Drained => {
+                self.tell(
+                    "LeftUnasked",
+                    false,
+                    format!("{pod} left prepared, but without having been asked for again"),
+                );
+            }
             Departure::Unprepared => {
                 self.tell("LeftUnprepared", true, format!("{pod} left without being prepared{left}. Restoring"));
             }

@@ -4,8 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod audit;
 mod backends;
 mod balancer;
+mod consul;
+mod etcd;
 mod installation;
 mod moves;
 mod scenarios;

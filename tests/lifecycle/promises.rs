@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use castoff::lifecycle::slots::{Answer, Slot, Slots};
 use castoff::lifecycle::{
-    Asker, Departure, Drain, Effect, Memory, Ownership, Phase, PodSeen, Settings, StepStatus, Successor, Turn, World,
-    claim, look, must_be_written, reconcile,
+    Asker, Departure, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, StepStatus, Successor,
+    Turn, World, claim, look, must_be_written, reconcile,
 };
 use castoff::plan::{Act, Mode, Progress, Request, Round, Task, Verdict, spec::Accept};
 
@@ -37,12 +37,14 @@ fn case(phase: &str, steps: usize) -> Case {
         pod: PodSeen::Present { terminating: false, wake_mark: None },
         successor: Successor::Awaited,
         owner_wants: false,
+        owner_has_enough: false,
         mode: Mode::Restart,
         slot: Answer::Held,
         rounds: BTreeMap::new(),
         predecessor: None,
         superseded: false,
         namespace_ending: false,
+        policy: PolicySeen::AsBegun,
         settings: Settings {
             claim_patience: Duration::from_secs(50),
             progress_every: Duration::from_mins(1),
@@ -533,6 +535,31 @@ fn a_departure_that_nobody_asks_for_is_given_up_but_not_while_its_owner_wants_it
 /// When a workload controller tries, in seconds, left alone: measured on a real control plane up to 328 s.
 const TRIES: [f64; 19] =
     [0.0, 0.02, 0.04, 0.07, 0.12, 0.21, 0.38, 0.71, 1.4, 2.6, 5.2, 10.4, 20.6, 41.0, 82.0, 164.0, 328.0, 656.0, 1312.0];
+
+#[test]
+fn a_pod_that_its_owner_keeps_after_all_is_given_up_at_once_but_not_one_that_somebody_else_asked_for() {
+    for phase in ["Queued", "Draining", "Drained"] {
+        for (asker, kept) in [(Asker::ReplicaSet, true), (Asker::Job, true), (Asker::Eviction, false)] {
+            let mut case = case(phase, 1);
+            (case.drain.status.asker, case.world.owner_has_enough) = (asker, true);
+            case.see(&[Verdict::Done]);
+            assert_eq!(case.phase() == Phase::Restoring, kept, "{phase}, asked for by {asker:?}");
+            case.world.owner_has_enough = false;
+        }
+    }
+}
+
+#[test]
+fn a_policy_that_changes_or_vanishes_is_told_once_and_changes_nothing() {
+    for seen in [PolicySeen::Changed, PolicySeen::Gone] {
+        let mut case = case("Draining", 1).owning(&[0]);
+        case.world.policy = seen;
+        let told = case.see(&[Verdict::Waiting]);
+        assert!(matches!(&told[..], [Effect::Tell(event)] if event.reason == "PolicyChanged"), "{told:?}");
+        assert_eq!(case.see(&[Verdict::Waiting]), []);
+        assert_eq!(case.phase(), Phase::Draining);
+    }
+}
 
 #[test]
 fn a_preparation_of_forty_minutes_is_not_given_up_between_a_controllers_tries() {

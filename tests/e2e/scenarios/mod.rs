@@ -1,13 +1,21 @@
 //! The scenarios, by what they promise.
 
+mod bypass;
 mod callers;
 mod control_plane;
 mod crashes;
+mod deletion;
+mod endings;
 mod leaving;
 mod limits;
 mod people;
+mod policies;
 mod races;
+mod real_etcd;
+mod replacements;
 mod rolling;
+mod scaling;
+mod selection;
 mod trouble;
 mod writes;
 
@@ -49,6 +57,12 @@ pub(crate) use scenarios;
 
 pub fn all() -> Vec<Scenario> {
     let mut all = Vec::new();
+    all.extend(bypass::ALL);
+    all.extend(deletion::ALL);
+    all.extend(endings::ALL);
+    all.extend(policies::ALL);
+    all.extend(real_etcd::ALL);
+    all.extend(replacements::ALL);
     all.extend(rolling::ALL);
     all.extend(people::SHARED);
     all.extend(people::ALONE);
@@ -63,5 +77,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(crashes::ALONE);
     all.extend(control_plane::DISTURBING);
     all.extend(writes::DISTURBING);
+    all.extend(scaling::ALL);
+    all.extend(selection::ALL);
     all
 }

@@ -1,10 +1,12 @@
 //! Rolling updates: the guard's daily work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Scenario, scenarios};
+use crate::audit;
 use crate::backends::Tikv;
 use crate::scene::Scene;
 
@@ -38,4 +40,18 @@ async fn roll(scene: &Scene, replicas: u64) {
         .collect();
     let expected: Vec<String> = (0..replicas).rev().map(|ordinal| format!("tikv-{ordinal}")).collect();
     assert_eq!(order, expected, "the order of the departures");
+    tell_how_fast_it_went_on(&scene.namespace, replicas);
+}
+
+/// What an operator would wait for in vain: a prepared pod serves nobody.
+fn tell_how_fast_it_went_on(namespace: &str, departures: u64) {
+    let Some(mut times) = audit::drained_to_delete(namespace) else {
+        println!("not measured: this cluster's audit log can't be read");
+        return;
+    };
+    times.sort();
+    let median = times[times.len() / 2];
+    println!("from Drained to the DELETE, {departures} departures: median {median:?}, all {times:?}");
+    assert_eq!(times.len() as u64, departures, "each was woken, and then allowed");
+    assert!(median <= Duration::from_millis(100), "the median is {median:?}");
 }
