@@ -68,6 +68,8 @@ pub struct Scope {
 pub struct Sent {
     /// The backend answered with an accepted status.
     pub accepted: bool,
+    /// No answer came in time: the backend may still carry it out.
+    pub cut_off: bool,
     /// For users, where it was not accepted: constant for a cause.
     pub message: String,
     /// For the log: errno, status, the body's beginning.
@@ -144,9 +146,12 @@ impl Backend {
         match result {
             Ok(answer) => {
                 let detail = format!("HTTP {}: {}", answer.code, answer.excerpt());
-                Sent { accepted: true, message: String::new(), detail }
+                Sent { accepted: true, cut_off: false, message: String::new(), detail }
             }
-            Err(trouble) => Sent { accepted: false, message: trouble.message, detail: trouble.detail },
+            Err(trouble) => {
+                let cut_off = trouble.outcome == Outcome::Timeout;
+                Sent { accepted: false, cut_off, message: trouble.message, detail: trouble.detail }
+            }
         }
     }
 

@@ -54,7 +54,7 @@ impl Which {
             Failure::Usage(format!("no cluster: {}. Give KUBECONFIG, --kubeconfig or --context", chain(error)))
         };
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let config = match &self.kubeconfig {
+        let mut config = match &self.kubeconfig {
             Some(file) => {
                 let read = Kubeconfig::read_from(file).map_err(|error| no_cluster(&error))?;
                 Config::from_custom_kubeconfig(read, &options).await.map_err(|error| no_cluster(&error))?
@@ -64,6 +64,8 @@ impl Which {
             }
             None => Config::infer().await.map_err(|error| no_cluster(&error))?,
         };
+        // A denial, too, is a 429: it is an answer, and not to be asked for again.
+        config.default_retry = false;
         Client::try_from(config).map_err(|error| Failure::No(chain(&error)))
     }
 }

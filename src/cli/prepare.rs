@@ -152,7 +152,7 @@ impl Work {
                     untouched = object.is_some_and(|object| object.data.get("status").is_none());
                     if let Some(kept) = &kept {
                         current = Arc::clone(&kept.drain);
-                        live.show(vec![line(&current, live.is_drawn())]);
+                        live.show(vec![line(&Departure::of_drain(&current), live.is_drawn())]);
                     }
                     match next(kept.as_ref().map(|kept| kept.drain.as_ref()), under_way) {
                         Next::GoOn => {}
@@ -181,7 +181,7 @@ impl Work {
                 // Progress is written down once a minute; a person who looks on asks how much is left now.
                 () = tokio::time::sleep_until(look), if live.is_drawn() && current.status.phase == Phase::Draining => {
                     if let Some(left) = self.left_now(&current).await {
-                        live.show(vec![line_of(&Departure { left: Some(left), ..Departure::of_drain(&current) }, true)]);
+                        live.show(vec![line(&Departure { left: Some(left), ..Departure::of_drain(&current) }, true)]);
                     }
                     look = Instant::now() + LOOK;
                 }
@@ -276,11 +276,7 @@ impl Tries {
 }
 
 /// The line that is shown while one waits.
-fn line(drain: &Drain, drawn: bool) -> String {
-    line_of(&Departure::of_drain(drain), drawn)
-}
-
-fn line_of(departure: &Departure, drawn: bool) -> String {
+fn line(departure: &Departure, drawn: bool) -> String {
     match departure.left.as_ref().filter(|_| drawn) {
         Some(left) => {
             let Departure { namespace, pod, step, .. } = departure;

@@ -70,9 +70,10 @@ impl Observer {
         }
     }
 
-    /// Sends an act of a step. Its answer decides nothing: the next round does.
-    pub async fn send(&self, drain: &Drain, step: usize, pod_present: bool, act: &plan::Act) {
-        let Some(step) = drain.spec.steps.get(step) else { return };
+    /// Sends an act of a step. Its answer decides nothing: the next round does. True where none came in time, so that
+    /// the backend may still carry it out.
+    pub async fn send(&self, drain: &Drain, step: usize, pod_present: bool, act: &plan::Act) -> bool {
+        let Some(step) = drain.spec.steps.get(step) else { return false };
         let sent = self.backend.send(&scope(drain, step, pod_present), act).await;
         let (step, pod) = (&step.name, drain.pod_name());
         if sent.accepted {
@@ -81,6 +82,7 @@ impl Observer {
             let (why, detail) = (&sent.message, &sent.detail);
             tracing::warn!(%pod, %step, why, detail, "an act was not accepted; the next round looks again");
         }
+        sent.cut_off
     }
 
     fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, String> {

@@ -72,7 +72,7 @@ fn policies() -> Value {
         &json!({"singular": "drainpolicy", "shortNames": ["dpol"], "categories": ["castoff"]}),
         true,
         "Says which pods may leave only when their backend is ready for it, and what prepares it.",
-        spec,
+        &spec,
         Some(schema_of::<PolicyStatus>()),
         &columns,
     )
@@ -84,7 +84,7 @@ fn drains() -> Value {
         ("Policy", "string", ".spec.policy", 0),
         ("Phase", "string", ".status.state", 0),
         ("Step", "string", ".status.step", 0),
-        ("Left", "string", ".status.left", 0),
+        ("Left", "string", ".status.remaining", 0),
         ("Message", "string", ".status.message", 0),
         ("Age", "date", ".metadata.creationTimestamp", 0),
         ("Node", "string", ".spec.pod.spec.nodeName", 1),
@@ -125,7 +125,7 @@ fn drains() -> Value {
         &json!({"singular": "poddrain", "shortNames": ["pdr"], "categories": ["castoff"]}),
         true,
         "One pod's departure: who asked for it, how far it is, and what it waits for. Made by Castoff; deleting it gives the departure up.",
-        spec,
+        &spec,
         Some(schema_of::<ShownStatus>()),
         &columns,
     )
@@ -140,7 +140,7 @@ fn plans() -> Value {
         &json!({"singular": "drainplan", "shortNames": ["dplan"], "categories": ["castoff"]}),
         false,
         "How one kind of backend is observed, prepared and restored. Whoever may write one decides what Castoff sends.",
-        schema_of::<PlanSpec>(),
+        &schema_of::<PlanSpec>(),
         None,
         &columns,
     )
@@ -153,7 +153,7 @@ fn definition(
     names: &Value,
     namespaced: bool,
     description: &str,
-    spec: Value,
+    spec: &Value,
     status: Option<Value>,
     columns: &[Column],
 ) -> Value {

@@ -25,8 +25,8 @@ pub struct ShownStatus {
     pub status: DrainStatus,
     /// The phase; in its place `Blocked` or `Stalled` where that is so.
     pub state: String,
-    /// How much is left, as `12 of 40 leaders`.
-    pub left: String,
+    /// How much is left, as `12 of 40 leaders`. Not named as any field of the status that it is flattened with.
+    pub remaining: String,
     /// `Prepared`, `Blocked`, `Stalled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -119,7 +119,7 @@ fn shown(status: &DrainStatus, before: &[Condition], now: &str) -> ShownStatus {
     let condition =
         |kind: &str, holds: bool, reason: &str| Condition::new(kind, holds, reason, &status.message, before, now);
     ShownStatus {
-        left: left_of(status),
+        remaining: left_of(status),
         conditions: vec![
             condition("Prepared", prepared, &format!("{:?}", status.phase)),
             condition("Blocked", status.blocked, if status.blocked { "PlanSaysNotNow" } else { "NotBlocked" }),
@@ -147,4 +147,26 @@ pub fn left_of(status: &DrainStatus) -> String {
     progress.map_or_else(String::new, |progress| {
         format!("{} of {} {}", progress.left.remaining, progress.total, progress.left.unit)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_hides_nothing_of_the_status() -> Result<(), serde_json::Error> {
+        let fields = |value: Value| serde_json::from_value::<BTreeMap<String, Value>>(value);
+        let progress = json!({"phase": "Departing", "left": true, "progress":
+            {"step": "a", "total": 2, "remaining": 1, "unit": "leaders"}});
+        let status: DrainStatus = serde_json::from_value(progress)?;
+        let stored = fields(serde_json::to_value(shown(&status, &[], "now"))?)?;
+        for (name, value) in fields(serde_json::to_value(&status)?)? {
+            assert_eq!(stored.get(&name), Some(&value), "{name}");
+        }
+        let read: ShownStatus = serde_json::from_value(json!(stored))?;
+        assert_eq!(read.status, status);
+        Ok(())
+    }
 }

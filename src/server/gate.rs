@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -49,6 +49,9 @@ pub struct Gatekeeper {
 /// From so many pods on, those that nobody has asked for in a while are forgotten.
 const REMEMBERED: usize = 1024;
 
+/// How long a read of the API may take: a denial is to be in time, whatever the API server does.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Longer than any caller is silent between two tries.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
 
@@ -63,6 +66,16 @@ struct Tried {
     written: Option<Instant>,
     /// What was last told of it in the log.
     told: Option<Question>,
+}
+
+/// The pod that an eviction means.
+enum Evicted {
+    /// This one.
+    Pod(Arc<Pod<'static>>),
+    /// There is none of that name.
+    Nobody,
+    /// It could not be told, or need not be.
+    Unknown,
 }
 
 #[async_trait]
@@ -105,7 +118,12 @@ impl Gatekeeper {
     /// What the gate says to a request. On a dry run nothing is written and no backend is changed.
     pub async fn ask(&self, request: &Request<'_>, dry_run: bool, deadline: Instant) -> Answer {
         let policies = self.policies.load();
-        let of_eviction = self.pod_of_eviction(request, &policies).await;
+        let of_eviction = match self.pod_of_eviction(request, &policies).await {
+            Evicted::Pod(pod) => Some(pod),
+            Evicted::Unknown => None,
+            // A drain loop that is denied would ask for ever; the API server tells it that the pod is gone.
+            Evicted::Nobody => return Answer::allow(Question::NoSuchPod),
+        };
         let pod = request.pod().or(of_eviction.as_deref());
         let labels = pod.and_then(|pod| self.node_labels(pod, &policies));
         match admission::first_questions(request, of_eviction.as_deref(), &policies, labels.as_ref()) {
@@ -156,22 +174,25 @@ impl Gatekeeper {
     }
 
     /// The pod that an eviction means: read live, or where that can't be done, as its departure knows it.
-    async fn pod_of_eviction(&self, request: &Request<'_>, policies: &PolicyIndex) -> Option<Arc<Pod<'static>>> {
+    async fn pod_of_eviction(&self, request: &Request<'_>, policies: &PolicyIndex) -> Evicted {
         let is_eviction = matches!(request.what, What::Eviction { .. });
         if !is_eviction || policies.of_namespace(&request.namespace).is_empty() {
-            return None;
+            return Evicted::Unknown;
         }
-        match self.cluster.pod(&request.namespace, &request.name).await {
-            Ok(pod) => pod,
-            Err(_) => self
-                .store
-                .all()
-                .iter()
-                .filter(|drain| !matches!(drain.status.phase, Phase::Completed) && !drain.status.left)
-                .find(|drain| {
-                    drain.metadata.namespace == *request.namespace && drain.spec.pod.metadata.name == *request.name
-                })
-                .map(|drain| Arc::new(drain.spec.pod.clone())),
+        match timeout(PATIENCE, self.cluster.pod(&request.namespace, &request.name)).await {
+            Ok(Ok(Some(pod))) => Evicted::Pod(pod),
+            Ok(Ok(None)) => Evicted::Nobody,
+            Ok(Err(_)) | Err(_) => {
+                let is_its = |drain: &&Arc<Drain>| {
+                    !matches!(drain.status.phase, Phase::Completed)
+                        && !drain.status.left
+                        && drain.metadata.namespace == *request.namespace
+                        && drain.spec.pod.metadata.name == *request.name
+                };
+                let drains = self.store.all();
+                let pod = drains.iter().find(is_its).map(|drain| Arc::new(drain.spec.pod.clone()));
+                pod.map_or(Evicted::Unknown, Evicted::Pod)
+            }
         }
     }
 
@@ -202,10 +223,10 @@ impl Gatekeeper {
         };
         let owner = match pod.controller() {
             None => OwnerFact::None,
-            Some(owner) => match self.cluster.owner(&pod.metadata.namespace, owner).await {
-                OwnerSeen::Known(_) => OwnerFact::Present,
-                OwnerSeen::DeletingOrGone => OwnerFact::DeletingOrGone,
-                OwnerSeen::Unknown => OwnerFact::Unknown,
+            Some(owner) => match timeout(PATIENCE, self.cluster.owner(&pod.metadata.namespace, owner)).await {
+                Ok(OwnerSeen::Known(_)) => OwnerFact::Present,
+                Ok(OwnerSeen::DeletingOrGone) => OwnerFact::DeletingOrGone,
+                Ok(OwnerSeen::Unknown) | Err(_) => OwnerFact::Unknown,
             },
         };
         let namespace = self
@@ -224,13 +245,15 @@ impl Gatekeeper {
             return known;
         }
         let name = crate::lifecycle::drain::drain_name(&pod.metadata.name, &pod.metadata.uid);
-        self.store.read(&pod.metadata.namespace, &name).await.ok().flatten().or(known)
+        let live = timeout(PATIENCE, self.store.read(&pod.metadata.namespace, &name)).await;
+        live.ok().and_then(Result::ok).flatten().or(known)
     }
 
     /// Writes down a try, or that the pod was let go.
     async fn take_note(&self, case: &Case<'_>, answer: &Answer, deadline: Instant) {
         if let Some(departure) = answer.departure.filter(|_| answer.allowed) {
-            match case.drain {
+            // A departure that is over, after it was given up, follows its pod no more.
+            match case.drain.filter(|drain| drain.status.phase != Phase::Completed) {
                 Some(drain) if drain.status.departure != Some(departure) => {
                     self.write(claim::let_go(drain.clone(), departure), deadline).await;
                 }
