@@ -19,7 +19,7 @@ use crate::admission::{
 use crate::controller::ROUND_LIMIT;
 use crate::controller::interfaces::{Cluster, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
 use crate::controller::observe::Observer;
-use crate::lifecycle::{Drain, Look, Phase, claim};
+use crate::lifecycle::{Departure, Drain, Look, Phase, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
@@ -45,6 +45,9 @@ pub struct Gatekeeper {
     /// As whom Castoff itself asks: its deletes are no tries of anybody.
     pub own_user: Option<String>,
 }
+
+/// How often at most the gate tries to write down that a pod was let go.
+const LET_GO_TRIES: usize = 5;
 
 /// From so many pods on, those that nobody has asked for in a while are forgotten.
 const REMEMBERED: usize = 1024;
@@ -255,7 +258,7 @@ impl Gatekeeper {
             // A departure that is over, after it was given up, follows its pod no more.
             match case.drain.filter(|drain| drain.status.phase != Phase::Completed) {
                 Some(drain) if drain.status.departure != Some(departure) => {
-                    self.write(claim::let_go(drain.clone(), departure), deadline).await;
+                    self.write_let_go(drain, departure, deadline).await;
                 }
                 Some(_) => {}
                 None => self.metrics.let_go(&case.pod.metadata.uid, departure),
@@ -311,6 +314,30 @@ impl Gatekeeper {
             Ok(Err(error)) => tracing::error!(pod = %name, %error, "the departure could not be written"),
             Err(_) => tracing::error!(pod = %name, "the departure was not written in time"),
         }
+    }
+
+    /// Writes down how the pod was let go. The one in charge may be writing at the same time, and does not know it:
+    /// then once more, on what it has written.
+    async fn write_let_go(&self, drain: &Drain, departure: Departure, deadline: Instant) {
+        let (namespace, name) = (&drain.metadata.namespace, &drain.metadata.name);
+        let mut known = Arc::new(drain.clone());
+        for _ in 0..LET_GO_TRIES {
+            let changed = claim::let_go(Drain::clone(&known), departure);
+            match tokio::time::timeout_at(deadline, self.store.write(changed)).await {
+                Ok(Err(StoreError::Conflict)) => {}
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => {
+                    tracing::error!(pod = %drain.pod_name(), %error, ?departure, "how the pod left could not be written");
+                    return;
+                }
+                Err(_) => break,
+            }
+            match tokio::time::timeout_at(deadline, self.store.read(namespace, name)).await {
+                Ok(Ok(Some(live))) if live.status.phase != Phase::Completed => known = live,
+                _ => break,
+            }
+        }
+        tracing::error!(pod = %drain.pod_name(), ?departure, "how the pod left was not written in time");
     }
 
     /// Prepared, as far as is known: looks at every step's backend now, claims, and only then allows.

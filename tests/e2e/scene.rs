@@ -96,7 +96,7 @@ impl Scene {
     }
 
     /// A pod of nobody's, not waited for. `extra` is merged into it.
-    pub async fn lone_pod(&self, name: &str, app: &str, extra: Value) {
+    pub async fn bare_pod(&self, name: &str, app: &str, extra: Value) {
         let mut pod = pod_template(app);
         merge(&mut pod, &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "{ns}"}}));
         merge(&mut pod, &extra);
