@@ -98,6 +98,7 @@ fn drains() -> Value {
         "",
         &[
             ("self.policy == oldSelf.policy && self.seat == oldSelf.seat", fixed),
+            ("self.fingerprint == oldSelf.fingerprint", fixed),
             ("self.requester == oldSelf.requester && self.asker == oldSelf.asker", fixed),
             (
                 "self.pod.metadata.uid == oldSelf.pod.metadata.uid && self.pod.metadata.name == oldSelf.pod.metadata.name",
@@ -116,6 +117,16 @@ fn drains() -> Value {
             "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
         }),
     );
+    patch(
+        &mut spec,
+        "/properties",
+        &json!({"fingerprint": {
+            "type": "string", "maxLength": 64, "description": "Of all that is fixed; Castoff follows no departure whose spec was changed.",
+        }}),
+    );
+    if let Some(Value::Array(required)) = spec.get_mut("required") {
+        required.push(json!("fingerprint"));
+    }
     for text in ["name", "hash", "plan"] {
         patch(&mut spec, &format!("/properties/steps/items/properties/{text}"), &json!({"maxLength": 253}));
     }

@@ -78,7 +78,8 @@ pub fn drained_to_delete(namespace: &str) -> Option<Vec<Duration>> {
     let lines = of_namespace(namespace)?;
     let allowed = lines.iter().filter(|line| line.is("delete", "pods") && line.question() == "Drained");
     let times = allowed.filter_map(|delete| {
-        let before = |line: &&Line| line.succeeded() && line.user() == GUARD && line.answered() < delete.came();
+        // The controller may be faster than the answer to the patch that woke it.
+        let before = |line: &&Line| line.succeeded() && line.user() == GUARD && line.came() < delete.came();
         let woken =
             lines.iter().filter(before).rfind(|line| line.is("patch", "pods") && line.name() == delete.name())?;
         let of_pod = |line: &&Line| {

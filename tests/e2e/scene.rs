@@ -96,7 +96,7 @@ impl Scene {
     }
 
     /// A pod of nobody's, not waited for. `extra` is merged into it.
-    pub async fn lone_pod(&self, name: &str, app: &str, extra: Value) {
+    pub async fn bare_pod(&self, name: &str, app: &str, extra: Value) {
         let mut pod = pod_template(app);
         merge(&mut pod, &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "{ns}"}}));
         merge(&mut pod, &extra);
@@ -221,11 +221,7 @@ impl Scene {
     pub async fn until_all_completed(&self) {
         self.until("all departures are completed", 90, || async {
             let drains = self.drains().await;
-            let over = |drain: &DynamicObject| {
-                drain.data["status"]["phase"] == "Completed"
-                    && drain.metadata.finalizers.as_ref().is_none_or(Vec::is_empty)
-            };
-            drains.iter().all(over).then_some(())
+            drains.iter().all(|drain| drain.data["status"]["phase"] == "Completed").then_some(())
         })
         .await;
     }

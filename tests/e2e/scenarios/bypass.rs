@@ -34,7 +34,7 @@ async fn broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audit
     scene.apply(&object.to_string()).await;
     for name in ["by-pod", "by-node", "by-namespace"] {
         let place = if name == "by-node" { json!({"nodeName": node}) } else { json!({}) };
-        scene.lone_pod(name, "app", json!({"spec": place})).await;
+        scene.bare_pod(name, "app", json!({"spec": place})).await;
     }
     scene.all_ready("app", 3).await;
     scene.hook_policy("app", json!({})).await;
@@ -67,7 +67,7 @@ async fn broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audit
 }
 
 async fn broken_glass_expires_and_counts_only_with_a_reason_and_a_valid_time(scene: Arc<Scene>) {
-    scene.lone_pod("p", "app", json!({})).await;
+    scene.bare_pod("p", "app", json!({})).await;
     scene.all_ready("app", 1).await;
     scene.hook_policy("app", json!({})).await;
     let ip = scene.ip("p").await;

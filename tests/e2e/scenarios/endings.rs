@@ -16,9 +16,9 @@ pub const ALL: [Scenario; 4] = scenarios![Shared:
 
 /// Nothing but what the guard never holds lets these go.
 async fn guarded(scene: &Scene, pods: &[(&str, Value)]) {
-    scene.lone_pod("guarded", "app", json!({})).await;
+    scene.bare_pod("guarded", "app", json!({})).await;
     for (name, extra) in pods {
-        scene.lone_pod(name, "app", extra.clone()).await;
+        scene.bare_pod(name, "app", extra.clone()).await;
     }
     scene.hook_policy("app", json!({"exempt": [], "maxUnavailable": 10})).await;
 }

@@ -79,7 +79,5 @@ pub fn all() -> Vec<Scenario> {
     all.extend(crashes::ALONE);
     all.extend(control_plane::DISTURBING);
     all.extend(writes::DISTURBING);
-    all.extend(scaling::ALL);
-    all.extend(selection::ALL);
     all
 }

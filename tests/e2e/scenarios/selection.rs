@@ -74,7 +74,7 @@ async fn only_pods_on_labelled_nodes_are_guarded_and_those_of_one_more_node_at_o
     let label = format!("test.castoff.dev/{}", scene.namespace);
     let is_canary = format!("{label}=yes");
     for (name, node) in [("a", "node-1"), ("b", "node-2"), ("c", "node-2")] {
-        scene.lone_pod(name, "app", json!({"spec": {"nodeName": node}})).await;
+        scene.bare_pod(name, "app", json!({"spec": {"nodeName": node}})).await;
     }
     scene.all_ready("app", 3).await;
     scene.must(&["label", "node", "node-1", &is_canary]).await;
@@ -117,7 +117,7 @@ async fn an_agent_leaves_its_node_after_its_neighbours_one_at_a_time_and_the_sic
     scene.apply(&agents.to_string()).await;
     scene.all_ready("agent", 3).await;
     for number in 1..=3 {
-        scene.lone_pod(&format!("web-{number}"), "web", json!({"spec": {"nodeName": format!("node-{number}")}})).await;
+        scene.bare_pod(&format!("web-{number}"), "web", json!({"spec": {"nodeName": format!("node-{number}")}})).await;
     }
     scene.all_ready("web", 3).await;
     let spared = "test.castoff.dev/spared";
