@@ -11,10 +11,11 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::backend::dns::{Lookup as _, SystemDns};
 use crate::simulation::pd::{Config, SimulatedPd};
 use crate::simulation::work::{Client, Work};
 
@@ -93,7 +94,7 @@ pub(super) async fn run(command: Simulate) -> Result<(), Failure> {
             }
         }
         Role::Client(Sender { url, every, listen }) => {
-            let client = Client::new(url).map_err(|error| Failure::No(error.to_string()))?;
+            let client = Client::new(find(&url).await?, &url[url::Position::BeforePath..]);
             let figures = Arc::clone(&client);
             let routes = Router::new().route("/figures", get(|| async move { Json(figures.figures()) }));
             tokio::select! {
@@ -109,6 +110,14 @@ pub(super) async fn run(command: Simulate) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// The Service's address stays the same.
+async fn find(url: &url::Url) -> Result<SocketAddr, Failure> {
+    let host = url.host_str().unwrap_or_default();
+    let found = SystemDns::new().lookup(host).await.map_err(|error| Failure::No(format!("{host}: {error}")))?;
+    let address = found.first().ok_or_else(|| Failure::No(format!("{host} has no address")))?;
+    Ok(SocketAddr::new(*address, url.port_or_known_default().unwrap_or(80)))
 }
 
 async fn serve(listen: SocketAddr, routes: Router) -> Result<(), Failure> {

@@ -1,11 +1,15 @@
 //! An application with work in flight that gets itself ready when it is asked to, and a client that counts what failed.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// A kubelet has asked whether the pod is Ready, and every proxy has heard of it, in less.
 const QUIET: Duration = Duration::from_secs(2);
@@ -98,22 +102,23 @@ impl Drop for Begun<'_> {
 /// Sends the same request again and again.
 #[derive(Debug)]
 pub struct Client {
-    client: reqwest::Client,
-    url: url::Url,
+    server: SocketAddr,
+    request: String,
     sent: AtomicU64,
     answered: AtomicU64,
     failures: Mutex<Vec<String>>,
 }
 
+/// An answer that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Client {
-    /// A client that keeps no connection.
-    ///
-    /// # Errors
-    /// When TLS can't be set up.
-    pub fn new(url: url::Url) -> reqwest::Result<Arc<Self>> {
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(30)).build()?;
+    /// A client that asks for this path.
+    #[must_use]
+    pub fn new(server: SocketAddr, path: &str) -> Arc<Self> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
         let (sent, answered, failures) = Default::default();
-        Ok(Arc::new(Client { client, url, sent, answered, failures }))
+        Arc::new(Client { server, request, sent, answered, failures })
     }
 
     /// Sends for ever, without waiting for answers.
@@ -128,16 +133,25 @@ impl Client {
     }
 
     async fn once(self: Arc<Self>) {
-        let answer = self.client.get(self.url.clone()).send().await.and_then(reqwest::Response::error_for_status);
-        match answer {
-            Ok(_) => {
+        let failure = match timeout(PATIENCE, self.ask()).await {
+            Ok(Ok(answer)) if answer.starts_with("HTTP/1.1 200 ") => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
+                return;
             }
-            Err(error) => {
-                let text = format!("{error:?}");
-                self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-            }
-        }
+            Ok(Ok(answer)) => format!("answered: {answer:?}"),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {PATIENCE:?}"),
+        };
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+    }
+
+    /// By hand, so that every request has a connection of its own and none is sent twice.
+    async fn ask(&self) -> io::Result<String> {
+        let mut connection = TcpStream::connect(self.server).await?;
+        connection.write_all(self.request.as_bytes()).await?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await?;
+        Ok(answer)
     }
 
     /// How many were sent, answered, and failed, with what was said of the last ten failures.

@@ -13,20 +13,20 @@ const POD: &str = include_str!("pod.yaml");
 
 static COMMANDS: OnceLock<Vec<(String, Printed)>> = OnceLock::new();
 
-/// Installs Castoff as the README says, once.
-pub fn installed() -> &'static [(String, Printed)] {
-    COMMANDS.get_or_init(|| {
+/// Installs Castoff as the README says, once; without it no scenario can be played.
+pub fn installed() {
+    let commands = COMMANDS.get_or_init(|| {
         let readme = include_str!("../../README.md");
         let block = readme.split("<!-- install -->\n```\n").nth(1).unwrap().split("```").next().unwrap();
         let commands = block.lines().map(|line| (line.to_owned(), run("bash", &["-c", line])));
         commands.collect()
-    })
+    });
+    for (command, printed) in commands {
+        assert_eq!(printed.code, 0, "{command}: {printed:?}");
+    }
 }
 
 pub fn castoff_is_installed_from_nothing_by_the_commands_of_the_readme() {
-    for (command, printed) in installed() {
-        assert_eq!(printed.code, 0, "{command}: {printed:?}");
-    }
     let replicas = replicas();
     assert_eq!(replicas.len(), 2);
     assert!(replicas.iter().all(|pod| is(pod, "Ready") && restarts(pod) == 0), "{replicas:#?}");
