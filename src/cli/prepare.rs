@@ -37,7 +37,7 @@ Examples:
   castoff prepare basic-tikv-2 -n tidb               begins, and does not wait
   castoff cancel basic-tikv-2 -n tidb                undoes it
 
-It needs the right to create poddrains, and with --wait to update poddrains/status.
+It needs the rights of the ClusterRole castoff-prepare: to create poddrains, and to update poddrains/status.
 
 Exit codes: 0 prepared (without --wait: begun), 1 it was given up, or can't be, 2 wrong usage.")]
 pub(super) struct Prepare {
