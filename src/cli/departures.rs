@@ -296,4 +296,4 @@ fn requester(user: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

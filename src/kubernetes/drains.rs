@@ -158,22 +158,24 @@ pub fn left_of(status: &DrainStatus) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
     use std::collections::BTreeMap;
 
     use super::*;
 
     #[test]
-    fn what_is_shown_hides_nothing_of_the_status() {
-        let fields = |value: Value| serde_json::from_value::<BTreeMap<String, Value>>(value).unwrap();
+    fn what_is_shown_hides_nothing_of_the_status() -> Result<(), serde_json::Error> {
+        let fields = |value: Value| serde_json::from_value::<BTreeMap<String, Value>>(value);
         let progress = json!({"phase": "Departing", "left": true, "progress":
             {"step": "a", "total": 2, "remaining": 1, "unit": "leaders"}});
-        let status: DrainStatus = serde_json::from_value(progress).unwrap();
-        let stored = fields(serde_json::to_value(shown(&status, &[], "now")).unwrap());
-        for (name, value) in fields(serde_json::to_value(&status).unwrap()) {
+        let status: DrainStatus = serde_json::from_value(progress)?;
+        let stored = fields(serde_json::to_value(shown(&status, &[], "now"))?)?;
+        for (name, value) in fields(serde_json::to_value(&status)?)? {
             assert_eq!(stored.get(&name), Some(&value), "{name}");
         }
-        let read: ShownStatus = serde_json::from_value(json!(stored)).unwrap();
+        let read: ShownStatus = serde_json::from_value(json!(stored))?;
         assert_eq!(read.status, status);
+        Ok(())
     }
 
     fn drain() -> Drain {
