@@ -125,7 +125,7 @@ mod tests {
             "spec": {
                 "pod": {"metadata": {"name": "tikv-2", "namespace": "tidb", "uid": "7c0ffee1"}},
                 "seat": "tikv-2", "policy": "tikv", "requester": "alice", "asker": "Person",
-                "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {}, "planSpec": {"summary": "s"}}],
+                "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {}, "planSpec": {"summary": "s", "done": "true"}}],
                 "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
             },
             "status": {"phase": phase, "steps": [{"member": "store 4", "ownership": "Acted"}]},
