@@ -47,7 +47,7 @@ async fn roll(scene: &Scene, replicas: u64) {
 const BAR: Duration = Duration::from_millis(100);
 
 /// where the API server takes no longer than this for a write.
-const IDLE: Duration = Duration::from_millis(20);
+const IDLE: Duration = Duration::from_millis(8);
 
 /// What an operator would wait for in vain: a prepared pod serves nobody.
 fn tell_how_fast_it_went_on(namespace: &str, departures: u64) {
