@@ -45,7 +45,7 @@ pub struct PolicyStatus {
     /// Which places are departing, and by which PodDrain. Written by Castoff alone.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["seat"]))]
     pub departing: Vec<Slot>,
-    /// `Ready`: reasons Guarding, NoPods, NotCompiled, Conflict, NotCalled.
+    /// `Ready`: reasons `Guarding`, `NoPods`, `NotCompiled`, `Conflict`, `NotCalled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
