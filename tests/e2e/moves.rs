@@ -78,15 +78,9 @@ impl Scene {
         }
     }
 
-    /// A pod that nobody owns, and waits until it is Ready.
-    pub async fn bare_pod(&self, name: &str, app: &str, spec: Value) {
-        let mut pod = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": "{ns}", "labels": {"app": app}},
-            "spec": {"containers": [{"name": "main", "image": "none"}], "terminationGracePeriodSeconds": 5},
-        });
-        crate::scene::merge(&mut pod["spec"], &spec);
-        self.apply(&pod.to_string()).await;
+    /// A pod of nobody's, and waits until it is Ready. `spec` is merged into its spec.
+    pub async fn ready_pod(&self, name: &str, app: &str, spec: Value) {
+        self.bare_pod(name, app, json!({"spec": spec})).await;
         self.until(&format!("{name} is Ready"), 60, || async {
             self.pod(name).await.filter(crate::backends::is_ready).map(drop)
         })

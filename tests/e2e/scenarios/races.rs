@@ -109,7 +109,7 @@ async fn an_eviction_that_names_another_uid_touches_nobody(scene: Arc<Scene>) {
 }
 
 async fn a_drain_loop_whose_pod_has_left_otherwise_is_told_so(scene: Arc<Scene>) {
-    scene.bare_pod("bare", "bare", json!({})).await;
+    scene.ready_pod("bare", "bare", json!({})).await;
     scene.hook_policy("bare", json!({})).await;
     assert_eq!(scene.evict("bare", None).await.code(), 429);
     scene
