@@ -28,6 +28,11 @@ fn every_built_in_plan_is_printed_as_files_that_check_accepts() {
         std::fs::write(directory.path().join("plan.yaml"), page).unwrap();
         let checked = castoff(&["check", "plan.yaml"], directory.path());
         assert!(checked.status.success(), "{name}: {}", text(&checked.stdout));
+        let example = std::fs::read_to_string(directory.path().join("plan.yaml")).unwrap();
+        for (plan, parameters) in [("tikv", "{pd: \"http://my-service:80\"}"), ("in-flight", "{figure: \"my-figure\"}")]
+        {
+            assert!(name != plan || example.contains(parameters), "{example}");
+        }
     }
     assert_eq!(castoff(&["plans", "nonesuch"], directory.path()).status.code(), Some(2));
 }

@@ -63,7 +63,7 @@ Exit codes: 0 fine, 1 the answer is no, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
     Check(Check),
     Review(Review),
     Demo(Demo),
@@ -378,7 +378,7 @@ pub fn run() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
-            Command::Serve(command) => serve::run(command).await,
+            Command::Serve(command) => Box::pin(serve::run(*command)).await,
             Command::Check(command) => check::run(&command),
             Command::Review(command) => review::run(command).await,
             Command::Plans(command) => plans::run(&command),

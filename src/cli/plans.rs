@@ -121,7 +121,7 @@ fn indented(text: &str) -> String {
 /// A policy to begin with; what a plan requires is to be filled in.
 fn policy(name: &str, spec: &PlanSpec) -> String {
     let required = spec.params.iter().filter(|(_, parameter)| parameter.required);
-    let parameters = required.map(|(name, parameter)| format!("{name}: {}", example(name, parameter.kind)));
+    let parameters = required.map(|(name, parameter)| format!("{name}: {}", example(name, parameter.kind, spec)));
     let parameters = parameters.collect::<Vec<_>>().join(", ");
     format!(
         "---
@@ -146,10 +146,14 @@ fn kind(kind: ParameterType) -> &'static str {
     }
 }
 
-fn example(name: &str, kind: ParameterType) -> Value {
+fn example(name: &str, kind: ParameterType, spec: &PlanSpec) -> Value {
+    let begins = format!("${{params.{name}}}");
     match kind {
+        ParameterType::String if spec.endpoints.values().any(|endpoint| endpoint.url.starts_with(&begins)) => {
+            Value::from("http://my-service:80")
+        }
         ParameterType::String if name == "selector" => Value::from("app=my-client"),
-        ParameterType::String => Value::from("http://my-service:80"),
+        ParameterType::String => Value::from(format!("my-{name}")),
         ParameterType::Integer => Value::from(1),
         ParameterType::Boolean => Value::from(true),
     }

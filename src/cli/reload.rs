@@ -34,7 +34,7 @@ pub(super) trait Files: Send + Sync {
 pub(super) struct PolicyFiles(pub PathBuf, pub Arc<ArcSwap<PolicyIndex>>);
 
 /// A certificate's file and its key's, and the certificate in force.
-pub(super) struct CertificateFiles(pub (PathBuf, PathBuf), pub Certificates);
+pub(super) struct CertificateFiles((PathBuf, PathBuf), pub Certificates);
 
 /// The counter of reloads.
 pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> {
@@ -49,10 +49,22 @@ pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> 
     Ok(reloads)
 }
 
-/// Looks at the files again and again, and at once on `hangup`; for ever. What can't be taken up is told in the log, in
+/// The print of a directory of policies and plans. To be taken before they are read: a change that comes between
+/// the two is then taken up, not missed.
+pub(super) fn print_of_policies(directory: &Path) -> u64 {
+    print_of(&policies::read_directory(directory))
+}
+
+/// Looks at the files again and again, and at once on `hangup`; for ever. What is in force was read after `before` was
+/// taken. What can't be taken up is told in the log, in
 /// `reloads` and in `ready`.
-pub(super) async fn follow(files: impl Files, ready: Handle, reloads: IntCounterVec, mut hangup: Signal) {
-    let mut before = files.print();
+pub(super) async fn follow(
+    files: impl Files,
+    mut before: u64,
+    ready: Handle,
+    reloads: IntCounterVec,
+    mut hangup: Signal,
+) {
     loop {
         let told = tokio::select! {
             _ = hangup.recv() => true,
@@ -85,7 +97,7 @@ impl Files for PolicyFiles {
     }
 
     fn print(&self) -> u64 {
-        print_of(&policies::read_directory(&self.0))
+        print_of_policies(&self.0)
     }
 
     fn take_up(&self) -> Result<String, String> {
@@ -96,19 +108,32 @@ impl Files for PolicyFiles {
     }
 }
 
+impl CertificateFiles {
+    /// Reads the pair, and its print before it.
+    pub fn load(pair: (PathBuf, PathBuf)) -> Result<(Self, u64), String> {
+        let before = print_of_pair(&pair);
+        let certificates = Certificates::load(&pair.0, &pair.1)?;
+        Ok((CertificateFiles(pair, certificates), before))
+    }
+}
+
 impl Files for CertificateFiles {
     fn what(&self) -> &'static str {
         "certificates"
     }
 
     fn print(&self) -> u64 {
-        let read = |path: &Path| std::fs::read(path).map_err(|error| error.to_string());
-        print_of(&(read(&self.0.0), read(&self.0.1)))
+        print_of_pair(&self.0)
     }
 
     fn take_up(&self) -> Result<String, String> {
         self.1.replace(&self.0.0, &self.0.1).map(|()| "replaced".to_owned())
     }
+}
+
+fn print_of_pair(pair: &(PathBuf, PathBuf)) -> u64 {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| error.to_string());
+    print_of(&(read(&pair.0), read(&pair.1)))
 }
 
 fn print_of(content: &impl Hash) -> u64 {

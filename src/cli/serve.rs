@@ -1,6 +1,5 @@
 //! `castoff serve`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::server::readiness::Handle;
 use crate::server::shutdown::Shutdown;
-use crate::server::{self, Certificates, Readiness, Server, logging, self_signed};
+use crate::server::{self, Readiness, Server, logging, self_signed};
 
 use super::assemble::{Guard, Standalone};
 use super::reload::{self, CertificateFiles, PolicyFiles};
@@ -25,14 +24,16 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     if !command.standalone {
         return super::cluster::run(command, shutdown).await;
     }
+    let directory = command.sources.policies.clone().unwrap_or_default();
+    let policies_before = reload::print_of_policies(&directory);
     let parts = Standalone::read(&command.sources)?;
     tell_of(&command, &parts);
-    let (certificates, pair) = certificates(&command)?;
+    let (certificates, certificates_before) = certificates(&command)?;
     let config = server::Config {
         listen: command.listen,
         admin_listen: command.admin_listen,
         shutdown_delay: Duration::from_secs(command.shutdown_delay),
-        ..server::Config::new(certificates.clone())
+        ..server::Config::new(certificates.1.clone())
     };
     let (registry, readiness) = (Registry::new(), Readiness::new());
     let mut background = JoinSet::new();
@@ -42,10 +43,11 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     let guard = parts.assemble(&registry)?;
     let reloads = reload::counter(&registry).map_err(|error| said(&error))?;
     let hangup = || signal(SignalKind::hangup()).map_err(|error| said(&error));
-    let files = PolicyFiles(command.sources.policies.clone().unwrap_or_default(), Arc::clone(&guard.gate.policies));
-    background.spawn(reload::follow(files, registered(&readiness, "policies"), reloads.clone(), hangup()?));
-    let files = CertificateFiles(pair, certificates);
-    background.spawn(reload::follow(files, registered(&readiness, "certificates"), reloads, hangup()?));
+    let policies = PolicyFiles(directory, Arc::clone(&guard.gate.policies));
+    let ready = registered(&readiness, "policies");
+    background.spawn(reload::follow(policies, policies_before, ready, reloads.clone(), hangup()?));
+    let ready = registered(&readiness, "certificates");
+    background.spawn(reload::follow(certificates, certificates_before, ready, reloads, hangup()?));
     let server = Server::bind(config).await.map_err(|error| said(&error))?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     tokio::select! {
@@ -89,8 +91,8 @@ pub(super) async fn guarded(
     outcome
 }
 
-/// The certificate to serve, with the files that it came from.
-fn certificates(command: &Serve) -> Result<(Certificates, (PathBuf, PathBuf)), Failure> {
+/// The certificate to serve with the files that it came from, and their print.
+fn certificates(command: &Serve) -> Result<(CertificateFiles, u64), Failure> {
     let pair = match (&command.self_signed, &command.tls_cert, &command.tls_key) {
         (Some(directory), _, _) => {
             let files = self_signed::make(directory, &[]).map_err(Failure::Usage)?;
@@ -100,7 +102,7 @@ fn certificates(command: &Serve) -> Result<(Certificates, (PathBuf, PathBuf)), F
         (None, Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => return Err(Failure::Usage("give --tls-cert and --tls-key, or --self-signed".to_owned())),
     };
-    Ok((Certificates::load(&pair.0, &pair.1).map_err(Failure::Usage)?, pair))
+    CertificateFiles::load(pair).map_err(Failure::Usage)
 }
 
 /// Says at the start what this guard can and can't do.

@@ -15,6 +15,9 @@ use crate::plan::{self, Inputs, Plan, Round, Verdict};
 use super::cluster_reads::ClusterReads;
 use super::interfaces::Cluster;
 
+/// The most plans that are kept compiled; an installation has a handful.
+const MOST_PLANS: usize = 256;
+
 /// Looks at the backends of departures, by the plans that the departures carry.
 pub struct Observer {
     backend: Backend,
@@ -95,7 +98,13 @@ impl Observer {
                 mistakes.first().map_or_else(String::new, |mistake| format!("{}: {}", mistake.field, mistake.message));
             format!("the plan {} that this departure began with does not compile: {first}", step.plan)
         })?;
+        if plan.hash() != step.hash {
+            return Err(format!("the plan {} is not the one that this departure began with: cancel it", step.plan));
+        }
         let plan = Arc::new(plan.named(step.plan.as_str()));
+        if plans.len() >= MOST_PLANS {
+            plans.clear();
+        }
         plans.insert(step.hash.clone(), Arc::clone(&plan));
         Ok(plan)
     }

@@ -134,7 +134,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
                     self.tell();
                 }
                 Err(error) => {
-                    tracing::warn!(what, error = %chain(&error), "the watch was interrupted; beginning again")
+                    tracing::warn!(what, error = %chain(&error), "the watch was interrupted; beginning again");
                 }
             }
         }

@@ -56,6 +56,9 @@ pub fn read(object: &DynamicObject) -> Result<Kept, String> {
     let name = meta.name.clone().unwrap_or_default();
     let said = |error: serde_json::Error| format!("PodDrain {name} can't be read: {error}");
     let spec: DrainSpec = serde_json::from_value(part(object, "spec")).map_err(said)?;
+    if part(object, "spec").get("fingerprint").and_then(Value::as_str) != Some(&spec.fingerprint()) {
+        return Err(format!("PodDrain {name} was changed after it was made: delete it, and the pod is prepared anew"));
+    }
     let shown: Option<ShownStatus> = match part(object, "status") {
         Value::Null => None,
         status => Some(serde_json::from_value(status).map_err(said)?),
@@ -88,7 +91,9 @@ pub fn read(object: &DynamicObject) -> Result<Kept, String> {
 pub fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
     let mut object = object_of(drain);
     object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
-    object.data = json!({ "spec": serde_json::to_value(&drain.spec)? });
+    let mut spec = serde_json::to_value(&drain.spec)?;
+    spec["fingerprint"] = json!(drain.spec.fingerprint());
+    object.data = json!({ "spec": spec });
     Ok(object)
 }
 
@@ -100,6 +105,7 @@ pub fn with_status(drain: &Drain, before: &[Condition], now: &str) -> Result<Dyn
     let mut object = object_of(drain);
     object.metadata.resource_version = Some(drain.metadata.resource_version.clone());
     object.data = json!({
+        // Which the API server leaves as it is.
         "spec": serde_json::to_value(&drain.spec)?,
         "status": serde_json::to_value(shown(&drain.status, before, now))?,
     });
@@ -168,5 +174,51 @@ mod tests {
         let read: ShownStatus = serde_json::from_value(json!(stored))?;
         assert_eq!(read.status, status);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn drain() -> Drain {
+        let json = json!({
+            "metadata": {"name": "db-0-a", "namespace": "n"},
+            "spec": {
+                "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": "a"}, "status": {"podIP": "10.0.0.7"}},
+                "seat": "db-0", "policy": "p", "requester": "x", "asker": "Person",
+                "steps": [{"name": "s", "plan": "mine", "hash": "h", "planSpec": {"summary": "x", "done": "false"},
+                           "parameters": {"port": 80}}],
+                "limits": {"maxUnavailable": "25%", "pollPeriodSeconds": 2, "progressDeadlineSeconds": 1, "abandonAfterSeconds": 1},
+            },
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_read_again_with_its_first_status() {
+        let kept = read(&new_object(&drain()).unwrap()).unwrap();
+        assert_eq!(kept.drain.spec, drain().spec);
+        assert_eq!((kept.drain.status.phase, kept.drain.status.tries, kept.finalizer), (Phase::Queued, 1, true));
+    }
+
+    #[test]
+    fn a_departure_whose_spec_was_changed_is_not_followed() {
+        let changes: [(&str, Value); 4] = [
+            ("/spec/steps/0/planSpec/done", json!("true")),
+            ("/spec/steps/0/parameters/port", json!(81)),
+            ("/spec/pod/status/podIP", json!("10.0.0.8")),
+            ("/spec/limits/maxUnavailable", json!(9)),
+        ];
+        for (place, value) in changes {
+            let mut object = new_object(&drain()).unwrap();
+            *object.data.pointer_mut(place).unwrap() = value;
+            let refused = read(&object).unwrap_err();
+            assert!(refused.contains("was changed after it was made"), "{place}: {refused}");
+        }
+        let mut cancelled = new_object(&drain()).unwrap();
+        cancelled.data["spec"]["cancel"] = json!(true);
+        assert!(read(&cancelled).unwrap().drain.spec.cancel);
     }
 }

@@ -45,7 +45,7 @@ pub struct PolicyStatus {
     /// Which places are departing, and by which PodDrain. Written by Castoff alone.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["seat"]))]
     pub departing: Vec<Slot>,
-    /// `Ready`: reasons Guarding, NoPods, NotCompiled, Conflict, NotCalled.
+    /// `Ready`: reasons `Guarding`, `NoPods`, `NotCompiled`, `Conflict`, `NotCalled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -79,7 +79,7 @@ impl NodeLabels for Cache<NodeFacts> {
 #[must_use]
 pub fn judge(policy: &Policy, known: &Known<'_>) -> (usize, bool, &'static str, String) {
     let selected: Vec<&Arc<Pod<'static>>> =
-        known.pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, known)).collect();
+        known.pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, known.nodes)).collect();
     let count = selected.len();
     if let Err(mistakes) = &policy.steps {
         let message = format!("its pods may not leave until this is mended: {}", said(mistakes));
@@ -89,7 +89,9 @@ pub fn judge(policy: &Policy, known: &Known<'_>) -> (usize, bool, &'static str, 
         .policies
         .iter()
         .filter(|other| other.name != policy.name)
-        .filter(|other| other.surely_overlaps(policy) || selected.iter().any(|pod| is_selected(other, pod, known)))
+        .filter(|other| {
+            other.surely_overlaps(policy) || selected.iter().any(|pod| is_selected(other, pod, known.nodes))
+        })
         .map(|other| other.name.as_str())
         .collect();
     if !rivals.is_empty() {
@@ -111,8 +113,8 @@ pub fn judge(policy: &Policy, known: &Known<'_>) -> (usize, bool, &'static str, 
     (count, true, "Guarding", message)
 }
 
-fn is_selected(policy: &Policy, pod: &Pod<'_>, known: &Known<'_>) -> bool {
-    let labels = if policy.spec.node_selector.is_empty() { None } else { known.nodes.labels(&pod.spec.node_name) };
+fn is_selected(policy: &Policy, pod: &Pod<'_>, nodes: &dyn NodeLabels) -> bool {
+    let labels = if policy.spec.node_selector.is_empty() { None } else { nodes.labels(&pod.spec.node_name) };
     policy.selects(pod, labels.as_ref())
 }
 
@@ -176,8 +178,9 @@ impl Writer {
             return Err("the registration with the API server does not name this namespace (yet)".to_owned());
         }
         // One whose delete the gate would deny shows most.
-        let shows_most =
-            |pod: &&Arc<Pod<'static>>| pod.is_ready() && !pod.is_terminating() && policy.selects(pod, None);
+        let shows_most = |pod: &&Arc<Pod<'static>>| {
+            pod.is_ready() && !pod.is_terminating() && !pod.is_mirror() && is_selected(policy, pod, &*self.nodes)
+        };
         let Some(pod) = pods.iter().find(shows_most) else { return Ok(()) };
         match prove(&self.client, namespace, &pod.metadata.name, &pod.metadata.uid).await {
             Sent::Yes => {

@@ -227,7 +227,7 @@ fn is_abandoned(turn: &Turn, world: &World) -> bool {
 /// Who asked counts its pods, and has no more than it wants. Of several pods that it asked for in turn it keeps all but
 /// those that were too many: the others are not to be prepared after that.
 fn has_enough(turn: &Turn, world: &World) -> bool {
-    turn.drain.status.asker.counts_pods() && world.owner_has_enough && !world.owner_wants
+    turn.drain.status.asker.counts_pods() && world.owner_has_enough
 }
 
 fn first_hindrance(world: &World) -> Option<(usize, &Round)> {

@@ -11,6 +11,7 @@ use super::slots::{Answer, Slots};
 
 /// What was seen since the last turn. Times are durations since this process began: only what a process measured
 /// itself decides anything.
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 #[derive(Clone, Debug)]
 pub struct World {
     /// Now.

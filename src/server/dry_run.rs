@@ -17,11 +17,15 @@ impl Gatekeeper {
     /// there is only thought of.
     pub(super) async fn tell_steps(&self, case: &Case<'_>, answer: Answer, deadline: Instant) -> Answer {
         let begun = case.drain().map(Cow::Borrowed);
-        let would_begin = || {
-            let pod = case.pod.clone().into_owned();
-            Drain::new(pod, &case.guard.policy, &case.request.username, case.request.asker).map(Cow::Owned)
+        let drain = match begun {
+            Some(drain) => drain,
+            None => {
+                let Some(pod) = self.true_pod(case.pod).await else { return answer };
+                let (policy, request) = (&case.guard.policy, case.request);
+                let Some(drain) = Drain::new(pod, policy, &request.username, request.asker) else { return answer };
+                Cow::Owned(drain)
+            }
         };
-        let Some(drain) = begun.or_else(would_begin) else { return answer };
         let look = Look { task: Task::Prepare, steps: (0..drain.spec.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
         let rounds = self.observer.observe(&drain, true, &look, limit).await;

@@ -19,7 +19,7 @@ use crate::admission::{
 use crate::controller::ROUND_LIMIT;
 use crate::controller::interfaces::{Cluster, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
 use crate::controller::observe::Observer;
-use crate::lifecycle::{Drain, Look, Phase, claim};
+use crate::lifecycle::{Departure, Drain, Look, Phase, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
@@ -45,6 +45,9 @@ pub struct Gatekeeper {
     /// As whom Castoff itself asks: its deletes are no tries of anybody.
     pub own_user: Option<String>,
 }
+
+/// How often at most the gate tries to write down that a pod was let go.
+const LET_GO_TRIES: usize = 5;
 
 /// From so many pods on, those that nobody has asked for in a while are forgotten.
 const REMEMBERED: usize = 1024;
@@ -255,7 +258,7 @@ impl Gatekeeper {
             // A departure that is over, after it was given up, follows its pod no more.
             match case.drain.filter(|drain| drain.status.phase != Phase::Completed) {
                 Some(drain) if drain.status.departure != Some(departure) => {
-                    self.write(claim::let_go(drain.clone(), departure), deadline).await;
+                    self.write_let_go(drain, departure, deadline).await;
                 }
                 Some(_) => {}
                 None => self.metrics.let_go(&case.pod.metadata.uid, departure),
@@ -269,12 +272,26 @@ impl Gatekeeper {
         }
     }
 
+    /// The pod as the API server knows it. Whoever can reach this port could send a review of a pod that is none, or
+    /// one with another's addresses: nothing is begun or asked on the word of a review alone.
+    pub(super) async fn true_pod(&self, told: &Pod<'_>) -> Option<Pod<'static>> {
+        match timeout(PATIENCE, self.cluster.pod(&told.metadata.namespace, &told.metadata.name)).await {
+            Ok(Ok(Some(live))) if live.metadata.uid == told.metadata.uid => Some(Pod::clone(&live)),
+            // Without a cluster, and without objects from files, the review is all there is.
+            Ok(Err(_)) if self.own_user.is_none() => Some(told.clone().into_owned()),
+            Ok(_) | Err(_) => {
+                tracing::warn!(pod = %told.full_name(), "the API server shows no such pod now; nothing is begun for it");
+                None
+            }
+        }
+    }
+
     fn is_own(&self, request: &Request<'_>) -> bool {
         self.own_user.as_deref() == Some(request.username.as_str())
     }
 
     async fn create(&self, case: &Case<'_>, deadline: Instant) {
-        let pod = case.pod.clone().into_owned();
+        let Some(pod) = self.true_pod(case.pod).await else { return };
         let Some(drain) = Drain::new(pod, &case.guard.policy, &case.request.username, case.request.asker) else {
             return;
         };
@@ -297,6 +314,30 @@ impl Gatekeeper {
             Ok(Err(error)) => tracing::error!(pod = %name, %error, "the departure could not be written"),
             Err(_) => tracing::error!(pod = %name, "the departure was not written in time"),
         }
+    }
+
+    /// Writes down how the pod was let go. The one in charge may be writing at the same time, and does not know it:
+    /// then once more, on what it has written.
+    async fn write_let_go(&self, drain: &Drain, departure: Departure, deadline: Instant) {
+        let (namespace, name) = (&drain.metadata.namespace, &drain.metadata.name);
+        let mut known = Arc::new(drain.clone());
+        for _ in 0..LET_GO_TRIES {
+            let changed = claim::let_go(Drain::clone(&known), departure);
+            match tokio::time::timeout_at(deadline, self.store.write(changed)).await {
+                Ok(Err(StoreError::Conflict)) => {}
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => {
+                    tracing::error!(pod = %drain.pod_name(), %error, ?departure, "how the pod left could not be written");
+                    return;
+                }
+                Err(_) => break,
+            }
+            match tokio::time::timeout_at(deadline, self.store.read(namespace, name)).await {
+                Ok(Ok(Some(live))) if live.status.phase != Phase::Completed => known = live,
+                _ => break,
+            }
+        }
+        tracing::error!(pod = %drain.pod_name(), ?departure, "how the pod left was not written in time");
     }
 
     /// Prepared, as far as is known: looks at every step's backend now, claims, and only then allows.

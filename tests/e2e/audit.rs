@@ -63,12 +63,23 @@ fn time(value: &Value) -> Timestamp {
     value.as_str().and_then(|text| text.parse().ok()).unwrap()
 }
 
+/// How long a write of the guard's takes here, at the median: more than some milliseconds tell of a busy machine.
+pub fn median_write(namespace: &str) -> Option<Duration> {
+    let lines = of_namespace(namespace)?;
+    let writes = lines.iter().filter(|line| line.is("update", "poddrains/status") && line.succeeded());
+    let mut times: Vec<Duration> =
+        writes.map(|line| line.answered().duration_since(line.came()).unsigned_abs()).collect();
+    times.sort();
+    times.get(times.len() / 2).copied()
+}
+
 /// For each pod that its controller was woken for: from the write that made it Drained to the DELETE that was allowed.
 pub fn drained_to_delete(namespace: &str) -> Option<Vec<Duration>> {
     let lines = of_namespace(namespace)?;
     let allowed = lines.iter().filter(|line| line.is("delete", "pods") && line.question() == "Drained");
     let times = allowed.filter_map(|delete| {
-        let before = |line: &&Line| line.succeeded() && line.user() == GUARD && line.answered() < delete.came();
+        // The controller may be faster than the answer to the patch that woke it.
+        let before = |line: &&Line| line.succeeded() && line.user() == GUARD && line.came() < delete.came();
         let woken =
             lines.iter().filter(before).rfind(|line| line.is("patch", "pods") && line.name() == delete.name())?;
         let of_pod = |line: &&Line| {

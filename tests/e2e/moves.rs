@@ -78,8 +78,8 @@ impl Scene {
         }
     }
 
-    /// A pod of nobody's, and waits until it is Ready. `spec` is merged into its spec.
-    pub async fn ready_pod(&self, name: &str, app: &str, spec: Value) {
+    /// A pod that nobody owns, and waits until it is Ready. `spec` is merged into its spec.
+    pub async fn ready_bare_pod(&self, name: &str, app: &str, spec: Value) {
         self.bare_pod(name, app, json!({"spec": spec})).await;
         self.until(&format!("{name} is Ready"), 60, || async {
             self.pod(name).await.filter(crate::backends::is_ready).map(drop)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -24,7 +25,9 @@ pub struct Scene {
 impl Scene {
     pub async fn new(scenario: &str, installation: &Arc<Installation>) -> Arc<Scene> {
         let short: String = scenario.rsplit("::").next().unwrap().replace('_', "-").chars().take(30).collect();
-        let unique = jiff::Timestamp::now().as_millisecond() % 1_000_000;
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        let unique = format!("{}-{made}", jiff::Timestamp::now().as_millisecond() % 1_000_000);
         let namespace = format!("{}-{unique}", short.trim_end_matches('-'));
         installation::apply(
             &json!({
@@ -92,7 +95,7 @@ impl Scene {
         self.all_ready(name, replicas).await;
     }
 
-    /// A pod of nobody's. `extra` is merged into it.
+    /// A pod of nobody's, not waited for. `extra` is merged into it.
     pub async fn bare_pod(&self, name: &str, app: &str, extra: Value) {
         let mut pod = pod_template(app);
         merge(&mut pod, &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "{ns}"}}));
@@ -218,11 +221,7 @@ impl Scene {
     pub async fn until_all_completed(&self) {
         self.until("all departures are completed", 90, || async {
             let drains = self.drains().await;
-            let over = |drain: &DynamicObject| {
-                drain.data["status"]["phase"] == "Completed"
-                    && drain.metadata.finalizers.as_ref().is_none_or(Vec::is_empty)
-            };
-            drains.iter().all(over).then_some(())
+            drains.iter().all(|drain| drain.data["status"]["phase"] == "Completed").then_some(())
         })
         .await;
     }

@@ -181,3 +181,29 @@ async fn a_pod_with_the_break_glass_annotation_leaves_and_is_counted_as_bypassed
     assert_eq!((answer.allowed, answer.question.as_str()), (true, "Bypassed"));
     assert_eq!(guard.metric("castoff_departures_total{outcome=\"bypassed\"}").await, 1);
 }
+
+#[tokio::test]
+async fn metrics_and_log_tell_of_requests_departures_and_backends_and_of_no_body() {
+    let pd = pd().await;
+    let guard = Guard::start(&policy(&pd));
+    let mut secretive = pod(2, "one", true);
+    secretive["metadata"]["annotations"] = serde_json::json!({"note": "not-for-the-log"});
+    guard.put_pod(&secretive);
+    let answers = guard.ask_until_allowed(2, By::StatefulSet).await;
+
+    let denied = u64::try_from(answers.len() - 1).unwrap();
+    let questions = ["Queued", "Draining", "Blocked", "Stalled", "NotClaimed"];
+    let mut counted = 0;
+    for question in questions {
+        counted += guard.metric(&format!("castoff_requests_total{{decision=\"deny\",question=\"{question}\"}}")).await;
+    }
+    assert_eq!(counted, denied);
+    assert_eq!(guard.metric("castoff_requests_total{decision=\"allow\",question=\"Drained\"}").await, 1);
+    assert_eq!(guard.metric("castoff_drains{phase=\"Departing\"}").await, 1);
+    assert!(guard.metric("castoff_backend_requests_total{outcome=\"ok\",plan=\"tikv\"}").await > 5);
+    assert!(guard.metric("castoff_backend_request_duration_seconds_count{plan=\"tikv\"}").await > 5);
+    let build = format!("castoff_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(guard.metric(&build).await, 1);
+
+    assert!(guard.log().contains("tidb/basic-tikv-2") && !guard.log().contains("not-for-the-log"));
+}

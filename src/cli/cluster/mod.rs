@@ -54,11 +54,11 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
 
     let (tell_bundle, bundle) = watch::channel(None);
     let certificates = if let Some(pair) = command.tls_cert.clone().zip(command.tls_key.clone()) {
-        let certificates = Certificates::load(&pair.0, &pair.1).map_err(Failure::Usage)?;
-        let files = CertificateFiles(pair, certificates.clone());
+        let (files, before) = CertificateFiles::load(pair).map_err(Failure::Usage)?;
+        let certificates = files.1.clone();
         let reloads = reload::counter(&registry).map_err(said)?;
         let hangup = signal(SignalKind::hangup()).map_err(said)?;
-        tasks.spawn(reload::follow(files, serve::registered(&readiness, "certificates"), reloads, hangup));
+        tasks.spawn(reload::follow(files, before, serve::registered(&readiness, "certificates"), reloads, hangup));
         certificates
     } else {
         let certificates = Certificates::none_yet();

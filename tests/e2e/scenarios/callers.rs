@@ -46,7 +46,7 @@ async fn a_preempted_pod_is_prepared_first_and_holds_up_nobody_else(scene: Arc<S
     let before = scene.tries_of(SCHEDULER, "victim-0").await;
     // Meanwhile others are bound as ever.
     for number in 0..3 {
-        scene.ready_pod(&format!("other-{number}"), "other", json!({})).await;
+        scene.ready_bare_pod(&format!("other-{number}"), "other", json!({})).await;
     }
     scene.stays("the victim stays", Duration::from_secs(16), || async { scene.uid("victim-0").await == uid }).await;
     let tries = scene.tries_of(SCHEDULER, "victim-0").await - before;
@@ -87,8 +87,8 @@ async fn who_waits_when_told_is_told_and_nobody_else_is(scene: Arc<Scene>) {
 async fn a_pod_that_a_taint_evicts_is_prepared_first_and_not_lost(scene: Arc<Scene>) {
     let on_node = json!({"kubernetes.io/hostname": "node-3"});
     scene.stateful_set("set", 1, json!({"template": {"spec": {"nodeSelector": on_node}}})).await;
-    scene.ready_pod("bare", "bare", json!({"nodeSelector": on_node})).await;
-    scene.ready_pod("unguarded", "unguarded", json!({"nodeSelector": on_node})).await;
+    scene.ready_bare_pod("bare", "bare", json!({"nodeSelector": on_node})).await;
+    scene.ready_bare_pod("unguarded", "unguarded", json!({"nodeSelector": on_node})).await;
     let mut held = Vec::new();
     for (app, pod) in [("set", "set-0"), ("bare", "bare")] {
         scene.hook_policy(app, json!({"abandonAfterSeconds": 15})).await;

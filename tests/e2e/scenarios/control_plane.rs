@@ -70,10 +70,6 @@ async fn begin_to_roll(scene: &Arc<Scene>) -> Witness {
 async fn rolls_on(scene: &Arc<Scene>, witness: &Witness) {
     scene
         .until("the roll is over", 200, || async {
-            // A scheduler that finds its own cache in disorder ends itself, and counts on being started again.
-            for component in ["controller-manager", "scheduler", "kwok"] {
-                control_plane(&["start", component]).await;
-            }
             let printed = scene.kubectl(&["rollout", "status", "statefulset/app", "--timeout=10s"]).await;
             (printed.code == 0).then_some(())
         })

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castoff::simulation::pd::Fault;
+use kube::ResourceExt;
 use serde_json::json;
 
 use super::{Scenario, scenarios};
@@ -14,9 +15,9 @@ use crate::scene::Scene;
 pub const ALL: [Scenario; 6] = scenarios![Shared:
     a_namespace_ends_with_departures_under_way_and_what_was_set_outside_is_restored,
     a_namespace_ends_even_where_nothing_can_be_restored_and_that_is_told,
-    a_statefulset_deleted_in_the_foreground_or_background_takes_its_pods_along,
-    a_statefulset_deleted_in_the_foreground_has_its_pods_prepared_first_where_that_is_wanted,
-    a_statefulset_deleted_in_the_background_has_its_pods_prepared_first_where_that_is_wanted,
+    pods_go_with_their_statefulset,
+    foreground_deletion_of_a_statefulset_prepares_its_pods_first_where_that_is_wanted,
+    background_deletion_of_a_statefulset_prepares_its_pods_first_where_that_is_wanted,
     pods_orphaned_by_their_statefulset_stay_guarded,
 ];
 
@@ -59,7 +60,7 @@ async fn a_namespace_ends_even_where_nothing_can_be_restored_and_that_is_told(sc
     assert!(!tikv.pd.evict_entries().is_empty());
 }
 
-async fn a_statefulset_deleted_in_the_foreground_or_background_takes_its_pods_along(scene: Arc<Scene>) {
+async fn pods_go_with_their_statefulset(scene: Arc<Scene>) {
     for cascade in ["foreground", "background"] {
         scene.stateful_set("app", 2, json!({})).await;
         scene.hook_policy("app", json!({})).await;
@@ -67,17 +68,17 @@ async fn a_statefulset_deleted_in_the_foreground_or_background_takes_its_pods_al
             let ip = scene.ip(pod).await;
             scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
         }
-        scene.must(&["delete", "statefulset", "app", "--cascade", cascade, "--wait=false"]).await;
+        scene.must(&["delete", "statefulset", "app", &format!("--cascade={cascade}"), "--wait=false"]).await;
         scene.until("its pods are gone", 30, || async { scene.pods_of("app").await.is_empty().then_some(()) }).await;
         scene.must(&["delete", "drainpolicy", "app"]).await;
     }
 }
 
-async fn a_statefulset_deleted_in_the_foreground_has_its_pods_prepared_first_where_that_is_wanted(scene: Arc<Scene>) {
+async fn foreground_deletion_of_a_statefulset_prepares_its_pods_first_where_that_is_wanted(scene: Arc<Scene>) {
     prepared_first(&scene, "foreground").await;
 }
 
-async fn a_statefulset_deleted_in_the_background_has_its_pods_prepared_first_where_that_is_wanted(scene: Arc<Scene>) {
+async fn background_deletion_of_a_statefulset_prepares_its_pods_first_where_that_is_wanted(scene: Arc<Scene>) {
     prepared_first(&scene, "background").await;
 }
 
@@ -86,14 +87,14 @@ async fn prepared_first(scene: &Scene, cascade: &str) {
     scene.hook_policy("app", json!({"exempt": []})).await;
     let mut pods = Vec::new();
     for pod in ["app-0", "app-1"] {
-        let ip = scene.ip(pod).await;
+        let (found, ip) = (scene.pod(pod).await.unwrap(), scene.ip(pod).await);
         scene.hooks().at(&ip, |app| app.inflight = 3);
-        pods.push((pod, scene.uid(pod).await, ip));
+        pods.push(found);
     }
-    scene.must(&["delete", "statefulset", "app", "--cascade", cascade, "--wait=false"]).await;
-    for (pod, uid, ip) in &pods {
-        scene.until_gone(pod, uid).await;
-        assert_eq!(scene.hooks().at(ip, |app| app.state), "Prepared", "{pod} left before that");
+    scene.must(&["delete", "statefulset", "app", &format!("--cascade={cascade}"), "--wait=false"]).await;
+    for pod in &pods {
+        scene.until_gone(&pod.name_any(), &pod.uid().unwrap()).await;
+        assert_eq!(scene.hooks().of(pod).state, "Prepared", "{} left before that", pod.name_any());
     }
     scene.until_all_completed().await;
 }
@@ -101,7 +102,7 @@ async fn prepared_first(scene: &Scene, cascade: &str) {
 async fn pods_orphaned_by_their_statefulset_stay_guarded(scene: Arc<Scene>) {
     scene.stateful_set("app", 2, json!({})).await;
     scene.hook_policy("app", json!({})).await;
-    let (uid, ip) = (scene.uid("app-1").await, scene.ip("app-1").await);
+    let (uid, pod) = (scene.uid("app-1").await, scene.pod("app-1").await.unwrap());
     scene.must(&["delete", "statefulset", "app", "--cascade=orphan"]).await;
     scene
         .until("it belongs to nobody", 30, || async {
@@ -112,6 +113,6 @@ async fn pods_orphaned_by_their_statefulset_stay_guarded(scene: Arc<Scene>) {
     scene.denied("app-1").await;
     scene.until_allowed("app-1").await;
     scene.until_gone("app-1", &uid).await;
-    assert_eq!(scene.hooks().at(&ip, |app| app.state), "Prepared");
+    assert_eq!(scene.hooks().of(&pod).state, "Prepared");
     scene.until_state("app-1", "Completed").await;
 }

@@ -30,7 +30,7 @@ async fn until_running(scene: &Scene, pod: &str) {
 async fn a_forced_delete_waits_for_the_preparation_and_never_strands_the_pod(scene: Arc<Scene>) {
     guarded(&scene, &[("forced", json!({}))]).await;
     until_running(&scene, "forced").await;
-    let (uid, ip) = (scene.uid("forced").await, scene.ip("forced").await);
+    let (uid, ip, pod) = (scene.uid("forced").await, scene.ip("forced").await, scene.pod("forced").await.unwrap());
     scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
     let force = || scene.kubectl(&["delete", "pod", "forced", "--force", "--grace-period=0", "--wait=false"]);
     let printed = force().await;
@@ -40,7 +40,7 @@ async fn a_forced_delete_waits_for_the_preparation_and_never_strands_the_pod(sce
     scene.hooks().at(&ip, |app| app.done_per_look = 1);
     scene.until("it may be forced", 30, || async { (force().await.code == 0).then_some(()) }).await;
     scene.until_gone("forced", &uid).await;
-    assert_eq!(scene.hooks().at(&ip, |app| app.state), "Prepared");
+    assert_eq!(scene.hooks().of(&pod).state, "Prepared");
     scene.until_state("forced", "Completed").await;
 }
 

@@ -64,6 +64,8 @@ pub fn all() -> Vec<Scenario> {
     all.extend(real_etcd::ALL);
     all.extend(replacements::ALL);
     all.extend(rolling::ALL);
+    all.extend(scaling::ALL);
+    all.extend(selection::ALL);
     all.extend(people::SHARED);
     all.extend(people::ALONE);
     all.extend(limits::ALL);
@@ -77,7 +79,5 @@ pub fn all() -> Vec<Scenario> {
     all.extend(crashes::ALONE);
     all.extend(control_plane::DISTURBING);
     all.extend(writes::DISTURBING);
-    all.extend(scaling::ALL);
-    all.extend(selection::ALL);
     all
 }

@@ -26,7 +26,7 @@ async fn a_persons_delete_is_not_kept_whoever_owns_the_pod(scene: Arc<Scene>) {
     scene.stateful_set("set", 2, json!({})).await;
     scene.deployment("deployment", 2).await;
     scene.daemon_set("daemon", json!({"kubernetes.io/hostname": "node-2"}), 1).await;
-    scene.ready_pod("bare", "bare", json!({})).await;
+    scene.ready_bare_pod("bare", "bare", json!({})).await;
     let mut pods = Vec::new();
     for app in ["set", "deployment", "daemon", "bare"] {
         scene.hook_policy(app, json!({"abandonAfterSeconds": 12})).await;

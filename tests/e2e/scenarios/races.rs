@@ -24,7 +24,7 @@ pub const ALL: [Scenario; 7] = scenarios![Shared:
 async fn a_pod_is_either_let_go_prepared_or_given_up_and_restored_never_both(scene: Arc<Scene>) {
     const PODS: u32 = 8;
     scene.stateful_set("app", PODS.into(), json!({})).await;
-    scene.hook_policy("app", json!({"maxUnavailable": 8})).await;
+    scene.hook_policy("app", json!({"maxUnavailable": 8, "abandonAfterSeconds": 8})).await;
     let witness = Witness::of(&scene, "app", 8).await;
     let one = |ordinal: u32| {
         let scene = Arc::clone(&scene);
@@ -33,18 +33,10 @@ async fn a_pod_is_either_let_go_prepared_or_given_up_and_restored_never_both(sce
             let (uid, ip) = (scene.uid(&pod).await, scene.ip(&pod).await);
             assert_eq!(scene.delete_this(&pod, &uid).await.code(), 429);
             scene.until_phase(&pod, "Drained").await;
-            // A person gives it up, and another deletes the pod, within some milliseconds of each other.
-            let (early, late) = (u64::from(ordinal % 4) * 3, u64::from(ordinal / 4) * 5);
-            let cancelled = async {
-                tokio::time::sleep(Duration::from_millis(early)).await;
-                scene.cancel(&pod).await;
-            };
-            let deleted = async {
-                tokio::time::sleep(Duration::from_millis(late)).await;
-                scene.delete_this(&pod, &uid).await
-            };
-            let ((), came) = tokio::join!(cancelled, deleted);
-            (pod.clone(), uid.clone(), ip, came)
+            // It is given up 10 s after it was last asked for, or became prepared: around then.
+            let moment = Instant::now() + Duration::from_millis(8800 + 200 * u64::from(ordinal));
+            tokio::time::sleep_until(moment.into()).await;
+            (pod.clone(), uid.clone(), ip, scene.delete_this(&pod, &uid).await)
         }
     };
     let came = futures_util::future::join_all((0..PODS).map(one)).await;
@@ -66,7 +58,7 @@ async fn a_pod_is_either_let_go_prepared_or_given_up_and_restored_never_both(sce
 
 async fn a_pod_that_is_tried_again_after_it_was_given_up_is_prepared_anew(scene: Arc<Scene>) {
     scene.stateful_set("app", 1, json!({})).await;
-    scene.hook_policy("app", json!({"abandonAfterSeconds": 12})).await;
+    scene.hook_policy("app", json!({"abandonAfterSeconds": 8})).await;
     let (uid, ip) = (scene.uid("app-0").await, scene.ip("app-0").await);
     assert_eq!(scene.delete("app-0").await.code(), 429);
     scene.until_phase("app-0", "Drained").await;
@@ -109,7 +101,7 @@ async fn an_eviction_that_names_another_uid_touches_nobody(scene: Arc<Scene>) {
 }
 
 async fn a_drain_loop_whose_pod_has_left_otherwise_is_told_so(scene: Arc<Scene>) {
-    scene.ready_pod("bare", "bare", json!({})).await;
+    scene.ready_bare_pod("bare", "bare", json!({})).await;
     scene.hook_policy("bare", json!({})).await;
     assert_eq!(scene.evict("bare", None).await.code(), 429);
     scene
@@ -125,11 +117,11 @@ async fn evictions_that_come_while_a_pod_is_replaced_let_nobody_go_unprepared(sc
     // A pod that has not started yet would go as NotRunning, and serves nobody; here none may.
     scene.hook_policy("app", json!({"exempt": ["OwnerDeleted", "NodeLost"]})).await;
     let witness = Witness::of(&scene, "app", 1).await;
-    let done = Instant::now() + Duration::from_secs(90);
-    let evicting = (0..3).map(|_| async {
-        while Instant::now() < done && witness.left().len() < 3 {
+    let done = Instant::now() + Duration::from_secs(40);
+    let evicting = (0..4).map(|_| async {
+        while Instant::now() < done && witness.left().len() < 4 {
             scene.evict("app-0", None).await;
-            tokio::time::sleep(Duration::from_millis(25)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     });
     futures_util::future::join_all(evicting).await;

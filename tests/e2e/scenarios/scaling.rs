@@ -83,7 +83,7 @@ async fn exactly_the_prepared_pod_of_a_deployment_goes_and_no_other_is_prepared(
             None
         })
         .await;
-    assert_eq!(scene.hooks().at(&ip(&gone), |app| app.state), "Prepared");
+    assert_eq!(scene.hooks().of(&gone).state, "Prepared");
     let asked_for = scene.drains().await.len();
     assert!(asked_for > 1, "the ReplicaSet has asked for one pod alone: this shows nothing");
     scene.until_all_completed().await;
@@ -222,7 +222,7 @@ fn worker(app: &str) -> serde_json::Value {
 async fn all_leave_prepared(scene: &Scene, pods: &[Pod]) {
     for pod in pods {
         scene.until_gone(&pod.name_any(), &pod.uid().unwrap()).await;
-        assert_eq!(scene.hooks().at(&ip(pod), |app| app.state), "Prepared", "{} left before that", pod.name_any());
+        assert_eq!(scene.hooks().of(pod).state, "Prepared", "{} left before that", pod.name_any());
     }
     scene.until_all_completed().await;
     let drains = scene.drains().await;
