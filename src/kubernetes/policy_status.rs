@@ -10,7 +10,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::controller::interfaces::NodeFacts;
@@ -138,6 +138,15 @@ pub struct Writer {
     pub charge: Charge,
 }
 
+/// Whether the pods that are missing are those that are departing. Their next ones are about to come: it is not worth
+/// two writes a departure to say so, and no policy without pods.
+fn is_only_away(object: &PolicyObject, count: usize) -> bool {
+    let told = object.status.get("pods").and_then(Value::as_u64).and_then(|pods| usize::try_from(pods).ok());
+    let is_current = |condition: &Condition| condition.observed_generation == Some(object.generation);
+    told.is_some_and(|told| count < told && count + object.slots.slots.departing.len() >= told)
+        && object.conditions.iter().any(is_current)
+}
+
 impl Writer {
     /// Writes whenever something has changed, for ever.
     pub async fn run(self) {
@@ -207,7 +216,7 @@ impl Writer {
         let change = json!({"status": {"pods": count, "slots": slots, "conditions": [ready]}});
         let same =
             ["pods", "slots", "conditions"].iter().all(|field| object.status.get(field) == change["status"].get(field));
-        if same {
+        if same || is_only_away(object, count) {
             return;
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &drain_policies());
@@ -215,5 +224,35 @@ impl Writer {
             let (namespace, name) = (&object.namespace, &object.name);
             tracing::debug!(%namespace, %name, error = %chain(&error), "a policy's status could not be written");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::kubernetes::policies::read_policy;
+
+    #[test]
+    fn pods_that_are_away_for_a_moment_are_no_news_but_those_that_stay_away_are() {
+        let policy = |departing: Value, observed: i64| {
+            let object: DynamicObject = serde_json::from_value(json!({
+                "metadata": {"name": "p", "namespace": "n", "generation": 2},
+                "status": {
+                    "pods": 3,
+                    "departing": departing,
+                    "conditions": [{"type": "Ready", "status": "True", "reason": "Guarding", "message": "",
+                        "lastTransitionTime": "", "observedGeneration": observed}],
+                },
+            }))
+            .unwrap();
+            read_policy(&object).unwrap().1
+        };
+        let one = json!([{"seat": "a", "drain": "a"}]);
+        assert!(is_only_away(&policy(one.clone(), 2), 2));
+        assert!(!is_only_away(&policy(one.clone(), 2), 1), "one more is missing");
+        assert!(!is_only_away(&policy(one.clone(), 2), 4), "one has come");
+        assert!(!is_only_away(&policy(json!([]), 2), 2), "the departure is over, and it did not come back");
+        assert!(!is_only_away(&policy(one, 1), 2), "the policy was changed");
     }
 }

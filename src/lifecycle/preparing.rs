@@ -297,7 +297,9 @@ fn write_progress(turn: &mut Turn, step: usize, round: &Round, world: &World) {
         .memory
         .progress_written
         .is_some_and(|written| world.now.saturating_sub(written) < world.settings.progress_every);
-    if before.is_some_and(|before| before.left == *left || recent) {
+    // Where nothing was left from the beginning there is nothing to tell.
+    let nothing = before.is_none() && left.remaining == 0;
+    if nothing || before.is_some_and(|before| before.left == *left || recent) {
         return;
     }
     let total = before.map_or(left.remaining, |before| before.total.max(left.remaining));

@@ -209,6 +209,34 @@ pub async fn control_plane(arguments: &[&str]) {
     assert!(output.status.success(), "hack/cluster {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Starts what has ended by itself again, as a kubelet would: a scheduler that finds its own cache in disorder ends
+/// itself, and counts on that.
+pub struct Supervisor(tokio::task::JoinHandle<()>);
+
+impl Supervisor {
+    pub async fn start() -> Supervisor {
+        Self::look().await;
+        Supervisor(tokio::spawn(async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                Self::look().await;
+            }
+        }))
+    }
+
+    async fn look() {
+        for component in ["controller-manager", "scheduler", "kwok"] {
+            control_plane(&["start", component]).await;
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// kubectl without a namespace, which must succeed.
 pub async fn cluster_wide(arguments: &[&str]) -> String {
     let printed = installation::kubectl(arguments).await;

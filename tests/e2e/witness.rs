@@ -89,7 +89,7 @@ async fn watch(api: Api<Pod>, config: watcher::Config, seen: Arc<Mutex<Seen>>, i
     let mut events = Box::pin(watcher::watcher(api, config));
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => seen.lock().unwrap().serving.clear(),
+            Ok(Event::Init) => seen.lock().unwrap().begin_anew(),
             Ok(Event::InitApply(pod)) => note(&seen, &installation, &pod, false),
             Ok(Event::InitDone) => seen.lock().unwrap().begin(),
             Ok(Event::Apply(pod)) => note(&seen, &installation, &pod, false),
@@ -123,6 +123,13 @@ fn note(seen: &Mutex<Seen>, installation: &Installation, pod: &Pod, gone: bool) 
 }
 
 impl Seen {
+    /// A list begins: until it is whole, what is missing says nothing.
+    fn begin_anew(&mut self) {
+        self.began = false;
+        self.serving.clear();
+        self.leaving.clear();
+    }
+
     fn begin(&mut self) {
         self.began = true;
         self.count();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Scenario, scenarios};
-use crate::moves::control_plane;
+use crate::moves::{Supervisor, control_plane};
 use crate::scene::Scene;
 use crate::witness::Witness;
 
@@ -20,6 +20,7 @@ pub const DISTURBING: [Scenario; 3] = scenarios![Disturbing:
 const STILL: Duration = Duration::from_secs(20);
 
 async fn a_roll_goes_on_after_the_api_server_was_restarted(scene: Arc<Scene>) {
+    let _supervisor = Supervisor::start().await;
     // Three times: in the middle of the preparation, when a pod has just left, and when one has just come.
     let witness = begin_to_roll(&scene).await;
     control_plane(&["restart", "apiserver"]).await;
@@ -41,6 +42,7 @@ async fn a_roll_goes_on_after_the_api_server_stood_still(scene: Arc<Scene>) {
 }
 
 async fn stands_still(scene: &Arc<Scene>, component: &str) {
+    let _supervisor = Supervisor::start().await;
     let witness = begin_to_roll(scene).await;
     control_plane(&["pause", component]).await;
     let since = Instant::now();
@@ -68,7 +70,7 @@ async fn begin_to_roll(scene: &Arc<Scene>) -> Witness {
 async fn rolls_on(scene: &Arc<Scene>, witness: &Witness) {
     scene
         .until("the roll is over", 200, || async {
-            let printed = scene.kubectl(&["rollout", "status", "statefulset/app", "--timeout=30s"]).await;
+            let printed = scene.kubectl(&["rollout", "status", "statefulset/app", "--timeout=10s"]).await;
             (printed.code == 0).then_some(())
         })
         .await;
