@@ -172,7 +172,8 @@ impl Namespace {
             let printed = self.run(arguments);
             println!("{}{}", printed.out, printed.err);
         }
-        let log = run("kubectl", &["-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=castoff", "--tail=40", "--prefix"]);
+        let log =
+            run("kubectl", &["-n", SYSTEM, "logs", "-l", "app.kubernetes.io/name=castoff", "--tail=40", "--prefix"]);
         println!("{}", log.out);
     }
 }

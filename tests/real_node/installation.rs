@@ -30,6 +30,8 @@ pub fn castoff_is_installed_from_nothing_by_the_commands_of_the_readme() {
     let replicas = replicas();
     assert_eq!(replicas.len(), 2);
     assert!(replicas.iter().all(|pod| is(pod, "Ready") && restarts(pod) == 0), "{replicas:#?}");
+    // Without a policy it asks for no review.
+    let _guarded = guarded("installed");
     let webhook = object(&["validatingwebhookconfiguration", "castoff"]).unwrap();
     let services: Vec<&Value> =
         webhook["webhooks"].as_array().unwrap().iter().map(|webhook| &webhook["clientConfig"]["service"]).collect();
