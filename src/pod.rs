@@ -275,6 +275,12 @@ impl<'a> Pod<'a> {
         self.metadata.owner_references.iter().find(|owner| owner.controller)
     }
 
+    /// Whether the pod only mirrors a file on its node, as the kubelet marks it.
+    #[must_use]
+    pub fn is_mirror(&self) -> bool {
+        self.metadata.annotations.contains_key("kubernetes.io/config.mirror")
+    }
+
     /// The pod's number in its StatefulSet; `None` for pods of other owners.
     #[must_use]
     pub fn ordinal(&self) -> Option<u32> {

@@ -124,9 +124,12 @@ fn node_lost(case: &Case<'_>) -> Option<Answer> {
 
 /// A crash loop must be replaceable. What a node that is not Ready last said of its containers proves nothing.
 fn not_running(case: &Case<'_>) -> Option<Answer> {
+    (is_stopped(case) && case.exempts(Exemption::NotRunning)).then(|| exempt(case, Question::NotRunning))
+}
+
+fn is_stopped(case: &Case<'_>) -> bool {
     let node_ready = matches!(case.facts.node, NodeFact::Known { ready: NodeReady::True, .. });
-    let stopped = node_ready && !case.pod.has_running_container();
-    (stopped && case.exempts(Exemption::NotRunning)).then(|| exempt(case, Question::NotRunning))
+    node_ready && !case.pod.has_running_container()
 }
 
 fn unready(case: &Case<'_>) -> Option<Answer> {
@@ -225,6 +228,9 @@ fn deny(case: &Case<'_>, question: Question, mut message: String) -> Answer {
         if let Bypass::DoesNotCount(why) = bypass {
             message.push_str(&messages::bypass_does_not_count(place, why));
         }
+    }
+    if is_stopped(case) && !case.exempts(Exemption::NotRunning) {
+        message.push_str(messages::NONE_RUNS);
     }
     if question.passes_by_itself() && !case.request.asker.tries_again() {
         message.push_str(messages::NOT_KEPT);

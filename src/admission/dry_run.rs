@@ -5,7 +5,6 @@ use std::fmt;
 
 use crate::lifecycle::DrainStep;
 use crate::plan::{Round, Verdict};
-
 use crate::printable::printable;
 
 /// What all lines begin with.

@@ -13,9 +13,6 @@ use super::messages;
 use super::question::Question;
 use super::request::{Request, What};
 
-/// The annotation that the kubelet gives to the mirror of a file on its node.
-const MIRROR: &str = "kubernetes.io/config.mirror";
-
 /// What the first questions lead to.
 #[derive(Clone, Debug)]
 pub enum Stage {
@@ -108,5 +105,5 @@ fn unscheduled(asked: &Asked<'_>) -> Option<Answer> {
 
 /// Deleting a mirror ends nothing: the kubelet makes it anew.
 fn mirror_pod(asked: &Asked<'_>) -> Option<Answer> {
-    asked.pod?.metadata.annotations.contains_key(MIRROR).then(|| Answer::allow(Question::MirrorPod))
+    asked.pod?.is_mirror().then(|| Answer::allow(Question::MirrorPod))
 }

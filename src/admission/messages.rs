@@ -15,6 +15,10 @@ use super::bypass;
 /// For callers that do not try again by themselves.
 pub const NOT_KEPT: &str = " This delete is not kept: repeat it until it is allowed.";
 
+/// For a pod that its policy holds although it serves nobody.
+pub const NONE_RUNS: &str =
+    " None of its containers runs; with NotRunning in the policy's exempt it may leave at once.";
+
 /// Which pod a text is about, and what holds it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {

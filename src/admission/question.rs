@@ -7,6 +7,8 @@ pub enum Question {
     NotForUs,
     /// A pod that the review does not bring along and that nobody knows, where policies exist.
     UnknownPod,
+    /// An eviction of a pod that is not there, by a live look.
+    NoSuchPod,
     /// An eviction whose precondition names another pod than the one that runs under that name.
     OtherUid,
     /// The pod is on its way out already.
@@ -63,9 +65,10 @@ pub enum Question {
 
 impl Question {
     /// All of them, in the order in which they are asked.
-    pub const ALL: [Question; 28] = [
+    pub const ALL: [Question; 29] = [
         Question::NotForUs,
         Question::UnknownPod,
+        Question::NoSuchPod,
         Question::OtherUid,
         Question::Terminating,
         Question::Finished,
@@ -100,6 +103,7 @@ impl Question {
         match self {
             Question::NotForUs => "NotForUs",
             Question::UnknownPod => "UnknownPod",
+            Question::NoSuchPod => "NoSuchPod",
             Question::OtherUid => "OtherUid",
             Question::Terminating => "Terminating",
             Question::Finished => "Finished",

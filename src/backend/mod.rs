@@ -12,6 +12,7 @@ pub mod dns;
 mod exchange;
 pub mod guard;
 pub mod metrics;
+mod shared;
 pub mod trouble;
 
 use std::fmt;
@@ -31,6 +32,8 @@ pub use cluster::SeesCluster;
 pub use exchange::BODY_LIMIT;
 pub use guard::{Pattern, Settings};
 pub use metrics::Metrics;
+use shared::SharedReads;
+pub use shared::Sharing;
 
 use client::Clients;
 use credentials::Secrets;
@@ -61,6 +64,8 @@ pub struct Scope {
     pub credentials: Option<String>,
     /// The plan's name, for metrics.
     pub plan: String,
+    /// With whom reads are shared; `None` for one who must see for itself.
+    pub sharing: Option<Sharing>,
 }
 
 /// What came of an act. It decides nothing: the next observation does.
@@ -68,6 +73,8 @@ pub struct Scope {
 pub struct Sent {
     /// The backend answered with an accepted status.
     pub accepted: bool,
+    /// No answer came in time: the backend may still carry it out.
+    pub cut_off: bool,
     /// For users, where it was not accepted: constant for a cause.
     pub message: String,
     /// For the log: errno, status, the body's beginning.
@@ -82,13 +89,14 @@ pub struct Backend {
     metrics: Metrics,
     round: Duration,
     cluster: Option<Arc<dyn SeesCluster>>,
+    shared: SharedReads,
 }
 
 impl Backend {
     /// A backend that finds names with `lookup` (but `localhost`) and credentials in `secrets`.
     pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
         let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
-        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None }
+        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None, shared: SharedReads::default() }
     }
 
     /// The same backend, whose rounds end within `round` in place of [`ROUND`].
@@ -141,16 +149,30 @@ impl Backend {
         let begun = Instant::now();
         let result = exchange(self, scope, &act.request, begun + act.request.timeout).await;
         self.metrics.count(&scope.plan, outcome(&result), begun.elapsed());
+        self.shared.forget();
         match result {
             Ok(answer) => {
                 let detail = format!("HTTP {}: {}", answer.code, answer.excerpt());
-                Sent { accepted: true, message: String::new(), detail }
+                Sent { accepted: true, cut_off: false, message: String::new(), detail }
             }
-            Err(trouble) => Sent { accepted: false, message: trouble.message, detail: trouble.detail },
+            Err(trouble) => {
+                let cut_off = trouble.outcome == Outcome::Timeout;
+                Sent { accepted: false, cut_off, message: trouble.message, detail: trouble.detail }
+            }
         }
     }
 
     async fn read(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
+        let target = guard::allow_url(&read.request.url, scope, &self.settings);
+        // What is asked of the pod itself concerns no other.
+        let Some(sharing) = scope.sharing.as_ref().filter(|_| target.is_ok_and(|target| !target.of_pod)) else {
+            return self.read_alone(scope, read, limit).await;
+        };
+        let key = format!("{} {:?} {:?} {:?}", sharing.among, scope.credentials, read.request, read.parse);
+        self.shared.get(key, &sharing.who, self.read_alone(scope, read, limit)).await
+    }
+
+    async fn read_alone(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
         let begun = Instant::now();
         let patience = begun + read.request.timeout;
         let result = exchange(self, scope, &read.request, patience.min(limit)).await;

@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    fn policy(name: &str, change: serde_json::Value) -> Policy {
+    fn policy(name: &str, change: &serde_json::Value) -> Policy {
         let mut spec = json!({"selector": {"matchLabels": {"app": "web"}},
             "steps": [{"name": "hook", "plan": {"builtIn": "http-hook"}}]});
         spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn drain(phase: Phase) -> Drain {
-        let mut drain = Drain::new(pod(), &policy("web", json!({})), "alice", Asker::Person).unwrap();
+        let mut drain = Drain::new(pod(), &policy("web", &json!({})), "alice", Asker::Person).unwrap();
         drain.status.phase = phase;
         drain
     }
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn begins_where_the_gate_would_and_joins_what_is_under_way() {
-        let of = |phase| begun(&pod(), vec![policy("web", json!({}))], Some(&drain(phase)));
-        assert_eq!(begun(&pod(), vec![policy("web", json!({}))], None), Begin::Create);
+        let of = |phase| begun(&pod(), vec![policy("web", &json!({}))], Some(&drain(phase)));
+        assert_eq!(begun(&pod(), vec![policy("web", &json!({}))], None), Begin::Create);
         assert_eq!([of(Phase::Queued), of(Phase::Draining)], [Begin::Join, Begin::Join]);
         assert_eq!(of(Phase::Drained), Begin::Prepared);
         assert_eq!(of(Phase::Restoring), Begin::Wait);
@@ -175,13 +175,13 @@ mod tests {
             other => format!("{other:?}"),
         };
         assert_eq!(no(&pod(), vec![]), "no policy guards n/web-0: it may leave as it is");
-        let two = vec![policy("a", json!({})), policy("b", json!({}))];
+        let two = vec![policy("a", &json!({})), policy("b", &json!({}))];
         assert!(no(&pod(), two).contains("a and b both select it"));
-        assert!(no(&pod(), vec![policy("web", json!({"steps": []}))]).contains("not valid"));
-        assert!(no(&pod(), vec![policy("web", json!({"mode": "Audit"}))]).contains("audit"));
+        assert!(no(&pod(), vec![policy("web", &json!({"steps": []}))]).contains("not valid"));
+        assert!(no(&pod(), vec![policy("web", &json!({"mode": "Audit"}))]).contains("audit"));
         let mut leaving = pod();
         leaving.metadata.deletion_timestamp = Some("2030-01-01T00:00:00Z".into());
-        assert_eq!(no(&leaving, vec![policy("web", json!({}))]), "n/web-0 is leaving already");
+        assert_eq!(no(&leaving, vec![policy("web", &json!({}))]), "n/web-0 is leaving already");
     }
 
     #[test]

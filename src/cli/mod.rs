@@ -9,6 +9,7 @@ mod check_pod;
 mod cluster;
 mod demo;
 mod departures;
+mod doctor;
 mod guards;
 mod live;
 mod output;
@@ -22,6 +23,7 @@ mod serve;
 mod shell;
 mod status;
 mod trial;
+mod uninstall;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,6 +55,7 @@ Examples:
   castoff status -A -w                                    departures in the cluster, while they go on
   castoff check-pod basic-tikv-2 -n tidb                  what would happen if this pod were deleted now
   castoff prepare basic-tikv-2 -n tidb --wait             prepare a pod ahead of its delete
+  castoff doctor                                          what is wrong with the installation, and what mends it
 
 As a plugin of kubectl, for `kubectl castoff status`: ln -s castoff kubectl-castoff, in a directory of PATH.
 
@@ -60,7 +63,7 @@ Exit codes: 0 fine, 1 the answer is no, 2 wrong usage.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
     Check(Check),
     Review(Review),
     Demo(Demo),
@@ -68,6 +71,8 @@ enum Command {
     Prepare(prepare::Prepare),
     Cancel(cancel::Cancel),
     CheckPod(check_pod::CheckPod),
+    Doctor(doctor::Doctor),
+    Uninstall(uninstall::Uninstall),
     Plans(Plans),
     Certs(Certs),
     Completions(Completions),
@@ -373,7 +378,7 @@ pub fn run() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match arguments.command {
-            Command::Serve(command) => serve::run(command).await,
+            Command::Serve(command) => Box::pin(serve::run(*command)).await,
             Command::Check(command) => check::run(&command),
             Command::Review(command) => review::run(command).await,
             Command::Plans(command) => plans::run(&command),
@@ -386,6 +391,8 @@ pub fn run() -> ExitCode {
             Command::Prepare(command) => prepare::run(command).await,
             Command::Cancel(command) => cancel::run(command).await,
             Command::CheckPod(command) => check_pod::run(command).await,
+            Command::Doctor(command) => doctor::run(command).await,
+            Command::Uninstall(command) => uninstall::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)

@@ -54,7 +54,7 @@ impl Which {
             Failure::Usage(format!("no cluster: {}. Give KUBECONFIG, --kubeconfig or --context", chain(error)))
         };
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let config = match &self.kubeconfig {
+        let mut config = match &self.kubeconfig {
             Some(file) => {
                 let read = Kubeconfig::read_from(file).map_err(|error| no_cluster(&error))?;
                 Config::from_custom_kubeconfig(read, &options).await.map_err(|error| no_cluster(&error))?
@@ -64,6 +64,8 @@ impl Which {
             }
             None => Config::infer().await.map_err(|error| no_cluster(&error))?,
         };
+        // A denial, too, is a 429: it is an answer, and not to be asked for again.
+        config.default_retry = false;
         Client::try_from(config).map_err(|error| Failure::No(chain(&error)))
     }
 }
@@ -71,13 +73,18 @@ impl Which {
 /// What the API server would not do, for people. `what` is what was tried, as `list poddrains`.
 pub(super) fn refused(what: &str, error: &kube::Error) -> Failure {
     Failure::No(match error {
-        kube::Error::Api(status) if status.code == 404 && status.message.contains("could not find the requested") => {
+        kube::Error::Api(status) if status.code == 404 && is_no_kind(&status.message) => {
             let program = program();
             format!("can't {what}: the cluster does not know {GROUP}. Install it: {program} crds | kubectl apply -f -")
         }
         kube::Error::Api(status) => format!("can't {what}: {}", status.message),
         error => format!("can't {what}: {}", chain(error)),
     })
+}
+
+/// Whether a "not found" is about the kind and not about one object of it.
+fn is_no_kind(message: &str) -> bool {
+    message.contains("could not find the requested") || message.contains("page not found")
 }
 
 /// All objects of a kind, in a namespace or everywhere.

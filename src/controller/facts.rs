@@ -54,7 +54,8 @@ pub fn owner(object: &Value) -> Result<OwnerSeen, serde_json::Error> {
         "StatefulSet" | "ReplicaSet" => Some(owner.spec.replicas.unwrap_or(1)),
         _ => None,
     };
-    Ok(OwnerSeen::Known(OwnerFacts { replicas, update_revision: owner.status.update_revision }))
+    let (first_ordinal, update_revision) = (owner.spec.ordinals.start, owner.status.update_revision);
+    Ok(OwnerSeen::Known(OwnerFacts { replicas, first_ordinal, update_revision }))
 }
 
 /// How many pods a Job still wants: none once it is suspended or has ended.
@@ -102,6 +103,13 @@ struct OwnerSpec {
     parallelism: Option<u32>,
     completions: Option<u32>,
     suspend: bool,
+    ordinals: FirstOrdinal,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FirstOrdinal {
+    start: u32,
 }
 
 #[derive(Default, Deserialize)]
@@ -155,10 +163,15 @@ mod tests {
     use serde_json::json;
 
     fn replicas_of(job: &Value) -> u32 {
-        match owner(job).unwrap() {
-            OwnerSeen::Known(facts) => facts.replicas.unwrap(),
-            other => panic!("{other:?}"),
-        }
+        let OwnerSeen::Known(facts) = owner(job).unwrap() else { return u32::MAX };
+        facts.replicas.unwrap()
+    }
+
+    #[test]
+    fn a_statefulset_may_begin_to_count_anywhere() {
+        let set = json!({"kind": "StatefulSet", "metadata": {}, "spec": {"replicas": 3, "ordinals": {"start": 5}}});
+        let expected = OwnerFacts { replicas: Some(3), first_ordinal: 5, update_revision: None };
+        assert_eq!(owner(&set).unwrap(), OwnerSeen::Known(expected));
     }
 
     #[test]

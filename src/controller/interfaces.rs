@@ -128,6 +128,8 @@ pub enum OwnerSeen {
 pub struct OwnerFacts {
     /// How many pods it wants.
     pub replicas: Option<u32>,
+    /// The number of a StatefulSet's first pod.
+    pub first_ordinal: u32,
     /// The revision that its pods are to have, as their label `controller-revision-hash` names it.
     pub update_revision: Option<String>,
 }

@@ -1,10 +1,12 @@
 //! What the lifecycle is told of pods, made from what the cluster shows. Pure.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::lifecycle::drain::seat_of;
 use crate::lifecycle::slots::Peer;
-use crate::lifecycle::{Drain, PodSeen, Successor};
+use crate::lifecycle::{Drain, PodSeen, PolicySeen, Successor};
 use crate::plan::Mode;
 use crate::pod::Pod;
 use crate::policy::Policy;
@@ -53,11 +55,31 @@ pub fn successor(drain: &Drain, pods: &[Arc<Pod<'static>>], owner: &OwnerSeen) -
     if is_back { Successor::Ready } else { Successor::Awaited }
 }
 
-/// Whether the pod is expected back: not if its ordinal is past what its StatefulSet wants.
+/// Whether the pod is expected back: not if its ordinal is none of those that its StatefulSet wants.
 #[must_use]
 pub fn mode(pod: &Pod<'_>, owner: &OwnerSeen) -> Mode {
-    let OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), .. }) = owner else { return Mode::Restart };
-    if pod.ordinal().is_some_and(|ordinal| ordinal >= *replicas) { Mode::Removal } else { Mode::Restart }
+    let Some(wanted) = ordinals(owner) else { return Mode::Restart };
+    if pod.ordinal().is_some_and(|ordinal| !wanted.contains(&ordinal)) { Mode::Removal } else { Mode::Restart }
+}
+
+/// The ordinals of the pods that a StatefulSet wants.
+fn ordinals(owner: &OwnerSeen) -> Option<Range<u32>> {
+    let OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), first_ordinal, .. }) = owner else { return None };
+    Some(*first_ordinal..first_ordinal.saturating_add(*replicas))
+}
+
+/// Whether the pod's owner counts its pods and can be seen to have no more than it wants: then it asks for none of
+/// them any more.
+#[must_use]
+pub fn owner_has_enough(pod: &Pod<'_>, pods: &[Arc<Pod<'static>>], owner: &OwnerSeen) -> bool {
+    let (Some(controller), OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), .. })) = (pod.controller(), owner)
+    else {
+        return false;
+    };
+    let is_its = |other: &Pod<'_>| other.controller().is_some_and(|owner| owner.uid == controller.uid);
+    let lives = |other: &&Arc<Pod<'static>>| is_its(other) && !other.is_terminating() && !other.is_finished();
+    let living: Vec<_> = pods.iter().filter(lives).collect();
+    living.len() <= *replicas as usize && living.iter().any(|other| other.metadata.uid == pod.metadata.uid)
 }
 
 /// Whether it can be seen that the pod is still to go.
@@ -73,31 +95,55 @@ pub fn owner_wants(pod: &Pod<'_>, owner: &OwnerSeen, node: &NodeSeen) -> bool {
     node_is_leaving || is_outdated || mode(pod, owner) == Mode::Removal
 }
 
-/// The pods that share the departure's limit, and how many of them have not come back yet.
+/// What has become of the policy that the departure began under.
+#[must_use]
+pub fn policy_seen(drain: &Drain, policy: Option<&Arc<Policy>>) -> PolicySeen {
+    let Some(policy) = policy else { return PolicySeen::Gone };
+    let begun = policy.steps.as_ref().is_ok_and(|steps| {
+        steps.len() == drain.spec.steps.len()
+            && steps.iter().zip(&drain.spec.steps).all(|(now, begun)| {
+                now.name == begun.name
+                    && now.plan.hash() == begun.hash
+                    && now.parameters == begun.parameters
+                    && now.credentials == begun.credentials
+            })
+    });
+    if begun { PolicySeen::AsBegun } else { PolicySeen::Changed }
+}
+
+/// The pods that share the departure's limit, and how many of them have not come back yet besides. `node_labels` are
+/// asked for only where the policy selects by them.
 #[must_use]
 pub fn peers(
     policy: Option<&Policy>,
     drain: &Drain,
     pods: &[Arc<Pod<'static>>],
     owner: &OwnerSeen,
+    node_labels: impl Fn(&str) -> Option<BTreeMap<String, String>>,
 ) -> (Vec<Peer>, usize) {
-    let selected: Vec<&Arc<Pod<'static>>> = pods
+    let selects = |policy: &Policy, pod: &Pod<'_>| {
+        let labels = if policy.spec.node_selector.is_empty() { None } else { node_labels(&pod.spec.node_name) };
+        policy.selects(pod, labels.as_ref())
+    };
+    let mut peers: Vec<Peer> = pods
         .iter()
-        .filter(|pod| !pod.is_finished() && policy.is_some_and(|policy| policy.selects(pod, None)))
-        .collect();
-    let peers: Vec<Peer> = selected
-        .iter()
+        .filter(|pod| !pod.is_finished() && policy.is_some_and(|policy| selects(policy, pod)))
         .map(|pod| Peer { seat: seat_of(pod), ready: pod.is_ready() && !pod.is_terminating() })
         .collect();
-    let missing = match (owner, drain.spec.pod.controller()) {
-        (OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), .. }), Some(controller)) => {
-            let is_its = |pod: &Pod<'_>| pod.controller().is_some_and(|owner| owner.uid == controller.uid);
-            let there = pods.iter().filter(|pod| is_its(pod) && !pod.is_finished()).count();
-            (*replicas as usize).saturating_sub(there)
-        }
-        _ => 0,
+    let (Some(controller), Some(wanted)) = (drain.spec.pod.controller(), ordinals(owner)) else { return (peers, 0) };
+    let is_its = |pod: &Pod<'_>| pod.controller().is_some_and(|owner| owner.uid == controller.uid);
+    let there: Vec<_> = pods.iter().filter(|pod| is_its(pod) && !pod.is_finished()).collect();
+    if controller.kind != "StatefulSet" {
+        return (peers, wanted.len().saturating_sub(there.len()));
+    }
+    // Whose place is empty is known by name: a departure may hold that place already, and it counts once.
+    let is_empty = |ordinal: &u32| {
+        policy.is_none_or(|policy| policy.has_ordinal(*ordinal))
+            && !there.iter().any(|pod| pod.ordinal() == Some(*ordinal))
     };
-    (peers, missing)
+    let empty = wanted.filter(is_empty);
+    peers.extend(empty.map(|ordinal| Peer { seat: format!("{}-{ordinal}", controller.name), ready: false }));
+    (peers, 0)
 }
 
 #[cfg(test)]
@@ -119,7 +165,11 @@ mod tests {
     }
 
     fn known(replicas: u32, revision: &str) -> OwnerSeen {
-        OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), update_revision: Some(revision.to_owned()) })
+        OwnerSeen::Known(OwnerFacts {
+            replicas: Some(replicas),
+            first_ordinal: 0,
+            update_revision: Some(revision.to_owned()),
+        })
     }
 
     #[test]
@@ -127,6 +177,73 @@ mod tests {
         assert_eq!(mode(&member(2, "a", true), &known(2, "old")), Mode::Removal);
         assert_eq!(mode(&member(1, "a", true), &known(2, "old")), Mode::Restart);
         assert_eq!(mode(&member(2, "a", true), &OwnerSeen::Unknown), Mode::Restart);
+    }
+
+    #[test]
+    fn a_set_that_begins_at_another_number_wants_the_pods_from_there_on() {
+        let from_five = OwnerSeen::Known(OwnerFacts { replicas: Some(2), first_ordinal: 5, update_revision: None });
+        let modes = [4, 5, 6, 7].map(|ordinal| mode(&member(ordinal, "a", true), &from_five));
+        assert_eq!(modes, [Mode::Removal, Mode::Restart, Mode::Restart, Mode::Removal]);
+    }
+
+    #[test]
+    fn an_owner_with_no_pod_too_many_asks_for_none() {
+        let pods: Vec<_> = [(0, "a"), (1, "b")].map(|(ordinal, uid)| Arc::new(member(ordinal, uid, true))).into();
+        assert!(owner_has_enough(&pods[0], &pods, &known(2, "old")));
+        assert!(!owner_has_enough(&pods[0], &pods, &known(1, "old")));
+        assert!(!owner_has_enough(&pods[0], &pods, &OwnerSeen::Unknown));
+        assert!(!owner_has_enough(&pods[0], &[], &known(2, "old")), "pods that are not seen say nothing");
+    }
+
+    struct BuiltIn;
+
+    impl crate::policy::Plans for BuiltIn {
+        fn find(&self, reference: &crate::policy::spec::PlanReference) -> Result<Arc<crate::plan::Plan>, String> {
+            crate::policy::find_built_in(reference)
+        }
+    }
+
+    fn old() -> serde_json::Value {
+        serde_json::json!({"matchLabels": {REVISION_LABEL: "old"}})
+    }
+
+    fn policy(spec: serde_json::Value) -> Policy {
+        Policy::new("n", "p", serde_json::from_value(spec).unwrap(), &BuiltIn)
+    }
+
+    fn departure(pod: &Pod<'static>, policy: &Policy) -> Drain {
+        Drain::new(pod.clone(), policy, "", crate::lifecycle::Asker::StatefulSet).unwrap()
+    }
+
+    #[test]
+    fn an_empty_place_of_a_statefulset_counts_where_the_policy_has_it() {
+        let steps = serde_json::json!([{"name": "hook", "plan": {"builtIn": "http-hook"}}]);
+        let pods: Vec<_> = [0, 1].map(|ordinal| Arc::new(member(ordinal, &format!("u{ordinal}"), true))).into();
+        let away = |ordinals: &str| {
+            let policy = policy(serde_json::json!({"selector": old(), "ordinals": ordinals, "steps": steps}));
+            let (peers, missing) =
+                peers(Some(&policy), &departure(&pods[0], &policy), &pods, &known(3, "old"), |_| None);
+            (peers.iter().filter(|peer| !peer.ready).map(|peer| peer.seat.clone()).collect::<Vec<_>>(), missing)
+        };
+        assert_eq!(away("0-"), (vec!["db-2".to_owned()], 0));
+        assert_eq!(away("0-1"), (vec![], 0));
+    }
+
+    #[test]
+    fn pods_on_other_nodes_than_the_policy_selects_do_not_count() {
+        let steps = serde_json::json!([{"name": "hook", "plan": {"builtIn": "http-hook"}}]);
+        let policy = policy(serde_json::json!({"selector": old(), "nodeSelector": {"canary": "yes"}, "steps": steps}));
+        let on = |node: &str, uid: &str| {
+            let mut pod = member(0, uid, false);
+            pod.spec.node_name = node.to_owned().into();
+            Arc::new(pod)
+        };
+        let pods = [on("a", "u0"), on("b", "u1")];
+        let labels = |node: &str| {
+            Some(BTreeMap::from([("canary".to_owned(), if node == "a" { "yes" } else { "no" }.to_owned())]))
+        };
+        let (peers, _) = peers(Some(&policy), &departure(&pods[0], &policy), &pods, &OwnerSeen::Unknown, labels);
+        assert_eq!(peers.len(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::lifecycle::slots::{Answer, Candidate};
 use crate::lifecycle::{self, Drain, Effect, Memory, Phase, PodSeen, Successor, World};
 use crate::pod::Pod;
 
-use super::interfaces::{OwnerSeen, StoreError, VersionedSlots};
+use super::interfaces::{NodeSeen, OwnerSeen, StoreError, VersionedSlots};
 use super::{Controller, ROUND_LIMIT, Report, SOON, key, sight};
 
 /// What a turn has seen, besides the backend.
@@ -39,13 +39,13 @@ impl Controller {
         let around = self.look_around(drain).await?;
         let present = !matches!(around.pod, PodSeen::Gone);
         let look = lifecycle::look(drain, &memory);
-        let rounds = self.observer.observe(drain, present, &look, Instant::now() + ROUND_LIMIT).await;
+        let rounds = self.observer.observe_together(drain, present, &look, Instant::now() + ROUND_LIMIT).await;
         let world = self.world(drain, &around, rounds);
-        let turn = lifecycle::reconcile(drain, &memory, &world);
+        let mut turn = lifecycle::reconcile(drain, &memory, &world);
         let mut version = drain.metadata.resource_version.clone();
         let mut written = None;
         self.must_be_in_charge()?;
-        if turn.drain != *drain {
+        if lifecycle::must_be_written(drain, &turn.drain) {
             let stored = self.store.write(turn.drain.clone()).await?;
             version.clone_from(&stored.metadata.resource_version);
             log_change(drain, &stored);
@@ -55,7 +55,11 @@ impl Controller {
         let mut again = turn.again;
         for effect in turn.effects {
             self.must_be_in_charge()?;
-            if let Err(error) = self.carry_out(now_is, effect, &around, present).await {
+            if let Effect::Send(step, act) = effect {
+                if self.observer.send(now_is, step, present, &act).await {
+                    turn.memory.cut_off(step, self.now());
+                }
+            } else if let Err(error) = self.carry_out(now_is, effect, &around).await {
                 // What was to be done is found to be still undone by the next turn.
                 tracing::debug!(pod = %drain.pod_name(), %error, "slots or departure were changed by somebody else");
                 again = SOON;
@@ -106,12 +110,14 @@ impl Controller {
                 _ => sight::successor(drain, &around.pods, &around.owner),
             },
             owner_wants: sight::owner_wants(&drain.spec.pod, &around.owner, &node),
+            owner_has_enough: sight::owner_has_enough(&drain.spec.pod, &around.pods, &around.owner),
             mode: sight::mode(&drain.spec.pod, &around.owner),
             slot: self.ask_for_slot(drain, around, ready, predecessor.map(|drain| drain.metadata.name.as_str())),
             rounds,
             predecessor: predecessor.map(|drain| Box::new(Drain::clone(drain))),
             superseded,
             namespace_ending: self.cluster.namespace(&drain.metadata.namespace).is_some_and(|facts| facts.deleting),
+            policy: sight::policy_seen(drain, self.policies.load().get(&drain.metadata.namespace, &drain.spec.policy)),
             settings: self.settings,
         }
     }
@@ -119,19 +125,17 @@ impl Controller {
     fn ask_for_slot(&self, drain: &Drain, around: &Surroundings, ready: bool, predecessor: Option<&str>) -> Answer {
         let policies = self.policies.load();
         let policy = policies.get(&drain.metadata.namespace, &drain.spec.policy).map(Arc::as_ref);
-        let (peers, missing) = sight::peers(policy, drain, &around.pods, &around.owner);
+        let node_labels = |node: &str| match self.cluster.node(node) {
+            NodeSeen::Known(node) => Some(node.labels),
+            NodeSeen::Gone | NodeSeen::Unknown => None,
+        };
+        let (peers, missing) = sight::peers(policy, drain, &around.pods, &around.owner, node_labels);
         let limit = drain.spec.limits.max_unavailable.of(peers.len() + missing).unwrap_or(1);
         let candidate = Candidate { seat: &drain.spec.seat, drain: &drain.metadata.name, ready, predecessor };
         around.slots.slots.ask(candidate, &peers, missing, limit)
     }
 
-    async fn carry_out(
-        &self,
-        drain: &Drain,
-        effect: Effect,
-        around: &Surroundings,
-        present: bool,
-    ) -> Result<(), StoreError> {
+    async fn carry_out(&self, drain: &Drain, effect: Effect, around: &Surroundings) -> Result<(), StoreError> {
         let (namespace, policy) = (&drain.metadata.namespace, &drain.spec.policy);
         match effect {
             Effect::TakeSlot(slots) => {
@@ -143,7 +147,8 @@ impl Controller {
                 let slots = VersionedSlots { slots, version: around.slots.version.clone() };
                 self.store.write_slots(namespace, policy, slots).await?;
             }
-            Effect::Send(step, act) => self.observer.send(drain, step, present, &act).await,
+            // Sent by the turn itself, which remembers what came of it.
+            Effect::Send(..) => {}
             Effect::Wake(mark) => {
                 if let Err(error) = self.cluster.wake(&drain.spec.pod, &mark).await {
                     tracing::warn!(pod = %drain.pod_name(), %error, "the pod's controller could not be woken; trying again");

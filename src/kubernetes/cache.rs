@@ -1,6 +1,7 @@
 //! A copy of all objects of a kind, kept by a watch. Only what decisions read is kept of each.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use futures_util::{StreamExt, pin_mut};
@@ -19,12 +20,16 @@ pub struct Cache<T> {
     entries: RwLock<HashMap<String, Entry<T>>>,
     filled: watch::Sender<bool>,
     changes: watch::Sender<u64>,
+    /// How many lists have begun.
+    lists: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     version: u64,
     value: Arc<T>,
+    /// How many lists had begun when this process wrote it itself; 0 for what came in otherwise.
+    written: u64,
 }
 
 /// How an object becomes an entry: its key, and what is kept of it. `None` leaves it out.
@@ -32,7 +37,12 @@ pub type Read<T> = fn(&DynamicObject) -> Option<(String, T)>;
 
 impl<T> Default for Cache<T> {
     fn default() -> Self {
-        Cache { entries: RwLock::default(), filled: watch::Sender::new(false), changes: watch::Sender::new(0) }
+        Cache {
+            entries: RwLock::default(),
+            filled: watch::Sender::new(false),
+            changes: watch::Sender::new(0),
+            lists: AtomicU64::new(0),
+        }
     }
 }
 
@@ -81,7 +91,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
     /// Takes up what this process has just written, before the watch brings it. An older version changes nothing.
     pub fn put(&self, key: String, version: &str, value: T) -> Arc<T> {
         let value = Arc::new(value);
-        self.insert(key, version_of(version), &value);
+        self.insert(key, version_of(version), &value, self.lists.load(Ordering::Relaxed));
         self.tell();
         value
     }
@@ -99,7 +109,10 @@ impl<T: Send + Sync + 'static> Cache<T> {
         let mut listed: HashMap<String, u64> = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
-                Ok(Event::Init) => listed.clear(),
+                Ok(Event::Init) => {
+                    listed.clear();
+                    self.lists.fetch_add(1, Ordering::Relaxed);
+                }
                 Ok(Event::InitApply(object)) => {
                     if let Some((key, version)) = self.apply(&object, read) {
                         listed.insert(key, version);
@@ -121,7 +134,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
                     self.tell();
                 }
                 Err(error) => {
-                    tracing::warn!(what, error = %chain(&error), "the watch was interrupted; beginning again")
+                    tracing::warn!(what, error = %chain(&error), "the watch was interrupted; beginning again");
                 }
             }
         }
@@ -130,14 +143,14 @@ impl<T: Send + Sync + 'static> Cache<T> {
     fn apply(&self, object: &DynamicObject, read: Read<T>) -> Option<(String, u64)> {
         let (key, value) = read(object)?;
         let version = object_version(object);
-        self.insert(key.clone(), version, &Arc::new(value));
+        self.insert(key.clone(), version, &Arc::new(value), 0);
         Some((key, version))
     }
 
-    fn insert(&self, key: String, version: u64, value: &Arc<T>) {
+    fn insert(&self, key: String, version: u64, value: &Arc<T>, written: u64) {
         let mut entries = self.write();
         if entries.get(&key).is_none_or(|known| known.version <= version) {
-            entries.insert(key, Entry { version, value: Arc::clone(value) });
+            entries.insert(key, Entry { version, value: Arc::clone(value), written });
         }
     }
 
@@ -148,10 +161,10 @@ impl<T: Send + Sync + 'static> Cache<T> {
         }
     }
 
-    /// What a whole list did not hold is gone, unless it is newer than the list.
+    /// What a whole list did not hold is gone, unless this process has written it since the list began.
     fn keep_only(&self, listed: &HashMap<String, u64>) {
-        let newest = listed.values().copied().max().unwrap_or(0);
-        self.write().retain(|key, entry| listed.contains_key(key) || entry.version > newest);
+        let lists = self.lists.load(Ordering::Relaxed);
+        self.write().retain(|key, entry| listed.contains_key(key) || entry.written == lists);
     }
 
     fn tell(&self) {
@@ -205,20 +218,24 @@ mod tests {
     fn what_this_process_wrote_is_not_overtaken_by_an_older_copy() {
         let cache: Cache<&str> = Cache::default();
         cache.put("a".to_owned(), "12", "written");
-        cache.insert("a".to_owned(), 11, &Arc::new("seen late"));
+        cache.insert("a".to_owned(), 11, &Arc::new("seen late"), 0);
         cache.remove("a", 11);
         assert_eq!(cache.get("a").as_deref(), Some(&"written"));
-        cache.insert("a".to_owned(), 13, &Arc::new("newer"));
+        cache.insert("a".to_owned(), 13, &Arc::new("newer"), 0);
         assert_eq!(cache.get("a").as_deref(), Some(&"newer"));
     }
 
     #[test]
-    fn a_whole_list_takes_out_what_it_does_not_hold() {
+    fn a_whole_list_takes_out_what_it_does_not_hold_however_new_that_was() {
         let cache: Cache<&str> = Cache::default();
-        for (key, version) in [("gone", "3"), ("stays", "4"), ("written since", "9")] {
-            cache.put(key.to_owned(), version, "x");
-        }
+        cache.lists.store(1, Ordering::Relaxed);
+        cache.insert("gone".to_owned(), 8, &Arc::new("the newest of all when the watch broke"), 0);
+        cache.put("written and gone".to_owned(), "9", "x");
+        cache.put("stays".to_owned(), "4", "x");
+        cache.lists.store(2, Ordering::Relaxed);
+        cache.put("written since".to_owned(), "10", "x");
         cache.keep_only(&HashMap::from([("stays".to_owned(), 4), ("other".to_owned(), 5)]));
-        assert!(cache.get("gone").is_none() && cache.get("stays").is_some() && cache.get("written since").is_some());
+        assert!(cache.get("gone").is_none() && cache.get("written and gone").is_none());
+        assert!(cache.get("stays").is_some() && cache.get("written since").is_some());
     }
 }

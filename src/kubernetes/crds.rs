@@ -72,7 +72,7 @@ fn policies() -> Value {
         &json!({"singular": "drainpolicy", "shortNames": ["dpol"], "categories": ["castoff"]}),
         true,
         "Says which pods may leave only when their backend is ready for it, and what prepares it.",
-        spec,
+        &spec,
         Some(schema_of::<PolicyStatus>()),
         &columns,
     )
@@ -84,7 +84,7 @@ fn drains() -> Value {
         ("Policy", "string", ".spec.policy", 0),
         ("Phase", "string", ".status.state", 0),
         ("Step", "string", ".status.step", 0),
-        ("Left", "string", ".status.left", 0),
+        ("Left", "string", ".status.remaining", 0),
         ("Message", "string", ".status.message", 0),
         ("Age", "date", ".metadata.creationTimestamp", 0),
         ("Node", "string", ".spec.pod.spec.nodeName", 1),
@@ -98,6 +98,7 @@ fn drains() -> Value {
         "",
         &[
             ("self.policy == oldSelf.policy && self.seat == oldSelf.seat", fixed),
+            ("self.fingerprint == oldSelf.fingerprint", fixed),
             ("self.requester == oldSelf.requester && self.asker == oldSelf.asker", fixed),
             (
                 "self.pod.metadata.uid == oldSelf.pod.metadata.uid && self.pod.metadata.name == oldSelf.pod.metadata.name",
@@ -116,6 +117,16 @@ fn drains() -> Value {
             "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
         }),
     );
+    patch(
+        &mut spec,
+        "/properties",
+        &json!({"fingerprint": {
+            "type": "string", "maxLength": 64, "description": "Of all that is fixed; Castoff follows no departure whose spec was changed.",
+        }}),
+    );
+    if let Some(Value::Array(required)) = spec.get_mut("required") {
+        required.push(json!("fingerprint"));
+    }
     for text in ["name", "hash", "plan"] {
         patch(&mut spec, &format!("/properties/steps/items/properties/{text}"), &json!({"maxLength": 253}));
     }
@@ -125,7 +136,7 @@ fn drains() -> Value {
         &json!({"singular": "poddrain", "shortNames": ["pdr"], "categories": ["castoff"]}),
         true,
         "One pod's departure: who asked for it, how far it is, and what it waits for. Made by Castoff; deleting it gives the departure up.",
-        spec,
+        &spec,
         Some(schema_of::<ShownStatus>()),
         &columns,
     )
@@ -140,7 +151,7 @@ fn plans() -> Value {
         &json!({"singular": "drainplan", "shortNames": ["dplan"], "categories": ["castoff"]}),
         false,
         "How one kind of backend is observed, prepared and restored. Whoever may write one decides what Castoff sends.",
-        schema_of::<PlanSpec>(),
+        &schema_of::<PlanSpec>(),
         None,
         &columns,
     )
@@ -153,7 +164,7 @@ fn definition(
     names: &Value,
     namespaced: bool,
     description: &str,
-    spec: Value,
+    spec: &Value,
     status: Option<Value>,
     columns: &[Column],
 ) -> Value {

@@ -25,8 +25,8 @@ pub struct ShownStatus {
     pub status: DrainStatus,
     /// The phase; in its place `Blocked` or `Stalled` where that is so.
     pub state: String,
-    /// How much is left, as `12 of 40 leaders`.
-    pub left: String,
+    /// How much is left, as `12 of 40 leaders`. Not named as any field of the status that it is flattened with.
+    pub remaining: String,
     /// `Prepared`, `Blocked`, `Stalled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -56,6 +56,9 @@ pub fn read(object: &DynamicObject) -> Result<Kept, String> {
     let name = meta.name.clone().unwrap_or_default();
     let said = |error: serde_json::Error| format!("PodDrain {name} can't be read: {error}");
     let spec: DrainSpec = serde_json::from_value(part(object, "spec")).map_err(said)?;
+    if part(object, "spec").get("fingerprint").and_then(Value::as_str) != Some(&spec.fingerprint()) {
+        return Err(format!("PodDrain {name} was changed after it was made: delete it, and the pod is prepared anew"));
+    }
     let shown: Option<ShownStatus> = match part(object, "status") {
         Value::Null => None,
         status => Some(serde_json::from_value(status).map_err(said)?),
@@ -88,7 +91,9 @@ pub fn read(object: &DynamicObject) -> Result<Kept, String> {
 pub fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
     let mut object = object_of(drain);
     object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
-    object.data = json!({ "spec": serde_json::to_value(&drain.spec)? });
+    let mut spec = serde_json::to_value(&drain.spec)?;
+    spec["fingerprint"] = json!(drain.spec.fingerprint());
+    object.data = json!({ "spec": spec });
     Ok(object)
 }
 
@@ -100,6 +105,7 @@ pub fn with_status(drain: &Drain, before: &[Condition], now: &str) -> Result<Dyn
     let mut object = object_of(drain);
     object.metadata.resource_version = Some(drain.metadata.resource_version.clone());
     object.data = json!({
+        // Which the API server leaves as it is.
         "spec": serde_json::to_value(&drain.spec)?,
         "status": serde_json::to_value(shown(&drain.status, before, now))?,
     });
@@ -119,7 +125,7 @@ fn shown(status: &DrainStatus, before: &[Condition], now: &str) -> ShownStatus {
     let condition =
         |kind: &str, holds: bool, reason: &str| Condition::new(kind, holds, reason, &status.message, before, now);
     ShownStatus {
-        left: left_of(status),
+        remaining: left_of(status),
         conditions: vec![
             condition("Prepared", prepared, &format!("{:?}", status.phase)),
             condition("Blocked", status.blocked, if status.blocked { "PlanSaysNotNow" } else { "NotBlocked" }),
@@ -147,4 +153,68 @@ pub fn left_of(status: &DrainStatus) -> String {
     progress.map_or_else(String::new, |progress| {
         format!("{} of {} {}", progress.left.remaining, progress.total, progress.left.unit)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_hides_nothing_of_the_status() -> Result<(), serde_json::Error> {
+        let fields = |value: Value| serde_json::from_value::<BTreeMap<String, Value>>(value);
+        let progress = json!({"phase": "Departing", "left": true, "progress":
+            {"step": "a", "total": 2, "remaining": 1, "unit": "leaders"}});
+        let status: DrainStatus = serde_json::from_value(progress)?;
+        let stored = fields(serde_json::to_value(shown(&status, &[], "now"))?)?;
+        for (name, value) in fields(serde_json::to_value(&status)?)? {
+            assert_eq!(stored.get(&name), Some(&value), "{name}");
+        }
+        let read: ShownStatus = serde_json::from_value(json!(stored))?;
+        assert_eq!(read.status, status);
+        Ok(())
+    }
+
+    fn drain() -> Drain {
+        let json = json!({
+            "metadata": {"name": "db-0-a", "namespace": "n"},
+            "spec": {
+                "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": "a"}, "status": {"podIP": "10.0.0.7"}},
+                "seat": "db-0", "policy": "p", "requester": "x", "asker": "Person",
+                "steps": [{"name": "s", "plan": "mine", "hash": "h", "planSpec": {"summary": "x", "done": "false"},
+                           "parameters": {"port": 80}}],
+                "limits": {"maxUnavailable": "25%", "pollPeriodSeconds": 2, "progressDeadlineSeconds": 1, "abandonAfterSeconds": 1},
+            },
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_read_again_with_its_first_status() {
+        let kept = read(&new_object(&drain()).unwrap()).unwrap();
+        assert_eq!(kept.drain.spec, drain().spec);
+        assert_eq!((kept.drain.status.phase, kept.drain.status.tries, kept.finalizer), (Phase::Queued, 1, true));
+    }
+
+    #[test]
+    fn a_departure_whose_spec_was_changed_is_not_followed() {
+        let changes: [(&str, Value); 4] = [
+            ("/spec/steps/0/planSpec/done", json!("true")),
+            ("/spec/steps/0/parameters/port", json!(81)),
+            ("/spec/pod/status/podIP", json!("10.0.0.8")),
+            ("/spec/limits/maxUnavailable", json!(9)),
+        ];
+        for (place, value) in changes {
+            let mut object = new_object(&drain()).unwrap();
+            *object.data.pointer_mut(place).unwrap() = value;
+            let refused = read(&object).unwrap_err();
+            assert!(refused.contains("was changed after it was made"), "{place}: {refused}");
+        }
+        let mut cancelled = new_object(&drain()).unwrap();
+        cancelled.data["spec"]["cancel"] = json!(true);
+        assert!(read(&cancelled).unwrap().drain.spec.cancel);
+    }
 }

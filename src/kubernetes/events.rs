@@ -23,7 +23,6 @@ pub struct ClusterEvents(mpsc::Sender<(ObjectReference, ObjectReference, Event)>
 
 impl ClusterEvents {
     /// Begins to write; `instance` is who tells.
-    #[must_use]
     pub fn new(client: Client, instance: &str) -> (Self, impl Future<Output = ()> + use<>) {
         let (sender, mut receiver) = mpsc::channel(WAITING);
         let reporter = Reporter { controller: "castoff".to_owned(), instance: Some(instance.to_owned()) };

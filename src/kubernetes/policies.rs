@@ -209,7 +209,10 @@ mod tests {
 
     #[test]
     fn a_field_of_a_newer_version_is_passed_over() {
-        let index = compile(&[object(json!({"selector": {}, "steps": steps(), "newer": {"x": 1}}))], &[]);
+        let index = compile(
+            &[object(json!({"selector": {"matchLabels": {"app": "db"}}, "steps": steps(), "newer": {"x": 1}}))],
+            &[],
+        );
         let policy = index.get("n", "p").map(|policy| policy.steps.is_ok());
         assert_eq!(policy, Some(true));
     }
@@ -228,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_plan_that_is_not_there_is_named() {
-        let spec = json!({"selector": {}, "steps": [{"name": "a", "plan": {"name": "mine"}}]});
+        let spec =
+            json!({"selector": {"matchLabels": {"app": "db"}}, "steps": [{"name": "a", "plan": {"name": "mine"}}]});
         let index = compile(&[object(spec)], &[]);
         let mistakes = index.get("n", "p").and_then(|policy| policy.steps.clone().err()).unwrap_or_default();
         assert!(said(&mistakes).contains("there is no DrainPlan mine"), "{mistakes:?}");

@@ -10,7 +10,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::controller::interfaces::NodeFacts;
@@ -45,7 +45,7 @@ pub struct PolicyStatus {
     /// Which places are departing, and by which PodDrain. Written by Castoff alone.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["seat"]))]
     pub departing: Vec<Slot>,
-    /// `Ready`: reasons Guarding, NoPods, NotCompiled, Conflict, NotCalled.
+    /// `Ready`: reasons `Guarding`, `NoPods`, `NotCompiled`, `Conflict`, `NotCalled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -79,7 +79,7 @@ impl NodeLabels for Cache<NodeFacts> {
 #[must_use]
 pub fn judge(policy: &Policy, known: &Known<'_>) -> (usize, bool, &'static str, String) {
     let selected: Vec<&Arc<Pod<'static>>> =
-        known.pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, known)).collect();
+        known.pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, known.nodes)).collect();
     let count = selected.len();
     if let Err(mistakes) = &policy.steps {
         let message = format!("its pods may not leave until this is mended: {}", said(mistakes));
@@ -89,7 +89,9 @@ pub fn judge(policy: &Policy, known: &Known<'_>) -> (usize, bool, &'static str, 
         .policies
         .iter()
         .filter(|other| other.name != policy.name)
-        .filter(|other| other.surely_overlaps(policy) || selected.iter().any(|pod| is_selected(other, pod, known)))
+        .filter(|other| {
+            other.surely_overlaps(policy) || selected.iter().any(|pod| is_selected(other, pod, known.nodes))
+        })
         .map(|other| other.name.as_str())
         .collect();
     if !rivals.is_empty() {
@@ -111,8 +113,8 @@ pub fn judge(policy: &Policy, known: &Known<'_>) -> (usize, bool, &'static str, 
     (count, true, "Guarding", message)
 }
 
-fn is_selected(policy: &Policy, pod: &Pod<'_>, known: &Known<'_>) -> bool {
-    let labels = if policy.spec.node_selector.is_empty() { None } else { known.nodes.labels(&pod.spec.node_name) };
+fn is_selected(policy: &Policy, pod: &Pod<'_>, nodes: &dyn NodeLabels) -> bool {
+    let labels = if policy.spec.node_selector.is_empty() { None } else { nodes.labels(&pod.spec.node_name) };
     policy.selects(pod, labels.as_ref())
 }
 
@@ -134,6 +136,15 @@ pub struct Writer {
     pub seen: watch::Receiver<Seen>,
     /// Whether this process is in charge.
     pub charge: Charge,
+}
+
+/// Whether the pods that are missing are those that are departing. Their next ones are about to come: it is not worth
+/// two writes a departure to say so, and no policy without pods.
+fn is_only_away(object: &PolicyObject, count: usize) -> bool {
+    let told = object.status.get("pods").and_then(Value::as_u64).and_then(|pods| usize::try_from(pods).ok());
+    let is_current = |condition: &Condition| condition.observed_generation == Some(object.generation);
+    told.is_some_and(|told| count < told && count + object.slots.slots.departing.len() >= told)
+        && object.conditions.iter().any(is_current)
 }
 
 impl Writer {
@@ -176,8 +187,9 @@ impl Writer {
             return Err("the registration with the API server does not name this namespace (yet)".to_owned());
         }
         // One whose delete the gate would deny shows most.
-        let shows_most =
-            |pod: &&Arc<Pod<'static>>| pod.is_ready() && !pod.is_terminating() && policy.selects(pod, None);
+        let shows_most = |pod: &&Arc<Pod<'static>>| {
+            pod.is_ready() && !pod.is_terminating() && !pod.is_mirror() && is_selected(policy, pod, &*self.nodes)
+        };
         let Some(pod) = pods.iter().find(shows_most) else { return Ok(()) };
         match prove(&self.client, namespace, &pod.metadata.name, &pod.metadata.uid).await {
             Sent::Yes => {
@@ -204,7 +216,7 @@ impl Writer {
         let change = json!({"status": {"pods": count, "slots": slots, "conditions": [ready]}});
         let same =
             ["pods", "slots", "conditions"].iter().all(|field| object.status.get(field) == change["status"].get(field));
-        if same {
+        if same || is_only_away(object, count) {
             return;
         }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &drain_policies());
@@ -212,5 +224,35 @@ impl Writer {
             let (namespace, name) = (&object.namespace, &object.name);
             tracing::debug!(%namespace, %name, error = %chain(&error), "a policy's status could not be written");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::kubernetes::policies::read_policy;
+
+    #[test]
+    fn pods_that_are_away_for_a_moment_are_no_news_but_those_that_stay_away_are() {
+        let policy = |departing: Value, observed: i64| {
+            let object: DynamicObject = serde_json::from_value(json!({
+                "metadata": {"name": "p", "namespace": "n", "generation": 2},
+                "status": {
+                    "pods": 3,
+                    "departing": departing,
+                    "conditions": [{"type": "Ready", "status": "True", "reason": "Guarding", "message": "",
+                        "lastTransitionTime": "", "observedGeneration": observed}],
+                },
+            }))
+            .unwrap();
+            read_policy(&object).unwrap().1
+        };
+        let one = json!([{"seat": "a", "drain": "a"}]);
+        assert!(is_only_away(&policy(one.clone(), 2), 2));
+        assert!(!is_only_away(&policy(one.clone(), 2), 1), "one more is missing");
+        assert!(!is_only_away(&policy(one.clone(), 2), 4), "one has come");
+        assert!(!is_only_away(&policy(json!([]), 2), 2), "the departure is over, and it did not come back");
+        assert!(!is_only_away(&policy(one, 1), 2), "the policy was changed");
     }
 }

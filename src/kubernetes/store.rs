@@ -178,6 +178,7 @@ impl Store for ClusterStore {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // As `map_err` gives it.
 fn refused(error: kube::Error) -> StoreError {
     match &error {
         kube::Error::Api(status) if status.code == 409 => StoreError::Conflict,

@@ -77,11 +77,37 @@ impl Asker {
         matches!(self, Asker::DaemonSet | Asker::TaintEviction)
     }
 
+    /// Whether this caller asks only because it has more pods than it wants, whichever they are.
+    #[must_use]
+    pub fn counts_pods(self) -> bool {
+        matches!(self, Asker::ReplicaSet | Asker::Job)
+    }
+
     /// Whether this caller, told to wait some seconds, waits without holding anything else up. Only these two do;
     /// without it the scheduler asks 50 times a second, and taint eviction gives the pod up.
     #[must_use]
     pub fn waits_when_told(self) -> bool {
         matches!(self, Asker::Scheduler | Asker::TaintEviction)
+    }
+
+    /// Who counts as the one that asks, when this caller comes after `before`: one that Castoff must do something for,
+    /// wake it or delete in its place, is not forgotten because others ask too, nor is one whose gaps are long.
+    #[must_use]
+    pub fn after(self, before: Asker) -> Asker {
+        if self.weight() < before.weight() { before } else { self }
+    }
+
+    fn weight(self) -> u8 {
+        if self.is_woken_by_the_pod() || self.may_forget() {
+            return 2;
+        }
+        u8::from(matches!(self, Asker::GarbageCollector | Asker::Namespace))
+    }
+
+    /// Whether it makes a difference which of the two asked.
+    #[must_use]
+    pub fn differs_from(self, other: Asker) -> bool {
+        self != other && self.weight().max(other.weight()) > 0
     }
 
     /// Whether the caller tries again by itself, sooner or later.
@@ -113,6 +139,18 @@ mod tests {
     fn a_drain_loop_is_told_from_a_person_by_the_eviction() {
         assert_eq!(Asker::of("alice", true), Asker::Eviction);
         assert_eq!(Asker::of("alice", false), Asker::Person);
+    }
+
+    #[test]
+    fn a_controller_that_is_to_be_woken_is_not_forgotten_because_a_person_asks_too() {
+        for controller in [Asker::StatefulSet, Asker::DaemonSet, Asker::TaintEviction, Asker::GarbageCollector] {
+            for other in [Asker::Person, Asker::Eviction, Asker::Scheduler] {
+                assert_eq!(other.after(controller), controller);
+                assert_eq!(controller.after(other), controller);
+            }
+        }
+        assert_eq!(Asker::TaintEviction.after(Asker::StatefulSet), Asker::TaintEviction);
+        assert!(Asker::StatefulSet.differs_from(Asker::Person) && !Asker::Eviction.differs_from(Asker::Scheduler));
     }
 
     #[test]

@@ -72,7 +72,8 @@ pub fn let_go(mut drain: Drain, departure: Departure) -> Drain {
 /// process has seen. Preemption would ask 50 times a second.
 #[must_use]
 pub fn tried(drain: &Drain, asker: Asker, last: Duration, denied: Duration) -> Option<Drain> {
-    if drain.status.asker == asker && last < between_tries(drain) {
+    let asker = asker.after(drain.status.asker);
+    if !asker.differs_from(drain.status.asker) && last < between_tries(drain) {
         return None;
     }
     let mut drain = drain.clone();

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::plan::spec::PlanSpec;
 use crate::plan::{Mode, Parameters, Progress};
@@ -292,6 +293,17 @@ impl Drain {
     pub fn wake_mark(&self) -> String {
         let uid = if self.metadata.uid.is_empty() { self.pod_uid() } else { &self.metadata.uid };
         format!("{uid}.{}", self.status.cycle)
+    }
+}
+
+impl DrainSpec {
+    /// A fingerprint of everything that is fixed: all but `cancel`.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let fixed = DrainSpec { cancel: false, ..self.clone() };
+        // What is made of maps with text keys and of numbers can always be put into JSON, with its keys in order.
+        let text = serde_json::to_value(&fixed).map(|value| value.to_string()).unwrap_or_default();
+        Sha256::digest(text).iter().take(16).fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"))
     }
 }
 

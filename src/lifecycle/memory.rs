@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use super::drain::{Drain, Phase, StepStatus};
+use super::world::PolicySeen;
+
+/// For how long an act that was cut off may still land.
+const LATE: Duration = Duration::from_secs(10);
 
 /// Measured by this process, since it came into charge.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +25,8 @@ pub struct Memory {
     pub stuck: Option<(usize, Option<i64>, Duration)>,
     /// When progress alone was last written.
     pub progress_written: Option<Duration>,
+    /// What people were last told of the policy.
+    pub policy: PolicySeen,
     /// One for each step.
     pub steps: Vec<StepMemory>,
 }
@@ -57,6 +63,7 @@ impl Memory {
             phase: (drain.status.phase, now),
             stuck: None,
             progress_written: None,
+            policy: PolicySeen::AsBegun,
             steps: drain.status.steps.iter().map(step).collect(),
         }
     }
@@ -83,6 +90,13 @@ impl Memory {
         for step in &mut self.steps {
             step.done_rounds = 0;
             step.restored_rounds = 0;
+        }
+    }
+
+    /// An act of this step was cut off: nobody knows whether, and when, the backend carries it out.
+    pub fn cut_off(&mut self, step: usize, now: Duration) {
+        if let Some(step) = self.steps.get_mut(step) {
+            step.act_until = step.act_until.max(now + LATE);
         }
     }
 

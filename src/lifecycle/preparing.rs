@@ -17,12 +17,19 @@ pub(super) fn queued(turn: &mut Turn, world: &World) {
     }
     if let Some((step, round)) = first_hindrance(world) {
         turn.drain.status.step = turn.drain.spec.steps.get(step).map(|step| step.name.clone());
+        // A plan that says "not now" is obeyed for as long as it does; nobody is to wait unseen for a backend.
+        if matches!(round.verdict, Verdict::Blocked { .. }) {
+            not_stuck(turn);
+        } else {
+            note_progress(turn, step, round, world);
+        }
         hold(turn, round);
         if world.slot == Answer::Held {
             turn.effects.push(Effect::GiveSlot);
         }
         return;
     }
+    not_stuck(turn);
     turn.drain.status.blocked = false;
     match &world.slot {
         Answer::Wait(seats) => {
@@ -194,7 +201,13 @@ fn give_up(turn: &mut Turn, world: &World) -> bool {
     if !cancelled && !is_abandoned(turn, world) {
         return false;
     }
-    let message = if cancelled { "cancelled" } else { "given up: nobody has asked for it any more" };
+    let message = if cancelled {
+        "cancelled"
+    } else if has_enough(turn, world) {
+        "given up: its owner has no pod too many any more"
+    } else {
+        "given up: nobody has asked for it any more"
+    };
     turn.tell("GivenUp", false, format!("{message}. Restoring"));
     turn.enter(Phase::Restoring, world.now);
     true
@@ -207,7 +220,14 @@ fn is_abandoned(turn: &Turn, world: &World) -> bool {
     let gap = turn.drain.status.asker.longest_gap(denied);
     // A try that came soon after one that was written down is not written itself.
     let unwritten = super::claim::between_tries(&turn.drain);
-    !world.owner_wants && turn.memory.silent(world.now) > abandon_after.max(gap) + unwritten
+    has_enough(turn, world)
+        || (!world.owner_wants && turn.memory.silent(world.now) > abandon_after.max(gap) + unwritten)
+}
+
+/// Who asked counts its pods, and has no more than it wants. Of several pods that it asked for in turn it keeps all but
+/// those that were too many: the others are not to be prepared after that.
+fn has_enough(turn: &Turn, world: &World) -> bool {
+    turn.drain.status.asker.counts_pods() && world.owner_has_enough
 }
 
 fn first_hindrance(world: &World) -> Option<(usize, &Round)> {
@@ -233,6 +253,11 @@ fn pin_member(turn: &mut Turn, step: usize, round: &Round) {
     {
         status.member.clone_from(&round.member);
     }
+}
+
+fn not_stuck(turn: &mut Turn) {
+    turn.memory.stuck = None;
+    turn.drain.status.stalled = false;
 }
 
 /// Takes note of how much is left, and of how long it has not become less.
@@ -272,7 +297,9 @@ fn write_progress(turn: &mut Turn, step: usize, round: &Round, world: &World) {
         .memory
         .progress_written
         .is_some_and(|written| world.now.saturating_sub(written) < world.settings.progress_every);
-    if before.is_some_and(|before| before.left == *left || recent) {
+    // Where nothing was left from the beginning there is nothing to tell.
+    let nothing = before.is_none() && left.remaining == 0;
+    if nothing || before.is_some_and(|before| before.left == *left || recent) {
         return;
     }
     let total = before.map_or(left.remaining, |before| before.total.max(left.remaining));

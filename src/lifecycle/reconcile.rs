@@ -11,7 +11,7 @@ use super::drain::{Departure, Drain, Ownership, Phase};
 use super::memory::Memory;
 use super::preparing;
 use super::restoring;
-use super::world::{Effect, Event, Look, PodSeen, Successor, Turn, World};
+use super::world::{Effect, Event, Look, PodSeen, PolicySeen, Successor, Turn, World};
 
 /// A restore is believed once it was seen on so many rounds running; how many a preparation takes, its plan says.
 pub(super) const ROUNDS_RUNNING: u8 = 2;
@@ -44,6 +44,7 @@ pub fn reconcile(drain: &Drain, memory: &Memory, world: &World) -> Turn {
     let mut turn = Turn { drain: drain.clone(), memory: memory.clone(), effects: Vec::new(), again: Duration::ZERO };
     turn.memory.notice(drain, world.now);
     turn.again = turn.poll_period();
+    turn.note_policy(world.policy);
     if turn.leave_if_gone(world) {
         return turn;
     }
@@ -59,7 +60,39 @@ pub fn reconcile(drain: &Drain, memory: &Memory, world: &World) -> Turn {
     turn
 }
 
+/// Whether a turn's departure is to be written. That an intent was acted on rides on the next write: a process that
+/// does not know takes it for acted on anyway.
+#[must_use]
+pub fn must_be_written(before: &Drain, after: &Drain) -> bool {
+    let mut after = after.clone();
+    for (after, before) in after.status.steps.iter_mut().zip(&before.status.steps) {
+        if (before.ownership, after.ownership) == (Ownership::Intent, Ownership::Acted) {
+            after.ownership = Ownership::Intent;
+        }
+    }
+    after != *before
+}
+
 impl Turn {
+    /// Tells of a policy that is no longer what it was: a departure under way does not follow it.
+    fn note_policy(&mut self, seen: PolicySeen) {
+        let over = matches!(self.drain.status.phase, Phase::Completed | Phase::Unknown);
+        if over || std::mem::replace(&mut self.memory.policy, seen) == seen {
+            return;
+        }
+        let policy = &self.drain.spec.policy;
+        let message = match seen {
+            PolicySeen::AsBegun => return,
+            PolicySeen::Changed => {
+                format!("policy {policy} has changed: this departure goes on with the steps it began with")
+            }
+            PolicySeen::Gone => format!(
+                "policy {policy} is deleted: the pod is no longer held, and what was set is restored once it is replaced"
+            ),
+        };
+        self.tell("PolicyChanged", false, message);
+    }
+
     /// A pod that leaves by any path takes its departure along.
     fn leave_if_gone(&mut self, world: &World) -> bool {
         let leaving = matches!(world.pod, PodSeen::Gone | PodSeen::Present { terminating: true, .. });
@@ -95,6 +128,13 @@ impl Turn {
         let pod = self.drain.pod_name();
         match departure {
             Departure::Prepared => {}
+            Departure::Unprepared if self.drain.status.phase == Phase::Drained => {
+                self.tell(
+                    "LeftUnasked",
+                    false,
+                    format!("{pod} left prepared, but without having been asked for again"),
+                );
+            }
             Departure::Unprepared => {
                 self.tell("LeftUnprepared", true, format!("{pod} left without being prepared{left}. Restoring"));
             }
@@ -179,12 +219,15 @@ fn departing(turn: &mut Turn, world: &World) {
     }
     match &world.pod {
         PodSeen::Present { terminating: false, .. } => not_carried_out(turn, world),
-        PodSeen::Present { terminating: true, .. } | PodSeen::Unseen => turn.note_departure(),
-        PodSeen::Gone => {
+        PodSeen::Unseen => turn.note_departure(),
+        PodSeen::Gone if world.successor != Successor::Awaited => {
             turn.note_departure();
-            match world.successor {
-                Successor::Awaited => {}
-                Successor::Ready | Successor::NoneToCome => turn.enter(Phase::Restoring, world.now),
+            turn.enter(Phase::Restoring, world.now);
+        }
+        // That a prepared pod has left is nothing to tell: it is noted with the next phase, which saves a write.
+        PodSeen::Gone | PodSeen::Present { terminating: true, .. } => {
+            if turn.drain.status.departure != Some(Departure::Prepared) {
+                turn.note_departure();
             }
         }
     }

@@ -35,7 +35,15 @@ pub(super) fn restoring(turn: &mut Turn, world: &World) {
         {
             restore(turn, step, round, world);
         }
-    } else if world.slot == Answer::Held {
+    }
+    if next_step(&turn.drain).is_none() {
+        conclude(turn, world);
+    }
+}
+
+/// Nothing is left to undo.
+fn conclude(turn: &mut Turn, world: &World) {
+    if world.slot == Answer::Held {
         // The other order breaks: a slot of a completed departure would be nobody's to give back.
         turn.effects.push(Effect::GiveSlot);
         turn.again = Duration::ZERO;
@@ -79,7 +87,15 @@ fn restore(turn: &mut Turn, step: usize, round: &Round, world: &World) {
         Verdict::Act(_) | Verdict::Done | Verdict::Waiting => {
             memory.restored_rounds += 1;
             if memory.restored_rounds >= ROUNDS_RUNNING {
-                disown(turn, step);
+                let is_last =
+                    turn.drain.status.steps.iter().filter(|step| step.ownership != Ownership::None).count() == 1;
+                if is_last && world.slot == Answer::Held {
+                    // Written together with the end: until then whoever looks sees the same.
+                    turn.effects.push(Effect::GiveSlot);
+                    turn.again = Duration::ZERO;
+                } else {
+                    disown(turn, step);
+                }
             }
         }
         Verdict::Blocked { message } | Verdict::Unknown { message } | Verdict::Failed { message, .. } => {

@@ -11,6 +11,7 @@ use super::slots::{Answer, Slots};
 
 /// What was seen since the last turn. Times are durations since this process began: only what a process measured
 /// itself decides anything.
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 #[derive(Clone, Debug)]
 pub struct World {
     /// Now.
@@ -22,6 +23,8 @@ pub struct World {
     /// Whether the pod's owner can be seen to want it gone still: an older revision, an ordinal past the replicas, a
     /// cordoned or tainted node.
     pub owner_wants: bool,
+    /// Whether the pod's owner counts its pods, and has no more than it wants.
+    pub owner_has_enough: bool,
     /// Whether the pod is expected back.
     pub mode: Mode,
     /// What the policy's slots say to this departure.
@@ -35,8 +38,22 @@ pub struct World {
     pub superseded: bool,
     /// The namespace is being deleted: what a restore needs there may be gone for good.
     pub namespace_ending: bool,
+    /// What has become of the policy.
+    pub policy: PolicySeen,
     /// Waits that do not depend on the policy.
     pub settings: Settings,
+}
+
+/// What has become of the policy that a departure began under.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PolicySeen {
+    /// Its steps are as they were.
+    #[default]
+    AsBegun,
+    /// They are others now, or can't be followed.
+    Changed,
+    /// There is none of this name any more.
+    Gone,
 }
 
 /// Waits that do not depend on the policy.

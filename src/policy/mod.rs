@@ -93,11 +93,19 @@ impl Policy {
     #[must_use]
     pub fn selects(&self, pod: &Pod<'_>, node_labels: Option<&BTreeMap<String, String>>) -> bool {
         selector::matches(&self.spec.selector, &pod.metadata.labels)
-            && self.ordinals.as_ref().is_none_or(|part| pod.ordinal().is_some_and(|ordinal| part.contain(ordinal)))
+            && (self.ordinals.is_none() || pod.ordinal().is_some_and(|ordinal| self.has_ordinal(ordinal)))
             && (self.spec.node_selector.is_empty()
                 || node_labels.is_none_or(|labels| {
                     self.spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
                 }))
+    }
+}
+
+impl Policy {
+    /// Whether the policy guards the pod of this number, where it selects by number.
+    #[must_use]
+    pub fn has_ordinal(&self, ordinal: u32) -> bool {
+        self.ordinals.as_ref().is_none_or(|part| part.contain(ordinal))
     }
 }
 

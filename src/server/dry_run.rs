@@ -16,12 +16,19 @@ impl Gatekeeper {
     /// The answer, with a warning for each step. Looks at the backends and changes nothing: a departure that is not
     /// there is only thought of.
     pub(super) async fn tell_steps(&self, case: &Case<'_>, answer: Answer, deadline: Instant) -> Answer {
+        // Of two policies that are in each other's way neither is followed.
+        if case.guard.rival.is_some() {
+            return answer;
+        }
         let begun = case.drain().map(Cow::Borrowed);
-        let would_begin = || {
-            let pod = case.pod.clone().into_owned();
-            Drain::new(pod, &case.guard.policy, &case.request.username, case.request.asker).map(Cow::Owned)
+        let drain = if let Some(drain) = begun {
+            drain
+        } else {
+            let Some(pod) = self.true_pod(case.pod).await else { return answer };
+            let (policy, request) = (&case.guard.policy, case.request);
+            let Some(drain) = Drain::new(pod, policy, &request.username, request.asker) else { return answer };
+            Cow::Owned(drain)
         };
-        let Some(drain) = begun.or_else(would_begin) else { return answer };
         let look = Look { task: Task::Prepare, steps: (0..drain.spec.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
         let rounds = self.observer.observe(&drain, true, &look, limit).await;

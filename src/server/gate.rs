@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
@@ -19,7 +19,7 @@ use crate::admission::{
 use crate::controller::ROUND_LIMIT;
 use crate::controller::interfaces::{Cluster, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
 use crate::controller::observe::Observer;
-use crate::lifecycle::{Drain, Look, Phase, claim};
+use crate::lifecycle::{Departure, Drain, Look, Phase, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
@@ -46,8 +46,14 @@ pub struct Gatekeeper {
     pub own_user: Option<String>,
 }
 
+/// How often at most the gate tries to write down that a pod was let go.
+const LET_GO_TRIES: usize = 5;
+
 /// From so many pods on, those that nobody has asked for in a while are forgotten.
 const REMEMBERED: usize = 1024;
+
+/// How long a read of the API may take: a denial is to be in time, whatever the API server does.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Longer than any caller is silent between two tries.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
@@ -63,6 +69,16 @@ struct Tried {
     written: Option<Instant>,
     /// What was last told of it in the log.
     told: Option<Question>,
+}
+
+/// The pod that an eviction means.
+enum Evicted {
+    /// This one.
+    Pod(Arc<Pod<'static>>),
+    /// There is none of that name.
+    Nobody,
+    /// It could not be told, or need not be.
+    Unknown,
 }
 
 #[async_trait]
@@ -105,7 +121,12 @@ impl Gatekeeper {
     /// What the gate says to a request. On a dry run nothing is written and no backend is changed.
     pub async fn ask(&self, request: &Request<'_>, dry_run: bool, deadline: Instant) -> Answer {
         let policies = self.policies.load();
-        let of_eviction = self.pod_of_eviction(request, &policies).await;
+        let of_eviction = match self.pod_of_eviction(request, &policies).await {
+            Evicted::Pod(pod) => Some(pod),
+            Evicted::Unknown => None,
+            // A drain loop that is denied would ask for ever; the API server tells it that the pod is gone.
+            Evicted::Nobody => return Answer::allow(Question::NoSuchPod),
+        };
         let pod = request.pod().or(of_eviction.as_deref());
         let labels = pod.and_then(|pod| self.node_labels(pod, &policies));
         match admission::first_questions(request, of_eviction.as_deref(), &policies, labels.as_ref()) {
@@ -156,22 +177,25 @@ impl Gatekeeper {
     }
 
     /// The pod that an eviction means: read live, or where that can't be done, as its departure knows it.
-    async fn pod_of_eviction(&self, request: &Request<'_>, policies: &PolicyIndex) -> Option<Arc<Pod<'static>>> {
+    async fn pod_of_eviction(&self, request: &Request<'_>, policies: &PolicyIndex) -> Evicted {
         let is_eviction = matches!(request.what, What::Eviction { .. });
         if !is_eviction || policies.of_namespace(&request.namespace).is_empty() {
-            return None;
+            return Evicted::Unknown;
         }
-        match self.cluster.pod(&request.namespace, &request.name).await {
-            Ok(pod) => pod,
-            Err(_) => self
-                .store
-                .all()
-                .iter()
-                .filter(|drain| !matches!(drain.status.phase, Phase::Completed) && !drain.status.left)
-                .find(|drain| {
-                    drain.metadata.namespace == *request.namespace && drain.spec.pod.metadata.name == *request.name
-                })
-                .map(|drain| Arc::new(drain.spec.pod.clone())),
+        match timeout(PATIENCE, self.cluster.pod(&request.namespace, &request.name)).await {
+            Ok(Ok(Some(pod))) => Evicted::Pod(pod),
+            Ok(Ok(None)) => Evicted::Nobody,
+            Ok(Err(_)) | Err(_) => {
+                let is_its = |drain: &&Arc<Drain>| {
+                    !matches!(drain.status.phase, Phase::Completed)
+                        && !drain.status.left
+                        && drain.metadata.namespace == *request.namespace
+                        && drain.spec.pod.metadata.name == *request.name
+                };
+                let drains = self.store.all();
+                let pod = drains.iter().find(is_its).map(|drain| Arc::new(drain.spec.pod.clone()));
+                pod.map_or(Evicted::Unknown, Evicted::Pod)
+            }
         }
     }
 
@@ -202,10 +226,10 @@ impl Gatekeeper {
         };
         let owner = match pod.controller() {
             None => OwnerFact::None,
-            Some(owner) => match self.cluster.owner(&pod.metadata.namespace, owner).await {
-                OwnerSeen::Known(_) => OwnerFact::Present,
-                OwnerSeen::DeletingOrGone => OwnerFact::DeletingOrGone,
-                OwnerSeen::Unknown => OwnerFact::Unknown,
+            Some(owner) => match timeout(PATIENCE, self.cluster.owner(&pod.metadata.namespace, owner)).await {
+                Ok(OwnerSeen::Known(_)) => OwnerFact::Present,
+                Ok(OwnerSeen::DeletingOrGone) => OwnerFact::DeletingOrGone,
+                Ok(OwnerSeen::Unknown) | Err(_) => OwnerFact::Unknown,
             },
         };
         let namespace = self
@@ -224,15 +248,17 @@ impl Gatekeeper {
             return known;
         }
         let name = crate::lifecycle::drain::drain_name(&pod.metadata.name, &pod.metadata.uid);
-        self.store.read(&pod.metadata.namespace, &name).await.ok().flatten().or(known)
+        let live = timeout(PATIENCE, self.store.read(&pod.metadata.namespace, &name)).await;
+        live.ok().and_then(Result::ok).flatten().or(known)
     }
 
     /// Writes down a try, or that the pod was let go.
     async fn take_note(&self, case: &Case<'_>, answer: &Answer, deadline: Instant) {
         if let Some(departure) = answer.departure.filter(|_| answer.allowed) {
-            match case.drain {
+            // A departure that is over, after it was given up, follows its pod no more.
+            match case.drain.filter(|drain| drain.status.phase != Phase::Completed) {
                 Some(drain) if drain.status.departure != Some(departure) => {
-                    self.write(claim::let_go(drain.clone(), departure), deadline).await;
+                    self.write_let_go(drain, departure, deadline).await;
                 }
                 Some(_) => {}
                 None => self.metrics.let_go(&case.pod.metadata.uid, departure),
@@ -246,12 +272,26 @@ impl Gatekeeper {
         }
     }
 
+    /// The pod as the API server knows it. Whoever can reach this port could send a review of a pod that is none, or
+    /// one with another's addresses: nothing is begun or asked on the word of a review alone.
+    pub(super) async fn true_pod(&self, told: &Pod<'_>) -> Option<Pod<'static>> {
+        match timeout(PATIENCE, self.cluster.pod(&told.metadata.namespace, &told.metadata.name)).await {
+            Ok(Ok(Some(live))) if live.metadata.uid == told.metadata.uid => Some(Pod::clone(&live)),
+            // Without a cluster, and without objects from files, the review is all there is.
+            Ok(Err(_)) if self.own_user.is_none() => Some(told.clone().into_owned()),
+            Ok(_) | Err(_) => {
+                tracing::warn!(pod = %told.full_name(), "the API server shows no such pod now; nothing is begun for it");
+                None
+            }
+        }
+    }
+
     fn is_own(&self, request: &Request<'_>) -> bool {
         self.own_user.as_deref() == Some(request.username.as_str())
     }
 
     async fn create(&self, case: &Case<'_>, deadline: Instant) {
-        let pod = case.pod.clone().into_owned();
+        let Some(pod) = self.true_pod(case.pod).await else { return };
         let Some(drain) = Drain::new(pod, &case.guard.policy, &case.request.username, case.request.asker) else {
             return;
         };
@@ -274,6 +314,30 @@ impl Gatekeeper {
             Ok(Err(error)) => tracing::error!(pod = %name, %error, "the departure could not be written"),
             Err(_) => tracing::error!(pod = %name, "the departure was not written in time"),
         }
+    }
+
+    /// Writes down how the pod was let go. The one in charge may be writing at the same time, and does not know it:
+    /// then once more, on what it has written.
+    async fn write_let_go(&self, drain: &Drain, departure: Departure, deadline: Instant) {
+        let (namespace, name) = (&drain.metadata.namespace, &drain.metadata.name);
+        let mut known = Arc::new(drain.clone());
+        for _ in 0..LET_GO_TRIES {
+            let changed = claim::let_go(Drain::clone(&known), departure);
+            match tokio::time::timeout_at(deadline, self.store.write(changed)).await {
+                Ok(Err(StoreError::Conflict)) => {}
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => {
+                    tracing::error!(pod = %drain.pod_name(), %error, ?departure, "how the pod left could not be written");
+                    return;
+                }
+                Err(_) => break,
+            }
+            match tokio::time::timeout_at(deadline, self.store.read(namespace, name)).await {
+                Ok(Ok(Some(live))) if live.status.phase != Phase::Completed => known = live,
+                _ => break,
+            }
+        }
+        tracing::error!(pod = %drain.pod_name(), ?departure, "how the pod left was not written in time");
     }
 
     /// Prepared, as far as is known: looks at every step's backend now, claims, and only then allows.

@@ -117,7 +117,8 @@ impl Cluster for LocalCluster {
 
     async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, String> {
         let pod = self.look(|objects| objects.pods.get(&format!("{namespace}/{name}")).cloned());
-        pod.ok_or_else(|| "no directory of pods was given (--pods)".to_owned())
+        // A pod that no file describes may be there all the same.
+        pod.flatten().map(Some).ok_or_else(|| "no file of a directory of pods (--pods) describes it".to_owned())
     }
 
     async fn owner(&self, _namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {

@@ -35,7 +35,7 @@ impl Objects {
             for document in crate::yaml::documents(&text) {
                 let value: Value = crate::yaml::parse(document.text)
                     .map_err(|error| format!("{}: {}", path.display(), error.message))?;
-                objects.add(value).map_err(|error| format!("{}: {error}", path.display()))?;
+                objects.add(&value).map_err(|error| format!("{}: {error}", path.display()))?;
             }
         }
         Ok(objects)
@@ -45,23 +45,23 @@ impl Objects {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the object.
-    pub fn add(&mut self, object: Value) -> Result<(), String> {
+    pub fn add(&mut self, object: &Value) -> Result<(), String> {
         if let Some(Value::Array(items)) = object.get("items") {
-            return items.iter().try_for_each(|item| self.add(item.clone()));
+            return items.iter().try_for_each(|item| self.add(item));
         }
         let said = |error: serde_json::Error| error.to_string();
         match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
-            "Pod" => self.add_pod(&object),
+            "Pod" => self.add_pod(object),
             "Node" => {
-                self.nodes.insert(text_at(&object, "/metadata/name"), facts::node(&object).map_err(said)?);
+                self.nodes.insert(text_at(object, "/metadata/name"), facts::node(object).map_err(said)?);
                 Ok(())
             }
             "Namespace" => {
-                self.namespaces.insert(text_at(&object, "/metadata/name"), facts::namespace(&object).map_err(said)?);
+                self.namespaces.insert(text_at(object, "/metadata/name"), facts::namespace(object).map_err(said)?);
                 Ok(())
             }
             kind if facts::OWNER_KINDS.iter().any(|(known, _)| *known == kind) => {
-                self.owners.insert(text_at(&object, "/metadata/uid"), facts::owner(&object).map_err(said)?);
+                self.owners.insert(text_at(object, "/metadata/uid"), facts::owner(object).map_err(said)?);
                 Ok(())
             }
             _ => Ok(()),

@@ -29,7 +29,7 @@ fn seeing(objects: Option<&[Value]>) -> Backend {
         Some(objects) => {
             let mut seen = Objects::default();
             for object in objects {
-                seen.add(object.clone()).unwrap();
+                seen.add(object).unwrap();
             }
             LocalCluster::new(seen)
         }

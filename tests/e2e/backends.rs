@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 pub struct Hooks {
     pub port: u16,
     apps: Arc<Mutex<HashMap<IpAddr, App>>>,
+    /// By pod UID, as they were at the end.
+    ended: Arc<Mutex<HashMap<String, App>>>,
     task: JoinHandle<()>,
 }
 
@@ -40,13 +42,49 @@ pub struct App {
     pub blocked: String,
     /// Answers this status and nonsense instead.
     pub broken: Option<u16>,
+    /// How long it takes until a request to get ready has its effect and is answered, whether the caller waits or not.
+    pub gets_ready_after: Duration,
     /// The requests that came in, by method.
     pub asked: Vec<Method>,
 }
 
 impl Default for App {
     fn default() -> Self {
-        App { state: "Idle", inflight: 0, done_per_look: 1, blocked: String::new(), broken: None, asked: Vec::new() }
+        App {
+            state: "Idle",
+            inflight: 0,
+            done_per_look: 1,
+            blocked: String::new(),
+            broken: None,
+            gets_ready_after: Duration::ZERO,
+            asked: Vec::new(),
+        }
+    }
+}
+
+impl App {
+    /// How often it was asked to get ready.
+    pub fn prepared_times(&self) -> usize {
+        self.asked.iter().filter(|method| **method == Method::POST).count()
+    }
+
+    /// How often it was asked for anything but how it is.
+    pub fn changes(&self) -> usize {
+        self.asked.iter().filter(|method| **method != Method::GET).count()
+    }
+
+    fn take(&mut self, method: &Method) {
+        match *method {
+            Method::POST if self.state == "Idle" => self.state = "Preparing",
+            Method::DELETE => self.state = "Idle",
+            _ => {}
+        }
+        if self.state == "Preparing" {
+            self.inflight = self.inflight.saturating_sub(self.done_per_look);
+            if self.inflight == 0 {
+                self.state = "Prepared";
+            }
+        }
     }
 }
 
@@ -67,7 +105,35 @@ impl Hooks {
         let router = Router::new().fallback(answer).with_state(Arc::clone(&apps));
         let service = router.into_make_service_with_connect_info::<Local>();
         let task = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Hooks { port, apps, task }
+        Hooks { port, apps, ended: Arc::default(), task }
+    }
+
+    /// Forgets the application of each pod that is gone: another pod may get its address.
+    pub fn follow(&self, client: &Client) {
+        let api: Api<Pod> = Api::all(client.clone());
+        let (apps, ended) = (Arc::clone(&self.apps), Arc::clone(&self.ended));
+        tokio::spawn(async move {
+            let mut events = Box::pin(watcher::watcher(api, watcher::Config::default()));
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(Event::Delete(pod)) => {
+                        let ip = pod.status.and_then(|status| status.pod_ip).and_then(|ip| ip.parse::<IpAddr>().ok());
+                        if let Some(app) = ip.and_then(|ip| apps.lock().unwrap().remove(&ip)) {
+                            ended.lock().unwrap().insert(pod.metadata.uid.unwrap_or_default(), app);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        });
+    }
+
+    /// The application of a pod that is leaving or has left.
+    pub fn of(&self, pod: &Pod) -> App {
+        let ended = self.ended.lock().unwrap().get(pod.metadata.uid.as_deref().unwrap_or_default()).cloned();
+        let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
+        ended.or_else(|| address.map(|address| self.at(address, |app| app.clone()))).unwrap_or_default()
     }
 
     /// Looks at or changes the application behind an address.
@@ -87,24 +153,25 @@ async fn answer(
     State(apps): State<Arc<Mutex<HashMap<IpAddr, App>>>>,
     method: Method,
 ) -> Response {
-    let mut apps = apps.lock().unwrap();
-    let app = apps.entry(local.0.ip()).or_default();
-    app.asked.push(method.clone());
-    if let Some(status) = app.broken {
+    let ip = local.0.ip();
+    let (broken, wait) = {
+        let mut apps = apps.lock().unwrap();
+        let app = apps.entry(ip).or_default();
+        app.asked.push(method.clone());
+        (app.broken, if method == Method::POST { app.gets_ready_after } else { Duration::ZERO })
+    };
+    if let Some(status) = broken {
         return (StatusCode::from_u16(status).unwrap(), "<html>nonsense</html>").into_response();
     }
-    match method {
-        Method::POST if app.state == "Idle" => app.state = "Preparing",
-        Method::DELETE => app.state = "Idle",
-        _ => {}
-    }
-    if app.state == "Preparing" {
-        app.inflight = app.inflight.saturating_sub(app.done_per_look);
-        if app.inflight == 0 {
-            app.state = "Prepared";
-        }
-    }
-    axum::Json(json!({"state": app.state, "inflight": app.inflight, "blocked": app.blocked})).into_response()
+    // What was asked for is done, whether or not the caller is still there.
+    let work = tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        let mut apps = apps.lock().unwrap();
+        let app = apps.entry(ip).or_default();
+        app.take(&method);
+        json!({"state": app.state, "inflight": app.inflight, "blocked": app.blocked})
+    });
+    axum::Json(work.await.unwrap()).into_response()
 }
 
 /// A PD, and TiKV stores that live and die with the pods of one StatefulSet.

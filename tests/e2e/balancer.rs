@@ -1,5 +1,6 @@
 //! What a Service does for the webhook: one address before several replicas, those that don't answer left out.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +14,12 @@ pub struct Balancer {
 }
 
 impl Balancer {
+    /// Before replicas on this machine, by their ports.
     pub async fn start(replicas: Vec<u16>) -> Balancer {
+        Balancer::before(replicas.into_iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect()).await
+    }
+
+    pub async fn before(replicas: Vec<SocketAddr>) -> Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let turn = Arc::new(AtomicUsize::new(0));
@@ -24,7 +30,7 @@ impl Balancer {
                     let first = turn.fetch_add(1, Ordering::Relaxed);
                     for offset in 0..replicas.len() {
                         let replica = replicas[(first + offset) % replicas.len()];
-                        if let Ok(mut server) = TcpStream::connect(("127.0.0.1", replica)).await {
+                        if let Ok(mut server) = TcpStream::connect(replica).await {
                             let _ = (caller.set_nodelay(true), server.set_nodelay(true));
                             let _ = copy_bidirectional(&mut caller, &mut server).await;
                             return;

@@ -42,6 +42,8 @@ impl Installation {
         let mut config = Config::infer().await.expect("KUBECONFIG must name a cluster: hack/test e2e starts one");
         // Scenarios run side by side, and each waits by looking again and again.
         config.read_timeout = Some(Duration::from_secs(300));
+        // A denial is a 429, and a scenario wants to see it.
+        config.default_retry = false;
         let client = Client::try_from(config).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let ports = free_ports(4);
@@ -116,7 +118,7 @@ impl Installation {
             .args(["--webhook-url", &format!("https://127.0.0.1:{}/validate", self.balancer.port)])
             .args(["--namespace", NAMESPACE, "--lease-duration", LEASE_DURATION, "--shutdown-delay", "1"])
             .args(["--identity", &format!("replica-{}-{}", replica.number, std::process::id())])
-            .args(["--log", "info", "--allow-loopback"])
+            .args(["--log", "info,castoff::server::gate=debug", "--allow-loopback"])
             .env("KUBECONFIG", self.path("kubeconfig"))
             .stdout(Stdio::from(log.try_clone().unwrap()))
             .stderr(Stdio::from(log))

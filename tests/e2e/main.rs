@@ -4,11 +4,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod audit;
 mod backends;
 mod balancer;
+mod consul;
+mod etcd;
 mod installation;
+mod moves;
 mod scenarios;
 mod scene;
+mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +38,22 @@ fn main() {
     }
     let runtime = Arc::new(Runtime::new().unwrap());
     let installation = Arc::new(runtime.block_on(Installation::start()));
+    runtime.block_on(async { installation.hooks.follow(&installation.client) });
     // Those that take the guard or the API server away run alone.
     let alone = Arc::new(RwLock::new(()));
     let trials = all
         .into_iter()
         .map(|scenario| {
             let (runtime, installation, alone) = (Arc::clone(&runtime), Arc::clone(&installation), Arc::clone(&alone));
-            Trial::test(scenario.name, move || runtime.block_on(play(scenario, installation, alone)))
+            let disturbs = matches!(scenario.kind, Kind::Disturbing);
+            let trial = Trial::test(scenario.name, move || runtime.block_on(play(scenario, installation, alone)));
+            if disturbs && !moves::has_own_control_plane() {
+                // Said where the others say `ok`: not on this cluster.
+                return trial
+                    .with_kind("does not apply: needs a control plane of hack/cluster")
+                    .with_ignored_flag(true);
+            }
+            trial
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -53,7 +67,7 @@ async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<Rw
     let _alone;
     match scenario.kind {
         Kind::Shared => _shared = alone.read().await,
-        Kind::Alone => _alone = alone.write().await,
+        Kind::Alone | Kind::Disturbing => _alone = alone.write().await,
     }
     let scene = Scene::new(scenario.name, &installation).await;
     let played = tokio::spawn(tokio::time::timeout(LONGEST, (scenario.play)(Arc::clone(&scene)))).await;

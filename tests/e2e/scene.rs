@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -24,7 +25,9 @@ pub struct Scene {
 impl Scene {
     pub async fn new(scenario: &str, installation: &Arc<Installation>) -> Arc<Scene> {
         let short: String = scenario.rsplit("::").next().unwrap().replace('_', "-").chars().take(30).collect();
-        let unique = jiff::Timestamp::now().as_millisecond() % 1_000_000;
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        let unique = format!("{}-{made}", jiff::Timestamp::now().as_millisecond() % 1_000_000);
         let namespace = format!("{}-{unique}", short.trim_end_matches('-'));
         installation::apply(
             &json!({
@@ -92,8 +95,22 @@ impl Scene {
         self.all_ready(name, replicas).await;
     }
 
+    /// A pod of nobody's, not waited for. `extra` is merged into it.
+    pub async fn bare_pod(&self, name: &str, app: &str, extra: Value) {
+        let mut pod = pod_template(app);
+        merge(&mut pod, &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "{ns}"}}));
+        merge(&mut pod, &extra);
+        self.apply(&pod.to_string()).await;
+    }
+
     /// A policy with one step. `extra` is merged into its spec.
     pub async fn policy(&self, app: &str, plan: &str, parameters: Value, extra: Value) {
+        self.named_policy(app, app, plan, parameters, extra).await;
+        self.guarding(app).await;
+    }
+
+    /// As [`Scene::policy`], under a name of its own; waits for nothing.
+    pub async fn named_policy(&self, name: &str, app: &str, plan: &str, parameters: Value, extra: Value) {
         let mut spec = json!({
             "selector": {"matchLabels": {"app": app}},
             "pollPeriodSeconds": 1,
@@ -102,10 +119,9 @@ impl Scene {
         merge(&mut spec, &extra);
         let policy = json!({
             "apiVersion": "castoff.dev/v1alpha1", "kind": "DrainPolicy",
-            "metadata": {"name": app, "namespace": "{ns}"}, "spec": spec,
+            "metadata": {"name": name, "namespace": "{ns}"}, "spec": spec,
         });
         self.apply(&policy.to_string()).await;
-        self.guarding(app).await;
     }
 
     /// A policy whose pods answer hooks themselves.
@@ -208,6 +224,48 @@ impl Scene {
             drains.iter().all(|drain| drain.data["status"]["phase"] == "Completed").then_some(())
         })
         .await;
+    }
+
+    /// Waits until no pod has this UID any more.
+    pub async fn until_gone(&self, pod: &str, uid: &str) {
+        self.until(&format!("{pod} is gone"), 90, || async {
+            let now = self.pod(pod).await.and_then(|pod| pod.uid());
+            (now.as_deref() != Some(uid)).then_some(())
+        })
+        .await;
+    }
+
+    /// Whether the pod with this UID is there, and nothing has told it to end.
+    pub async fn stands(&self, pod: &str, uid: &str) -> bool {
+        self.pod(pod)
+            .await
+            .is_some_and(|pod| pod.uid().as_deref() == Some(uid) && pod.metadata.deletion_timestamp.is_none())
+    }
+
+    /// Waits until the pod with this UID has been told to end, or is gone.
+    pub async fn until_leaving(&self, pod: &str, uid: &str) {
+        self.until(&format!("{pod} leaves"), 120, || async { (!self.stands(pod, uid).await).then_some(()) }).await;
+    }
+
+    /// Deletes a pod, which must be denied; what kubectl says.
+    pub async fn denied(&self, pod: &str) -> String {
+        let printed = self.kubectl(&["delete", "pod", pod, "--wait=false"]).await;
+        assert!(printed.code == 1 && printed.stderr.contains("denied the request"), "{pod} may leave: {printed:?}");
+        printed.stderr
+    }
+
+    /// Deletes a pod again and again until that is allowed; what kubectl says.
+    pub async fn until_allowed(&self, pod: &str) -> String {
+        self.until(&format!("{pod} may leave"), 60, || async {
+            let printed = self.kubectl(&["delete", "pod", pod, "--wait=false"]).await;
+            (printed.code == 0).then_some(printed.stderr)
+        })
+        .await
+    }
+
+    /// Sets annotations, or with `KEY-` removes them.
+    pub async fn annotate(&self, kind: &str, name: &str, annotations: &[&str]) {
+        self.must(&[&["annotate", kind, name, "--overwrite"], annotations].concat()).await;
     }
 
     /// Looks again and again until there is an answer.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use castoff::lifecycle::slots::{Answer, Candidate, Peer, Slots};
 use castoff::lifecycle::{
-    Asker, Drain, Effect, Memory, Ownership, Phase, PodSeen, Settings, Successor, Turn, World as Seen, claim, look,
-    reconcile,
+    Asker, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, Successor, Turn, World as Seen,
+    claim, look, must_be_written, reconcile,
 };
 use castoff::plan::{Act, Mode, Request, Round, Task, Verdict, spec::Accept};
 
@@ -325,11 +325,11 @@ impl World {
         let wanted = look(drain, &memory);
         let rounds = wanted.steps.iter().map(|step| (*step, self.round(seat, wanted.task))).collect();
         let turn = reconcile(drain, &memory, &self.seen(seat, drain, rounds));
-        if turn.drain == *drain {
+        if must_be_written(drain, &turn.drain) {
+            self.decided.push(Operation::Write(Box::new(turn), Box::new(drain.clone())));
+        } else {
             self.memories.insert(drain.pod_uid().to_owned(), turn.memory.clone());
             self.decide_effects(&turn, drain);
-        } else {
-            self.decided.push(Operation::Write(Box::new(turn), Box::new(drain.clone())));
         }
     }
 
@@ -359,12 +359,14 @@ impl World {
             },
             successor: if !is_it && pod.life == Life::Ready { Successor::Ready } else { Successor::Awaited },
             owner_wants: false,
+            owner_has_enough: false,
             mode: Mode::Restart,
             slot,
             rounds,
             predecessor: None,
             superseded: false,
             namespace_ending: false,
+            policy: PolicySeen::AsBegun,
             settings: Settings {
                 claim_patience: Duration::from_secs(50),
                 progress_every: Duration::ZERO,

@@ -64,8 +64,9 @@ impl Caches {
         tasks.spawn(async move {
             loop {
                 tokio::select! {
-                    changed = policies.changed() => if changed.is_err() { return },
-                    changed = drains.changed() => if changed.is_err() { return },
+                    Ok(()) = policies.changed() => {}
+                    Ok(()) = drains.changed() => {}
+                    else => return,
                 }
                 told.send_modify(|count| *count += 1);
             }

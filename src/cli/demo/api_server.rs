@@ -78,7 +78,7 @@ impl ApiServer {
     }
 
     /// Adds an object.
-    pub fn add(&self, object: Value) {
+    pub fn add(&self, object: &Value) {
         self.cluster.change(|objects: &mut Objects| {
             // The demo's own objects are well-formed.
             let _ = objects.add(object);

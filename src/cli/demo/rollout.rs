@@ -69,10 +69,10 @@ impl RollOut {
 
     /// Rolls until every pod has the new revision, and the guard has restored what it set.
     pub async fn run(mut self) -> Result<Outcome, Failure> {
-        self.api.add(stateful_set("new"));
+        self.api.add(&stateful_set("new"));
         for ordinal in 0..REPLICAS {
-            self.api.add(pod(ordinal, "old", true));
-            self.api.add(json!({
+            self.api.add(&pod(ordinal, "old", true));
+            self.api.add(&json!({
                 "kind": "Node", "metadata": {"name": format!("node-{ordinal}")},
                 "status": {"conditions": [{"type": "Ready", "status": "True"}]},
             }));
@@ -164,7 +164,7 @@ impl RollOut {
     }
 
     fn create(&mut self, ordinal: u32) {
-        self.api.add(pod(ordinal, "new", false));
+        self.api.add(&pod(ordinal, "new", false));
         self.kubelet = Some((ordinal, Instant::now() + STARTING));
     }
 
@@ -225,7 +225,7 @@ impl RollOut {
             Asked::Nothing => Ok(()),
             Asked::GiveUp => {
                 self.wanted = 0;
-                self.api.add(stateful_set("old"));
+                self.api.add(&stateful_set("old"));
                 Ok(())
             }
             Asked::KillGuard => {

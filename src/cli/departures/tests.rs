@@ -3,13 +3,22 @@
 use serde_json::json;
 
 use super::*;
+use crate::lifecycle::drain::DrainSpec;
 
-pub(super) fn object(value: serde_json::Value) -> DynamicObject {
+fn object(value: serde_json::Value) -> DynamicObject {
     serde_json::from_value(value).unwrap()
 }
 
-fn drain(pod: &str, status: serde_json::Value) -> DynamicObject {
-    object(json!({
+/// A PodDrain as Castoff would have made it: with the print of its spec.
+pub(in crate::cli) fn pod_drain(value: serde_json::Value) -> DynamicObject {
+    let mut drain = object(value);
+    let spec: DrainSpec = serde_json::from_value(drain.data["spec"].clone()).unwrap();
+    drain.data["spec"]["fingerprint"] = json!(spec.fingerprint());
+    drain
+}
+
+fn drain(pod: &str, status: &serde_json::Value) -> DynamicObject {
+    pod_drain(json!({
         "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
         "metadata": {"name": format!("{pod}-7c0ffee1"), "namespace": "tidb", "creationTimestamp": "2030-01-01T00:00:00Z"},
         "spec": {
@@ -42,10 +51,10 @@ fn who_waits_for_what_and_how_much_is_left_is_one_line_each() {
     let drains = [
         drain(
             "tikv-2",
-            json!({"phase": "Draining", "step": "evict", "progress":
+            &json!({"phase": "Draining", "asker": "StatefulSet", "step": "evict", "progress":
             {"step": "evict", "total": 40, "remaining": 12, "unit": "leaders"}}),
         ),
-        drain("tikv-1", json!({"phase": "Queued", "message": "waits for tikv-2 (maxUnavailable 1)"})),
+        drain("tikv-1", &json!({"phase": "Queued", "message": "waits for tikv-2 (maxUnavailable 1)"})),
     ];
     let policies = [policy("tikv", "True", "Guarding")];
     assert_eq!(
@@ -74,7 +83,7 @@ fn a_policy_that_guards_nothing_is_told_and_not_counted() {
 
 #[test]
 fn what_is_over_is_only_counted_unless_it_is_asked_for() {
-    let over = [drain("tikv-0", json!({"phase": "Completed", "left": true}))];
+    let over = [drain("tikv-0", &json!({"phase": "Completed", "left": true}))];
     assert_eq!(lines(&over, &[], Looks::default()).len(), 1);
     let all = lines(&over, &[], Looks { completed: true, ..Looks::default() });
     assert!(all.concat().contains("Completed"), "{all:?}");
@@ -82,7 +91,7 @@ fn what_is_over_is_only_counted_unless_it_is_asked_for() {
 
 #[test]
 fn what_cannot_be_read_is_shown_all_the_same() {
-    let mut odd = drain("tikv-0", json!({}));
+    let mut odd = drain("tikv-0", &json!({}));
     odd.data = json!({"spec": {"newer": true}});
     assert!(lines(&[odd], &[], Looks::default()).concat().contains("Unreadable"));
 }

@@ -1,0 +1,59 @@
+//! What is wrong with an installation, from what was seen of it. Pure: one function for each thing that can be wrong,
+//! in `installation`, `webhook` and `guarding`.
+
+use serde::Serialize;
+
+use crate::kubernetes::registration::{EVICTIONS, PODS};
+
+use super::seen::{Hook, Seen};
+use super::{guarding, installation, webhook};
+
+/// Something that is wrong, or should be known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    /// One word, for scripts.
+    pub reason: &'static str,
+    pub what: String,
+    pub why: String,
+    /// What mends it.
+    pub fix: String,
+    /// To be known, but nothing that has to be mended.
+    pub note: bool,
+}
+
+/// All that is wrong, in the order in which it is best mended.
+pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
+    let checks: [fn(&Seen) -> Vec<Finding>; 15] = [
+        installation::definitions,
+        installation::replicas,
+        installation::lease,
+        installation::rights,
+        webhook::registered,
+        webhook::entries,
+        webhook::covered,
+        webhook::certificates,
+        webhook::gate_open,
+        guarding::policies,
+        guarding::called,
+        guarding::others,
+        guarding::backends,
+        guarding::budgets,
+        guarding::drains,
+    ];
+    let mut found: Vec<Finding> = checks.iter().flat_map(|check| check(seen)).collect();
+    found.extend(seen.unseen.iter().map(|(what, why)| Finding {
+        note: true,
+        ..finding("NotSeen", &format!("{what} could not be looked at"), why, "look with more rights")
+    }));
+    found
+}
+
+/// A finding that has to be mended.
+pub(super) fn finding(reason: &'static str, what: &str, why: &str, fix: &str) -> Finding {
+    Finding { reason, what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned(), note: false }
+}
+
+/// Castoff's entries.
+pub(super) fn ours(seen: &Seen) -> impl Iterator<Item = &Hook> {
+    seen.hooks.iter().flatten().filter(|hook| hook.name == PODS || hook.name == EVICTIONS)
+}

@@ -1,0 +1,163 @@
+//! What can be wrong with what is guarded: policies, what the API server says of their pods, backends, departures.
+
+use std::collections::BTreeSet;
+
+use crate::admission::dry_run::State;
+use crate::cli::people::{program, span};
+use crate::cli::trial::Said;
+
+use super::findings::{Finding, finding, ours};
+use super::seen::{Budget, Seen};
+
+/// A plan that says "not now" for longer than this waits for somebody, not for something; in seconds.
+const BLOCKED_PATIENCE: i64 = 600;
+
+/// How long managed node upgrades wait for a pod that may not leave, in seconds, by the provider that the nodes name.
+const UPGRADES: [(&str, &str, i64); 3] = [
+    ("aws", "an EKS managed node group gives an upgrade up after 15 minutes", 15 * 60),
+    ("azure", "AKS gives the drain of a node up after 30 minutes, unless set otherwise", 30 * 60),
+    ("gce", "GKE deletes pods all the same after 60 minutes", 60 * 60),
+];
+
+pub(super) fn policies(seen: &Seen) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for policy in &seen.policies {
+        let (namespace, name) = (&policy.namespace, &policy.name);
+        let edit = format!("kubectl edit drainpolicy {name} -n {namespace}");
+        let told = policy.told.as_ref().filter(|(reason, _)| reason == "NotCalled");
+        let (reason, why): (&'static str, &str) = match policy.reason.as_str() {
+            "NotCompiled" => ("PolicyNotValid", "its pods may not leave at all until it is mended"),
+            "Conflict" => ("PolicyConflict", "pods that two policies select may not leave at all"),
+            "NoPods" => ("PolicyWithoutPods", "it guards nothing; a label that is mistyped looks like this"),
+            _ => {
+                if let Some((_, message)) = told {
+                    let what = format!("Castoff says of policy {namespace}/{name}: {message}");
+                    let fix = format!("kubectl describe drainpolicy {name} -n {namespace}");
+                    found.push(finding("PolicyNotCalled", &what, "its pods may leave unprepared", &fix));
+                }
+                continue;
+            }
+        };
+        let what = format!("policy {namespace}/{name}: {}", policy.message);
+        found.push(finding(reason, &what, why, &edit));
+    }
+    found
+}
+
+/// What the API server says of Castoff when a delete is tried out.
+pub(super) fn called(seen: &Seen) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut told = BTreeSet::new();
+    for trial in &seen.trials {
+        let pod = format!("{}/{}", trial.namespace, trial.pod);
+        match trial.trial.said() {
+            Said::NotReached(webhook, why) if webhook.ends_with(".castoff.dev") => {
+                let trusted = !["x509", "certificate"].iter().any(|word| why.contains(word));
+                let reason = if trusted { "NotReached" } else { "CertificateNotAccepted" };
+                let fix = if trusted {
+                    format!("kubectl get pods,endpointslices -n {}", seen.namespace)
+                } else {
+                    format!("kubectl rollout restart deployment/castoff -n {}", seen.namespace)
+                };
+                if told.insert(why.clone()) {
+                    let what = format!("the API server can't ask Castoff: {why}");
+                    found.push(finding(reason, &what, "guarded pods can't be deleted or evicted", &fix));
+                }
+            }
+            // Where nothing is registered, that is the finding.
+            Said::Allowed { asked: false } if trial.enforced && ours(seen).next().is_some() => {
+                let what = format!("a delete of {pod} would be carried out without asking Castoff");
+                let why = format!("policy {} does not guard it", trial.policy);
+                let fix = format!("{} check-pod {} -n {}", program(), trial.pod, trial.namespace);
+                found.push(finding("NotAsked", &what, &why, &fix));
+            }
+            Said::Refused(why) => {
+                let what = format!("a delete of {pod} could not be tried out");
+                let fix = format!("kubectl auth can-i delete pods -n {}", trial.namespace);
+                found.push(Finding { note: true, ..finding("NotTried", &what, &why, &fix) });
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Other webhooks that are asked about deletes of guarded pods, and say no or nothing.
+pub(super) fn others(seen: &Seen) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for trial in &seen.trials {
+        let pod = format!("{}/{}", trial.namespace, trial.pod);
+        let what = match trial.trial.said() {
+            Said::HeldBy(webhook, why) => format!("another webhook, {webhook}, denies the delete of {pod}: {why}"),
+            Said::NotReached(webhook, why) if !webhook.ends_with(".castoff.dev") => {
+                format!("another webhook, {webhook}, can't be asked about the delete of {pod}: {why}")
+            }
+            _ => continue,
+        };
+        let why = "the pod is prepared, and stays all the same";
+        found.push(finding(
+            "OtherWebhook",
+            &what,
+            why,
+            "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
+        ));
+    }
+    found
+}
+
+pub(super) fn backends(seen: &Seen) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for trial in &seen.trials {
+        for step in trial.trial.steps().into_iter().filter(|step| step.state == State::Unknown) {
+            let what = format!("policy {}/{}, step {}: {}", trial.namespace, trial.policy, step.step, step.text);
+            let why = "while nothing can be learnt from the backend, its pods may not leave";
+            let fix = format!("{} check-pod {} -n {}", program(), trial.pod, trial.namespace);
+            found.push(finding("BackendSilent", &what, why, &fix));
+        }
+    }
+    found
+}
+
+pub(super) fn budgets(seen: &Seen) -> Vec<Finding> {
+    let of = |budget: &Budget| {
+        let (namespace, name, pod) = (&budget.namespace, &budget.name, &budget.pod);
+        let what = format!("the PodDisruptionBudget {namespace}/{name} never lets {pod} be evicted");
+        let why = "a drain has the pod prepared and is then refused, over and over";
+        finding("BudgetInTheWay", &what, why, &format!("kubectl edit poddisruptionbudget {name} -n {namespace}"))
+    };
+    seen.budgets.iter().filter(|budget| budget.never_allows).map(of).collect()
+}
+
+pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
+    let upgrade = UPGRADES.iter().find(|(provider, ..)| seen.provider.as_deref() == Some(*provider));
+    let mut found = Vec::new();
+    for drain in &seen.drains {
+        let departure = &drain.departure;
+        let (namespace, name) = (&departure.namespace, &departure.drain);
+        let look = format!("kubectl describe pdr {name} -n {namespace}");
+        let left = departure.left.as_ref().map_or_else(String::new, |left| format!(", {} left", left.text()));
+        let pod = format!("{namespace}/{}", departure.pod);
+        if departure.state == "Stalled" {
+            let what = format!("the preparation of {pod} makes no progress{left}: {}", departure.why);
+            found.push(finding("Stalled", &what, "the pod stays until it does; nothing is killed", &look));
+        }
+        if let Some(seconds) = drain.blocked_seconds.filter(|seconds| *seconds >= BLOCKED_PATIENCE) {
+            let what = format!("{pod} must not leave, for {} now: {}", span(seconds), departure.why);
+            found.push(finding("Blocked", &what, "it goes on by itself once that is mended", &look));
+        }
+        if departure.state == "Unreadable" || departure.state == "Unknown" {
+            let what = format!("the PodDrain {namespace}/{name} is not followed: {}", departure.why);
+            let why = "its pod may not leave while it is there";
+            found.push(finding("DrainNotKnown", &what, why, &format!("kubectl delete pdr {name} -n {namespace}")));
+        }
+        if let (Some((_, limit, seconds)), Some(took)) = (upgrade, drain.preparing_seconds)
+            && took > *seconds
+        {
+            let what = format!("the preparation of {pod} takes {}, and {limit}", span(took));
+            let why = "an upgrade does not wait so long";
+            let fix = format!("{} prepare {} -n {namespace} --wait   (before the upgrade)", program(), departure.pod);
+            found.push(finding("SlowerThanUpgrades", &what, why, &fix));
+        }
+    }
+    found
+}

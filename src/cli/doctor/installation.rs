@@ -1,0 +1,83 @@
+//! What can be wrong with the installation itself: definitions, replicas, who is in charge, rights.
+
+use std::collections::BTreeSet;
+
+use crate::cli::people::{program, span};
+
+use super::findings::{Finding, finding, ours};
+use super::seen::{Definition, Seen};
+
+/// A lease that nobody has renewed for so many of its durations is nobody's. The clocks here and there may differ.
+const LEASE_PATIENCE: i64 = 4;
+
+pub(super) fn definitions(seen: &Seen) -> Vec<Finding> {
+    let fix = format!("{} crds | kubectl apply --server-side -f -", program());
+    let of = |(name, state): &(String, Definition)| match state {
+        Definition::AsItShouldBe => None,
+        Definition::Missing => Some(finding(
+            "DefinitionMissing",
+            &format!("{name} is not defined"),
+            "Castoff waits for it at its start",
+            &fix,
+        )),
+        Definition::Differs(place) => {
+            let what = format!("{name} is not that of version {}: {place}", env!("CARGO_PKG_VERSION"));
+            Some(finding("DefinitionDiffers", &what, "the API server drops fields that it does not know", &fix))
+        }
+    };
+    seen.definitions.iter().flatten().filter_map(of).collect()
+}
+
+/// Whether it runs outside the cluster, so that there is nothing to see of its pods.
+fn runs_elsewhere(seen: &Seen) -> bool {
+    ours(seen).any(|hook| hook.service.is_none())
+}
+
+pub(super) fn replicas(seen: &Seen) -> Vec<Finding> {
+    let Some(replicas) = seen.replicas.as_ref().filter(|_| !runs_elsewhere(seen)) else { return Vec::new() };
+    let namespace = &seen.namespace;
+    if replicas.iter().all(|replica| !replica.ready) {
+        let why = "guarded pods can't be deleted or evicted while no replica answers";
+        let what = match replicas.len() {
+            0 => format!("Castoff does not run in {namespace}"),
+            _ => format!("no replica in {namespace} is Ready"),
+        };
+        return vec![finding("NoReplica", &what, why, &format!("kubectl describe pods -n {namespace}"))];
+    }
+    let mut found = Vec::new();
+    for replica in replicas.iter().filter(|replica| !replica.ready) {
+        let says = replica.says.join("; ");
+        let what = format!("the replica {} is not Ready: {says}", replica.name);
+        let fix = format!("kubectl logs -n {namespace} {}", replica.name);
+        found.push(finding("ReplicaNotReady", what.trim_end_matches(": "), "one less that answers", &fix));
+    }
+    let images: BTreeSet<&str> = replicas.iter().map(|replica| replica.image.as_str()).collect();
+    if images.len() > 1 {
+        let what = format!("replicas run different images: {}", images.into_iter().collect::<Vec<_>>().join(", "));
+        let fix = format!("kubectl rollout status deployment/castoff -n {namespace}");
+        found.push(finding("VersionsDiffer", &what, "what one writes, another may not know", &fix));
+    }
+    found
+}
+
+pub(super) fn lease(seen: &Seen) -> Vec<Finding> {
+    let Some(lease) = &seen.lease else { return Vec::new() };
+    let why = "nobody prepares pods: those that are guarded are denied, and nothing happens";
+    let fix = format!("kubectl logs -n {} -l app.kubernetes.io/name=castoff", seen.namespace);
+    let problem = match lease {
+        lease if lease.holder.is_empty() => Some(format!("nobody holds the Lease {}/castoff", seen.namespace)),
+        lease => {
+            let age = lease.renewed.map_or(0, |renewed| seen.now.duration_since(renewed).as_secs());
+            let stale = age > LEASE_PATIENCE * lease.duration_seconds.max(1);
+            stale.then(|| format!("{} holds the Lease and has not renewed it for {}", lease.holder, span(age)))
+        }
+    };
+    problem.iter().map(|what| finding("NotInCharge", what, why, &fix)).collect()
+}
+
+pub(super) fn rights(seen: &Seen) -> Vec<Finding> {
+    let Some(missing) = seen.missing_rights.as_ref().filter(|missing| !missing.is_empty()) else { return Vec::new() };
+    let what = format!("Castoff may not {}", missing.join(", "));
+    let why = "what it needs that for does not happen";
+    vec![finding("RightsMissing", &what, why, "kubectl apply -f rbac.yaml, of the manifests of this version")]
+}

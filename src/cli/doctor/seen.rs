@@ -1,0 +1,144 @@
+//! What the doctor has seen of an installation. `None` is what could not be looked at: nothing is concluded from it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::cli::departures::Departure;
+use crate::cli::trial::Trial;
+use crate::policy::spec::LabelSelector;
+
+/// All that was seen.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Seen {
+    pub now: Timestamp,
+    /// The namespace that Castoff runs in.
+    pub namespace: String,
+    /// The webhook entries of the cluster, Castoff's and others'.
+    pub hooks: Option<Vec<Hook>>,
+    /// The mark that there was a registration: without one it was never made, with one it was deleted.
+    pub was_registered: bool,
+    /// The certificate in Castoff's own Secret (PEM).
+    pub certificate: Option<String>,
+    pub replicas: Option<Vec<Replica>>,
+    /// A Lease that is not there has no holder.
+    pub lease: Option<LeaseSeen>,
+    /// The definitions of this version, with what is wrong with each.
+    pub definitions: Option<Vec<(String, Definition)>>,
+    /// What Castoff needs and may not do, as `patch pods`.
+    pub missing_rights: Option<Vec<String>>,
+    /// Labels of the namespaces that have policies.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    pub policies: Vec<PolicySeen>,
+    pub trials: Vec<TrialSeen>,
+    pub budgets: Vec<Budget>,
+    pub drains: Vec<DrainSeen>,
+    /// Whose nodes these are, as `aws` or `gce`.
+    pub provider: Option<String>,
+    /// What could not be looked at, and why.
+    pub unseen: Vec<(String, String)>,
+}
+
+/// One entry of a webhook configuration.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Hook {
+    pub configuration: String,
+    pub name: String,
+    /// What is sent, as `DELETE pods`; with `*` where the entry says so.
+    pub sends: Vec<String>,
+    pub fails_open: bool,
+    pub timeout_seconds: i64,
+    pub namespaces: LabelSelector,
+    pub selects_objects: bool,
+    /// Whom the API server trusts (PEM).
+    pub bundle: String,
+    /// The name that the certificate must be for; `None` where the entry has a URL.
+    pub service: Option<String>,
+    /// The annotations of the whole configuration.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// One pod of Castoff's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Replica {
+    pub name: String,
+    pub image: String,
+    pub ready: bool,
+    /// What its `/readyz` says is missing.
+    pub says: Vec<String>,
+}
+
+/// The Lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeaseSeen {
+    pub holder: String,
+    pub renewed: Option<Timestamp>,
+    pub duration_seconds: i64,
+}
+
+/// One of Castoff's definitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Definition {
+    AsItShouldBe,
+    Missing,
+    /// The first place in which it differs from this version's.
+    Differs(String),
+}
+
+/// One policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct PolicySeen {
+    pub namespace: String,
+    pub name: String,
+    pub enforced: bool,
+    /// What its condition Ready should say, by this program's own look, and the sentence.
+    pub reason: String,
+    pub message: String,
+    /// What Castoff itself says of it: reason and sentence; `None` where it has said nothing yet.
+    pub told: Option<(String, String)>,
+}
+
+/// One delete, tried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TrialSeen {
+    pub namespace: String,
+    pub pod: String,
+    pub policy: String,
+    pub enforced: bool,
+    pub trial: Trial,
+}
+
+/// A PodDisruptionBudget, and one guarded pod that it selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Budget {
+    pub namespace: String,
+    pub name: String,
+    pub pod: String,
+    /// It allows no disruption, however well its pods are.
+    pub never_allows: bool,
+}
+
+/// One departure.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct DrainSeen {
+    pub departure: Departure,
+    /// For how many seconds the plan has said "not now".
+    pub blocked_seconds: Option<i64>,
+    /// For how many seconds it has been prepared, or was until it was.
+    pub preparing_seconds: Option<i64>,
+}
+
+impl Seen {
+    /// What there was to look at, in words.
+    pub fn looked(&self) -> Vec<String> {
+        let count = |number: usize, word: &str| format!("{word}: {number}");
+        let mut looked = vec![
+            count(self.policies.len(), "policies"),
+            count(self.drains.len(), "departures"),
+            count(self.trials.len(), "deletes tried out"),
+        ];
+        looked.extend(self.hooks.as_ref().map(|hooks| count(hooks.len(), "webhooks on pods")));
+        looked.extend(self.replicas.as_ref().map(|replicas| count(replicas.len(), "replicas")));
+        looked
+    }
+}

@@ -1,0 +1,308 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::core::DynamicObject;
+use serde_json::{Value, json};
+
+use super::findings::findings;
+use super::seen::{Budget, Definition, LeaseSeen, PolicySeen, Replica, Seen, TrialSeen};
+use super::{api, seen};
+use crate::cli::departures::tests::pod_drain;
+use crate::cli::trial::Trial;
+use crate::kubernetes::crds;
+use crate::server::authority::{Authority, Validity};
+
+fn now() -> Timestamp {
+    "2030-01-01T12:00:00Z".parse().unwrap()
+}
+
+fn object(value: Value) -> DynamicObject {
+    serde_json::from_value(value).unwrap()
+}
+
+/// An authority's certificate, and one that it has signed for the Service.
+fn certificates(name: &str, days: i64) -> (String, String) {
+    let validity =
+        Validity { from: now() - SignedDuration::from_hours(24), until: now() + SignedDuration::from_hours(24 * days) };
+    let authority = Authority::make(name, Some(validity)).unwrap();
+    let pair = authority.issue(&["castoff.castoff-system.svc".to_owned()], Some(validity)).unwrap();
+    (authority.certificate().to_owned(), pair.certificate)
+}
+
+fn registration(bundle: &str) -> Value {
+    let entry = |name: &str, operation: &str, resource: &str| {
+        json!({
+            "name": name, "failurePolicy": "Fail", "timeoutSeconds": 10,
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": [resource]}],
+            "namespaceSelector": {"matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["tidb"]}]},
+            "clientConfig": {
+                "service": {"namespace": "castoff-system", "name": "castoff"},
+                "caBundle": serde_json::to_value(k8s_openapi::ByteString(bundle.as_bytes().to_vec())).unwrap(),
+            },
+        })
+    };
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "castoff"},
+        "webhooks": [
+            entry("pods.castoff.dev", "DELETE", "pods"),
+            entry("evictions.castoff.dev", "CREATE", "pods/eviction"),
+        ],
+    })
+}
+
+fn policy(reason: &str) -> PolicySeen {
+    PolicySeen {
+        namespace: "tidb".into(),
+        name: "tikv".into(),
+        enforced: true,
+        reason: reason.to_owned(),
+        message: "so it is".into(),
+        told: Some((reason.to_owned(), "so it is".into())),
+    }
+}
+
+fn trial(code: u16, message: &str, warnings: &[&str]) -> TrialSeen {
+    let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
+    let trial = Trial { code, message: message.to_owned(), warnings };
+    TrialSeen { namespace: "tidb".into(), pod: "tikv-0".into(), policy: "tikv".into(), enforced: true, trial }
+}
+
+fn replica(name: &str, image: &str, ready: bool) -> Replica {
+    Replica { name: name.into(), image: image.into(), ready, says: Vec::new() }
+}
+
+fn drain(status: Value, conditions: &Value) -> seen::DrainSeen {
+    let mut status = status;
+    status["conditions"] = conditions.clone();
+    api::drain(
+        &pod_drain(json!({
+            "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
+            "metadata": {"name": "tikv-2-7c0ffee1", "namespace": "tidb", "creationTimestamp": "2030-01-01T11:00:00Z"},
+            "spec": {
+                "pod": {"metadata": {"name": "tikv-2", "namespace": "tidb", "uid": "7c0ffee1"}},
+                "seat": "tikv-2", "policy": "tikv", "steps": [], "requester": "alice", "asker": "Person",
+                "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
+            },
+            "status": status,
+        })),
+        now(),
+    )
+}
+
+fn condition(kind: &str, status: &str, since: &str) -> Value {
+    json!({"type": kind, "status": status, "reason": "R", "message": "", "lastTransitionTime": since})
+}
+
+/// An installation with which nothing is wrong.
+fn healthy() -> Seen {
+    let (authority, certificate) = certificates("castoff", 60);
+    let denied = "admission webhook \"pods.castoff.dev\" denied the request: tidb/tikv-0 may not leave yet";
+    Seen {
+        now: now(),
+        namespace: "castoff-system".into(),
+        hooks: Some(api::hooks(&object(registration(&authority)))),
+        was_registered: true,
+        certificate: Some(certificate),
+        replicas: Some(vec![replica("castoff-a", "castoff:0.1.0", true), replica("castoff-b", "castoff:0.1.0", true)]),
+        lease: Some(LeaseSeen {
+            holder: "castoff-a".into(),
+            renewed: Some("2030-01-01T11:59:58Z".parse().unwrap()),
+            duration_seconds: 15,
+        }),
+        definitions: Some(vec![("poddrains.castoff.dev".into(), Definition::AsItShouldBe)]),
+        missing_rights: Some(Vec::new()),
+        namespaces: BTreeMap::from([(
+            "tidb".to_owned(),
+            BTreeMap::from([("kubernetes.io/metadata.name".to_owned(), "tidb".to_owned())]),
+        )]),
+        policies: vec![policy("Guarding")],
+        trials: vec![trial(429, denied, &["castoff: step evict (tikv): to do: 40 leaders left"])],
+        budgets: vec![Budget { namespace: "tidb".into(), name: "b".into(), pod: "tikv-0".into(), never_allows: false }],
+        drains: vec![drain(
+            json!({"phase": "Draining"}),
+            &json!([condition("Prepared", "False", "2030-01-01T11:50:00Z")]),
+        )],
+        provider: Some("aws".into()),
+        unseen: Vec::new(),
+    }
+}
+
+/// Plants a fault, and gives the reasons that are found.
+fn found(plant: impl FnOnce(&mut Seen)) -> Vec<&'static str> {
+    let mut seen = healthy();
+    plant(&mut seen);
+    findings(&seen).iter().map(|found| found.reason).collect()
+}
+
+/// Plants a fault in the registration.
+fn registered(plant: impl FnOnce(&mut Value)) -> Vec<&'static str> {
+    let (authority, _) = certificates("castoff", 60);
+    let mut value = registration(&authority);
+    plant(&mut value);
+    let mut seen = healthy();
+    seen.certificate = None;
+    seen.hooks = Some(api::hooks(&object(value)));
+    findings(&seen).iter().map(|found| found.reason).collect()
+}
+
+#[test]
+fn a_healthy_installation_has_no_finding() {
+    assert_eq!(findings(&healthy()), []);
+}
+
+#[test]
+fn with_no_policy_there_need_be_no_registration() {
+    let bare = found(|seen| (seen.policies, seen.trials, seen.hooks) = (Vec::new(), Vec::new(), Some(Vec::new())));
+    assert!(bare.is_empty(), "{bare:?}");
+}
+
+#[test]
+fn what_is_wrong_with_the_registration_is_found() {
+    assert_eq!(found(|seen| seen.hooks = Some(Vec::new())), ["NotRegistered"]);
+    assert_eq!(registered(|it| drop(it["webhooks"].as_array_mut().unwrap().pop())), ["EntryMissing"]);
+    assert_eq!(registered(|it| it["webhooks"][1]["rules"][0]["operations"] = json!(["UPDATE"])), ["RuleMissing"]);
+    assert_eq!(registered(|it| it["webhooks"][1]["rules"][0]["resources"] = json!(["*", "pods/log"])), ["RuleMissing"]);
+    assert!(registered(|it| it["webhooks"][1]["rules"][0]["resources"] = json!(["pods/*"])).is_empty());
+    assert_eq!(registered(|it| it["webhooks"][0]["timeoutSeconds"] = json!(2)), ["TimeoutTooSmall"]);
+    assert_eq!(registered(|it| it["webhooks"][0]["failurePolicy"] = json!("Ignore")), ["FailsOpen"]);
+    let narrowed = |it: &mut Value| it["webhooks"][0]["objectSelector"] = json!({"matchLabels": {"a": "b"}});
+    assert_eq!(registered(narrowed), ["ObjectSelector"]);
+    let elsewhere =
+        |it: &mut Value| it["webhooks"][0]["namespaceSelector"]["matchExpressions"][0]["values"] = json!(["x"]);
+    assert_eq!(registered(elsewhere), ["NotCovered"]);
+    let opened = |it: &mut Value| {
+        it["metadata"]["annotations"] =
+            json!({"castoff.dev/bypass": "INC-1", "castoff.dev/bypass-until": "2030-01-01T13:00:00Z"});
+    };
+    assert_eq!(registered(opened), ["GateOpen"]);
+}
+
+#[test]
+fn a_certificate_that_the_api_server_will_not_accept_or_that_ends_is_found() {
+    let (_, others) = certificates("castoff", 60);
+    assert_eq!(found(|seen| seen.certificate = Some(others)), ["CertificateNotAccepted"]);
+    let (authority, certificate) = certificates("castoff", 3);
+    let near = found(|seen| {
+        seen.hooks = Some(api::hooks(&object(registration(&authority))));
+        seen.certificate = Some(certificate);
+    });
+    assert_eq!(near, ["CertificateEnds", "CertificateEnds"]);
+    let x509 = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": x509: unknown authority";
+    assert_eq!(found(|seen| seen.trials = vec![trial(500, x509, &[])]), ["CertificateNotAccepted"]);
+}
+
+#[test]
+fn replicas_that_do_not_answer_or_differ_are_found() {
+    assert_eq!(found(|seen| seen.replicas = Some(Vec::new())), ["NoReplica"]);
+    assert_eq!(found(|seen| seen.replicas = Some(vec![replica("a", "castoff:1", false)])), ["NoReplica"]);
+    let one_down = vec![replica("a", "castoff:1", false), replica("b", "castoff:1", true)];
+    assert_eq!(found(|seen| seen.replicas = Some(one_down)), ["ReplicaNotReady"]);
+    let two_versions = vec![replica("a", "castoff:1", true), replica("b", "castoff:2", true)];
+    assert_eq!(found(|seen| seen.replicas = Some(two_versions)), ["VersionsDiffer"]);
+    let refused = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": connection refused";
+    assert_eq!(found(|seen| seen.trials = vec![trial(500, refused, &[])]), ["NotReached"]);
+}
+
+#[test]
+fn nobody_in_charge_is_found() {
+    assert_eq!(found(|seen| seen.lease = Some(LeaseSeen::default())), ["NotInCharge"]);
+    let lease = |holder: &str, renewed: &str| {
+        Some(LeaseSeen { holder: holder.into(), renewed: Some(renewed.parse().unwrap()), duration_seconds: 15 })
+    };
+    assert_eq!(found(|seen| seen.lease = lease("", "2030-01-01T11:59:59Z")), ["NotInCharge"]);
+    assert_eq!(found(|seen| seen.lease = lease("castoff-a", "2030-01-01T11:50:00Z")), ["NotInCharge"]);
+}
+
+#[test]
+fn definitions_of_another_version_and_missing_rights_are_found() {
+    let with = |state| found(|seen| seen.definitions = Some(vec![("poddrains.castoff.dev".into(), state)]));
+    assert_eq!(with(Definition::Missing), ["DefinitionMissing"]);
+    assert_eq!(with(Definition::Differs("spec.names".into())), ["DefinitionDiffers"]);
+    assert_eq!(found(|seen| seen.missing_rights = Some(vec!["patch pods".into()])), ["RightsMissing"]);
+}
+
+#[test]
+fn a_definition_is_compared_without_what_the_api_server_fills_in() {
+    let wanted = crds::all().remove(0);
+    let mut found = object(wanted.clone());
+    found.data["spec"]["conversion"] = json!({"strategy": "None"});
+    assert_eq!(api::definition(&wanted, Some(&found)), Definition::AsItShouldBe);
+    let place = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    found.data.pointer_mut(place).unwrap()["newer"] = json!({"type": "string"});
+    assert!(
+        matches!(api::definition(&wanted, Some(&found)), Definition::Differs(at) if at.ends_with("properties.newer"))
+    );
+    assert_eq!(api::definition(&wanted, None), Definition::Missing);
+}
+
+#[test]
+fn policies_that_guard_nothing_or_hold_everything_are_found() {
+    for (reason, expected) in
+        [("NotCompiled", "PolicyNotValid"), ("Conflict", "PolicyConflict"), ("NoPods", "PolicyWithoutPods")]
+    {
+        assert_eq!(found(|seen| seen.policies = vec![policy(reason)]), [expected]);
+    }
+    let told = PolicySeen { told: Some(("NotCalled".into(), "no request comes".into())), ..policy("Guarding") };
+    assert_eq!(found(|seen| seen.policies = vec![told]), ["PolicyNotCalled"]);
+}
+
+#[test]
+fn what_the_api_server_and_the_backend_say_is_found() {
+    assert_eq!(found(|seen| seen.trials = vec![trial(200, "", &[])]), ["NotAsked"]);
+    let silent = "castoff: step evict (tikv): unknown: https://pd:2379/stores does not answer";
+    let denied = "admission webhook \"pods.castoff.dev\" denied the request: no";
+    assert_eq!(found(|seen| seen.trials = vec![trial(429, denied, &[silent])]), ["BackendSilent"]);
+    let other = "admission webhook \"other.example\" denied the request: no";
+    assert_eq!(found(|seen| seen.trials = vec![trial(400, other, &[])]), ["OtherWebhook"]);
+    let broken = "Internal error occurred: failed calling webhook \"other.example\": no endpoints available";
+    assert_eq!(found(|seen| seen.trials = vec![trial(500, broken, &[])]), ["OtherWebhook"]);
+    assert_eq!(found(|seen| seen.trials = vec![trial(403, "pods is forbidden", &[])]), ["NotTried"]);
+}
+
+#[test]
+fn a_budget_that_never_allows_is_found() {
+    let never = |spec: Value, expected: i64| {
+        api::never_allows(&object(json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+            "spec": spec, "status": {"expectedPods": expected},
+        })))
+    };
+    assert!(never(json!({"maxUnavailable": 0}), 3) && never(json!({"maxUnavailable": "0%"}), 3));
+    assert!(never(json!({"minAvailable": 3}), 3) && never(json!({"minAvailable": "100%"}), 3));
+    assert!(!never(json!({"maxUnavailable": 1}), 3) && !never(json!({"minAvailable": 2}), 3));
+    assert_eq!(found(|seen| seen.budgets.iter_mut().for_each(|it| it.never_allows = true)), ["BudgetInTheWay"]);
+}
+
+#[test]
+fn departures_that_do_not_go_on_are_found() {
+    let prepared = condition("Prepared", "False", "2030-01-01T11:50:00Z");
+    let with = |status: Value, conditions: Value| found(|seen| seen.drains = vec![drain(status, &conditions)]);
+    assert_eq!(with(json!({"phase": "Draining", "stalled": true}), json!([prepared])), ["Stalled"]);
+    let blocked = |since: &str| json!([prepared, condition("Blocked", "True", since)]);
+    assert_eq!(with(json!({"phase": "Queued", "blocked": true}), blocked("2030-01-01T11:30:00Z")), ["Blocked"]);
+    assert!(with(json!({"phase": "Queued", "blocked": true}), blocked("2030-01-01T11:59:00Z")).is_empty());
+    assert_eq!(with(json!({"phase": "Newer"}), json!([])), ["DrainNotKnown"]);
+}
+
+#[test]
+fn a_preparation_longer_than_an_upgrade_waits_is_found_where_such_upgrades_are() {
+    let slow =
+        || vec![drain(json!({"phase": "Drained"}), &json!([condition("Prepared", "True", "2030-01-01T11:20:00Z")]))];
+    assert_eq!(found(|seen| seen.drains = slow()), ["SlowerThanUpgrades"]);
+    let on_gke = found(|seen| (seen.drains, seen.provider) = (slow(), Some("gce".into())));
+    let at_home = found(|seen| (seen.drains, seen.provider) = (slow(), None));
+    assert!(on_gke.is_empty() && at_home.is_empty(), "{on_gke:?} {at_home:?}");
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_told_and_is_no_fault() {
+    let mut seen = healthy();
+    seen.hooks = None;
+    seen.unseen.push(("validatingwebhookconfigurations".into(), "forbidden".into()));
+    let found = findings(&seen);
+    assert!(matches!(found.as_slice(), [only] if only.note && only.reason == "NotSeen"), "{found:?}");
+}

@@ -1,0 +1,93 @@
+//! The API server's audit log: what was asked and answered, in whose name and when, told by neither us nor the guard.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// As whom the guard asks.
+pub const GUARD: &str = "system:serviceaccount:castoff-system:castoff";
+
+/// One request, answered.
+#[derive(Debug)]
+pub struct Line(Value);
+
+/// What was answered in a namespace so far; `None` where this cluster's audit log can't be read.
+pub fn of_namespace(namespace: &str) -> Option<Vec<Line>> {
+    let path = std::env::var("CASTOFF_TEST_CLUSTER_AUDIT_LOG").ok()?;
+    let text = std::fs::read_to_string(path).ok()?;
+    let marked = format!("\"namespace\":\"{namespace}\"");
+    let lines = text.lines().filter(|line| line.contains(&marked)).filter_map(|line| serde_json::from_str(line).ok());
+    Some(lines.map(Line).filter(|line| line.0["stage"] == "ResponseComplete").collect())
+}
+
+impl Line {
+    /// Whether this was done, and was no dry run: `delete`, `pods`, `poddrains/status`.
+    pub fn is(&self, verb: &str, resource: &str) -> bool {
+        let (kind, part) = resource.split_once('/').unwrap_or((resource, ""));
+        let about = &self.0["objectRef"];
+        let is_dry = self.0["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun"));
+        self.0["verb"] == verb
+            && about["resource"] == kind
+            && about["subresource"].as_str().unwrap_or("") == part
+            && !is_dry
+    }
+
+    pub fn succeeded(&self) -> bool {
+        self.0["responseStatus"]["code"].as_u64().is_some_and(|code| code < 300)
+    }
+
+    pub fn name(&self) -> &str {
+        self.0["objectRef"]["name"].as_str().unwrap_or_default()
+    }
+
+    pub fn user(&self) -> &str {
+        self.0["user"]["username"].as_str().unwrap_or_default()
+    }
+
+    /// The question by which the guard decided.
+    pub fn question(&self) -> &str {
+        self.0["annotations"]["pods.castoff.dev/question"].as_str().unwrap_or_default()
+    }
+
+    pub fn came(&self) -> Timestamp {
+        time(&self.0["requestReceivedTimestamp"])
+    }
+
+    pub fn answered(&self) -> Timestamp {
+        time(&self.0["stageTimestamp"])
+    }
+}
+
+fn time(value: &Value) -> Timestamp {
+    value.as_str().and_then(|text| text.parse().ok()).unwrap()
+}
+
+/// How long a write of the guard's takes here, at the median: more than some milliseconds tell of a busy machine.
+pub fn median_write(namespace: &str) -> Option<Duration> {
+    let lines = of_namespace(namespace)?;
+    let writes = lines.iter().filter(|line| line.is("update", "poddrains/status") && line.succeeded());
+    let mut times: Vec<Duration> =
+        writes.map(|line| line.answered().duration_since(line.came()).unsigned_abs()).collect();
+    times.sort();
+    times.get(times.len() / 2).copied()
+}
+
+/// For each pod that its controller was woken for: from the write that made it Drained to the DELETE that was allowed.
+pub fn drained_to_delete(namespace: &str) -> Option<Vec<Duration>> {
+    let lines = of_namespace(namespace)?;
+    let allowed = lines.iter().filter(|line| line.is("delete", "pods") && line.question() == "Drained");
+    let times = allowed.filter_map(|delete| {
+        // The controller may be faster than the answer to the patch that woke it.
+        let before = |line: &&Line| line.succeeded() && line.user() == GUARD && line.came() < delete.came();
+        let woken =
+            lines.iter().filter(before).rfind(|line| line.is("patch", "pods") && line.name() == delete.name())?;
+        let of_pod = |line: &&Line| {
+            line.is("update", "poddrains/status")
+                && line.name().rsplit_once('-').is_some_and(|(pod, _)| pod == delete.name())
+        };
+        let drained = lines.iter().filter(before).filter(of_pod).rfind(|line| line.answered() <= woken.came())?;
+        Some(delete.came().duration_since(drained.answered()).unsigned_abs())
+    });
+    Some(times.collect())
+}

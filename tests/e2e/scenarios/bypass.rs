@@ -1,0 +1,106 @@
+//! Break glass: a person lets a pod go unprepared.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{Scenario, scenarios};
+use crate::audit;
+use crate::scene::Scene;
+
+pub const ALL: [Scenario; 2] = scenarios![Shared:
+    broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audited,
+    broken_glass_expires_and_counts_only_with_a_reason_and_a_valid_time,
+];
+
+/// Two annotations, of which the second ends after `seconds`.
+fn broken(reason: &str, seconds: i64) -> [String; 2] {
+    let until = Timestamp::now() + SignedDuration::from_secs(seconds);
+    [format!("castoff.dev/bypass={reason}"), format!("castoff.dev/bypass-until={until}")]
+}
+
+async fn breaks(scene: &Scene, kind: &str, name: &str, annotations: &[String]) {
+    scene.annotate(kind, name, &annotations.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
+async fn broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audited(scene: Arc<Scene>) {
+    // A node of its own: on another one it would let go whatever runs there.
+    let node = scene.namespace.clone();
+    let object = json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": node},
+        "spec": {"taints": [{"key": "test.castoff.dev/own", "effect": "NoSchedule"}]},
+    });
+    scene.apply(&object.to_string()).await;
+    for name in ["by-pod", "by-node", "by-namespace"] {
+        let place = if name == "by-node" { json!({"nodeName": node}) } else { json!({}) };
+        scene.bare_pod(name, "app", json!({"spec": place})).await;
+    }
+    scene.all_ready("app", 3).await;
+    scene.hook_policy("app", json!({})).await;
+    for (pod, kind, name) in [
+        ("by-pod", "pod", "by-pod"),
+        ("by-node", "node", node.as_str()),
+        ("by-namespace", "namespace", &scene.namespace),
+    ] {
+        let (uid, ip) = (scene.uid(pod).await, scene.ip(pod).await);
+        scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
+        scene.denied(pod).await;
+        breaks(&scene, kind, name, &broken("INC-4711", 600)).await;
+        let said = scene.until_allowed(pod).await;
+        assert!(said.contains(&format!("bypassed on the {kind}: INC-4711")), "{said}");
+        scene.until_gone(pod, &uid).await;
+        scene.until_state(pod, "Completed").await;
+        let drain = scene.drain(pod).await.unwrap();
+        assert_eq!(drain.data["status"]["departure"], "Bypassed");
+    }
+    scene.until("all are told", 20, || async { (scene.events("Bypassed").await.len() == 3).then_some(()) }).await;
+    if let Some(lines) = audit::of_namespace(&scene.namespace) {
+        let bypassed = |pod: &str| {
+            lines.iter().any(|line| {
+                line.is("delete", "pods") && line.name() == pod && line.succeeded() && line.question() == "Bypassed"
+            })
+        };
+        assert!(["by-pod", "by-node", "by-namespace"].into_iter().all(bypassed), "in the API server's audit log");
+    }
+    scene.must(&["delete", "node", &node]).await;
+}
+
+async fn broken_glass_expires_and_counts_only_with_a_reason_and_a_valid_time(scene: Arc<Scene>) {
+    scene.bare_pod("p", "app", json!({})).await;
+    scene.all_ready("app", 1).await;
+    scene.hook_policy("app", json!({})).await;
+    let ip = scene.ip("p").await;
+    scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
+    let valid = broken("INC-4711", 600);
+    let key = "castoff.dev/bypass-until";
+    // Without a reason it is not even taken down.
+    for reason in ["castoff.dev/bypass-", "castoff.dev/bypass="] {
+        let printed = scene.kubectl(&["annotate", "pod", "p", "--overwrite", reason, &valid[1]]).await;
+        assert!(printed.code == 1 && printed.stderr.contains("must give the reason"), "{printed:?}");
+    }
+    let cases = [
+        (vec![valid[0].clone()], "castoff.dev/bypass-until is missing"),
+        (valid.to_vec(), ""),
+        // What may be taken off by anybody.
+        (vec!["castoff.dev/bypass-".to_owned()], "castoff.dev/bypass, the reason, is missing"),
+        (vec![valid[0].clone(), format!("{key}=tomorrow")], "castoff.dev/bypass-until is no time"),
+        (broken("INC-4711", -1).to_vec(), "castoff.dev/bypass-until is past"),
+        (broken("INC-4711", 90_000).to_vec(), "castoff.dev/bypass-until is more than a day ahead"),
+    ];
+    for (annotations, why) in cases {
+        breaks(&scene, "pod", "p", &annotations).await;
+        if why.is_empty() {
+            continue;
+        }
+        let said = scene.denied("p").await;
+        assert!(said.contains("The bypass on the pod does not count") && said.contains(why), "not {why}: {said}");
+    }
+    breaks(&scene, "pod", "p", &broken("INC-4711", 5)).await;
+    let dry_run = || scene.kubectl(&["delete", "pod", "p", "--dry-run=server"]);
+    let printed = dry_run().await;
+    assert_eq!(printed.code, 0, "in force for five seconds: {printed:?}");
+    scene.until("it is over", 15, || async { (dry_run().await.code == 1).then_some(()) }).await;
+    let said = scene.denied("p").await;
+    assert!(said.contains("castoff.dev/bypass-until is past"), "{said}");
+}
