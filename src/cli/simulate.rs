@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_store_is_an_id_and_an_address() {
-        assert_eq!(store("1=tikv-0.tikv-peer:20160").unwrap(), (1, "tikv-0.tikv-peer:20160".to_owned()));
+        assert_eq!(store("1=tikv-0.tikv-peer:20160"), Ok((1, "tikv-0.tikv-peer:20160".to_owned())));
         assert!(store("tikv-0").is_err() && store("a=b").is_err());
     }
 }

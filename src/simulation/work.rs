@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn is_not_prepared_while_somebody_still_sends() {
-        let work = Work::believing_after(Duration::from_secs(3600));
+        let work = Work::believing_after(Duration::from_hours(1));
         work.prepare();
         drop(work.begin());
         assert_eq!(work.answer(), json!({"state": "Preparing", "inflight": 0}));
