@@ -167,3 +167,29 @@ fn nothing_is_coloured_where_there_is_no_terminal() {
         assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{arguments:?}");
     }
 }
+
+#[test]
+fn as_a_plugin_of_kubectl_it_teaches_by_that_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let plugin = directory.path().join("kubectl-castoff");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_castoff"), &plugin).unwrap();
+    let called = |arguments: &[&str]| {
+        let output = Command::new(&plugin).args(arguments).env("KUBECONFIG", "/nonexistent").output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, help) = called(&["prepare", "--help"]);
+    assert!(code == Some(0) && help.contains("Usage: kubectl castoff prepare"), "{help}");
+    assert!(help.contains("  kubectl castoff prepare basic-tikv-2 -n tidb --wait"), "{help}");
+    let (code, said) = called(&["status", "--context", "nonesuch"]);
+    assert!(code == Some(2) && said.contains("kubectl castoff: no cluster") && said.contains("--kubeconfig"), "{said}");
+}
+
+#[test]
+fn an_uninstall_says_first_what_it_would_do_or_is_told_to_do_it() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for wrong in [&["uninstall"][..], &["uninstall", "--dry-run", "--yes"]] {
+        let refused = castoff(wrong, here);
+        assert_eq!(refused.status.code(), Some(2), "{wrong:?}");
+        assert!(text(&refused.stderr).contains("--yes"), "{wrong:?}");
+    }
+}

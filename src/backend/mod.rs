@@ -12,6 +12,7 @@ pub mod dns;
 mod exchange;
 pub mod guard;
 pub mod metrics;
+mod shared;
 pub mod trouble;
 
 use std::fmt;
@@ -31,6 +32,8 @@ pub use cluster::SeesCluster;
 pub use exchange::BODY_LIMIT;
 pub use guard::{Pattern, Settings};
 pub use metrics::Metrics;
+use shared::SharedReads;
+pub use shared::Sharing;
 
 use client::Clients;
 use credentials::Secrets;
@@ -61,6 +64,8 @@ pub struct Scope {
     pub credentials: Option<String>,
     /// The plan's name, for metrics.
     pub plan: String,
+    /// With whom reads are shared; `None` for one who must see for itself.
+    pub sharing: Option<Sharing>,
 }
 
 /// What came of an act. It decides nothing: the next observation does.
@@ -84,13 +89,14 @@ pub struct Backend {
     metrics: Metrics,
     round: Duration,
     cluster: Option<Arc<dyn SeesCluster>>,
+    shared: SharedReads,
 }
 
 impl Backend {
     /// A backend that finds names with `lookup` (but `localhost`) and credentials in `secrets`.
     pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
         let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
-        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None }
+        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None, shared: SharedReads::default() }
     }
 
     /// The same backend, whose rounds end within `round` in place of [`ROUND`].
@@ -143,6 +149,7 @@ impl Backend {
         let begun = Instant::now();
         let result = exchange(self, scope, &act.request, begun + act.request.timeout).await;
         self.metrics.count(&scope.plan, outcome(&result), begun.elapsed());
+        self.shared.forget();
         match result {
             Ok(answer) => {
                 let detail = format!("HTTP {}: {}", answer.code, answer.excerpt());
@@ -156,6 +163,16 @@ impl Backend {
     }
 
     async fn read(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
+        let target = guard::allow_url(&read.request.url, scope, &self.settings);
+        // What is asked of the pod itself concerns no other.
+        let Some(sharing) = scope.sharing.as_ref().filter(|_| target.is_ok_and(|target| !target.of_pod)) else {
+            return self.read_alone(scope, read, limit).await;
+        };
+        let key = format!("{} {:?} {:?} {:?}", sharing.among, scope.credentials, read.request, read.parse);
+        self.shared.get(key, &sharing.who, self.read_alone(scope, read, limit)).await
+    }
+
+    async fn read_alone(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
         let begun = Instant::now();
         let patience = begun + read.request.timeout;
         let result = exchange(self, scope, &read.request, patience.min(limit)).await;

@@ -15,7 +15,7 @@ use crate::kubernetes::drains;
 use crate::kubernetes::resources::pod_drains;
 use crate::lifecycle::{Drain, Phase};
 
-use super::departures::{Departure, requester};
+use super::departures::{Departure, who};
 use super::live::Live;
 use super::people::{Reach, list, program, refused};
 use super::prepare::until;
@@ -108,7 +108,7 @@ fn asks_again(drain: &Drain) -> Option<String> {
     let asker = drain.status.asker;
     let stays = !matches!(drain.status.phase, Phase::Departing);
     (asker.tries_again() && stays).then(|| {
-        let who = requester(&drain.spec.requester);
+        let who = who(drain);
         format!("{who} may ask again, and then it is prepared anew: stop what wants the pod to go, too")
     })
 }

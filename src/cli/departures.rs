@@ -267,7 +267,7 @@ fn why(drain: &Drain) -> String {
     if !status.message.is_empty() {
         return status.message.clone();
     }
-    let asked = || format!("asked for by {}", requester(&drain.spec.requester));
+    let asked = || format!("asked for by {}", who(drain));
     match status.phase {
         Phase::Queued => format!("to be prepared, {}", asked()),
         Phase::Draining => asked(),
@@ -281,10 +281,19 @@ fn why(drain: &Drain) -> String {
     }
 }
 
+/// Who asks: by name while it is the one who asked first.
+pub(super) fn who(drain: &Drain) -> String {
+    if drain.status.asker == drain.spec.asker {
+        requester(&drain.spec.requester).to_owned()
+    } else {
+        format!("a {:?}", drain.status.asker)
+    }
+}
+
 /// A user name as short as it stays clear: `statefulset-controller` of `system:serviceaccount:kube-system:...`.
-pub(super) fn requester(user: &str) -> &str {
+fn requester(user: &str) -> &str {
     user.strip_prefix("system:serviceaccount:kube-system:").unwrap_or(user)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -73,13 +73,18 @@ impl Which {
 /// What the API server would not do, for people. `what` is what was tried, as `list poddrains`.
 pub(super) fn refused(what: &str, error: &kube::Error) -> Failure {
     Failure::No(match error {
-        kube::Error::Api(status) if status.code == 404 && status.message.contains("could not find the requested") => {
+        kube::Error::Api(status) if status.code == 404 && is_no_kind(&status.message) => {
             let program = program();
             format!("can't {what}: the cluster does not know {GROUP}. Install it: {program} crds | kubectl apply -f -")
         }
         kube::Error::Api(status) => format!("can't {what}: {}", status.message),
         error => format!("can't {what}: {}", chain(error)),
     })
+}
+
+/// Whether a "not found" is about the kind and not about one object of it.
+fn is_no_kind(message: &str) -> bool {
+    message.contains("could not find the requested") || message.contains("page not found")
 }
 
 /// All objects of a kind, in a namespace or everywhere.

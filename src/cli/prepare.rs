@@ -37,7 +37,7 @@ Examples:
   castoff prepare basic-tikv-2 -n tidb               begins, and does not wait
   castoff cancel basic-tikv-2 -n tidb                undoes it
 
-It needs the right to create poddrains, and with --wait to update poddrains/status.
+It needs the rights of the ClusterRole castoff-prepare: to create poddrains, and to update poddrains/status.
 
 Exit codes: 0 prepared (without --wait: begun), 1 it was given up, or can't be, 2 wrong usage.")]
 pub(super) struct Prepare {
@@ -143,7 +143,7 @@ impl Work {
         let mut under_way = begun != Begin::Wait;
         let (start, mut current, mut untouched) = (Instant::now(), drain, true);
         let mut tries = Tries::new(&current);
-        let mut look = start + LOOK;
+        let (mut look, mut newest) = (start + LOOK, None);
         loop {
             tokio::select! {
                 change = changes.next() => {
@@ -152,7 +152,10 @@ impl Work {
                     untouched = object.is_some_and(|object| object.data.get("status").is_none());
                     if let Some(kept) = &kept {
                         current = Arc::clone(&kept.drain);
-                        live.show(vec![line(&Departure::of_drain(&current), live.is_drawn())]);
+                        let mut departure = Departure::of_drain(&current);
+                        // What was asked for since is newer than what is written down.
+                        departure.left = departure.left.map(|left| newest.clone().unwrap_or(left));
+                        live.show(vec![line(&departure, live.is_drawn())]);
                     }
                     match next(kept.as_ref().map(|kept| kept.drain.as_ref()), under_way) {
                         Next::GoOn => {}
@@ -180,8 +183,9 @@ impl Work {
                 }
                 // Progress is written down once a minute; a person who looks on asks how much is left now.
                 () = tokio::time::sleep_until(look), if live.is_drawn() && current.status.phase == Phase::Draining => {
-                    if let Some(left) = self.left_now(&current).await {
-                        live.show(vec![line(&Departure { left: Some(left), ..Departure::of_drain(&current) }, true)]);
+                    newest = self.left_now(&current).await;
+                    if newest.is_some() {
+                        live.show(vec![line(&Departure { left: newest.clone(), ..Departure::of_drain(&current) }, true)]);
                     }
                     look = Instant::now() + LOOK;
                 }

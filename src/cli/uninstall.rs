@@ -5,7 +5,7 @@ mod steps;
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
 use kube::core::{ApiResource, DynamicObject};
@@ -24,6 +24,7 @@ use steps::{Step, plan, unrestored};
 /// Departures that are under way are cancelled and waited for, so that what was set at backends is undone. What could
 /// not be undone is told, line by line. It may be run again, and goes on where it was.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("how").required(true).args(["dry_run", "yes"]))]
 #[command(after_help = "\
 Examples:
   castoff uninstall --dry-run            what would be done, in order
@@ -35,7 +36,7 @@ The namespace is deleted only if nothing but Castoff runs in it. It needs the ri
 Exit codes: 0 done, 1 not all of it, or something was left at a backend, 2 wrong usage.")]
 pub(super) struct Uninstall {
     /// Only say what would be done
-    #[arg(long, required_unless_present = "yes", conflicts_with = "yes")]
+    #[arg(long)]
     dry_run: bool,
 
     /// Do it
@@ -73,10 +74,10 @@ pub(super) async fn run(command: Uninstall) -> Result<(), Failure> {
             left += carry_out(&client, step, command.timeout).await?;
         }
     }
-    match (command.yes, left) {
-        (false, _) => output::line("nothing was changed; --yes does it"),
-        (true, 0) => output::line("Castoff is gone; what Kubernetes has still to delete it deletes by itself"),
-        (true, left) => {
+    match (command.dry_run, left) {
+        (true, _) => output::line("nothing was changed; --yes does it"),
+        (false, 0) => output::line("Castoff is gone; what Kubernetes has still to delete it deletes by itself"),
+        (false, left) => {
             return Err(Failure::No(format!("Castoff is gone; left at backends: {left}, see the lines above")));
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::backend::trouble::shown;
-use crate::backend::{Backend, Scope};
+use crate::backend::{Backend, Scope, Sharing};
 use crate::lifecycle::{Drain, DrainStep, Look};
 use crate::plan::{self, Inputs, Plan, Round, Verdict};
 
@@ -33,13 +33,37 @@ impl Observer {
         Observer { backend, plans: Mutex::default() }
     }
 
-    /// Makes a round for each of the steps, side by side; all of them end by `limit`.
+    /// Makes a round for each of the steps, side by side; all of them end by `limit`. What it sees it reads itself.
     pub async fn observe(
         &self,
         drain: &Drain,
         pod_present: bool,
         look: &Look,
         limit: Instant,
+    ) -> BTreeMap<usize, Round> {
+        self.rounds(drain, pod_present, look, limit, None).await
+    }
+
+    /// The same, sharing reads with other departures of the policy that look at the same time.
+    pub async fn observe_together(
+        &self,
+        drain: &Drain,
+        pod_present: bool,
+        look: &Look,
+        limit: Instant,
+    ) -> BTreeMap<usize, Round> {
+        let (namespace, policy) = (&drain.metadata.namespace, &drain.spec.policy);
+        let sharing = Sharing { among: format!("{namespace}/{policy}"), who: drain.metadata.name.clone() };
+        self.rounds(drain, pod_present, look, limit, Some(&sharing)).await
+    }
+
+    async fn rounds(
+        &self,
+        drain: &Drain,
+        pod_present: bool,
+        look: &Look,
+        limit: Instant,
+        sharing: Option<&Sharing>,
     ) -> BTreeMap<usize, Round> {
         let pod = serde_json::to_value(&drain.spec.pod).unwrap_or(Value::Null);
         let now = jiff::Timestamp::now().to_string();
@@ -48,24 +72,15 @@ impl Observer {
             let member = drain.status.steps.get(*index).and_then(|status| status.member.as_deref());
             let (parameters, mode) = (&step.parameters, drain.status.mode);
             let inputs = Inputs { pod: &pod, parameters, member, mode, task: look.task, now: &now };
-            Some(async move { (*index, self.round(drain, step, pod_present, inputs, limit).await) })
+            let scope = Scope { sharing: sharing.cloned(), ..scope(drain, step, pod_present) };
+            Some(async move { (*index, self.round(&scope, step, inputs, limit).await) })
         });
         join_all(rounds).await.into_iter().collect()
     }
 
-    async fn round(
-        &self,
-        drain: &Drain,
-        step: &DrainStep,
-        pod_present: bool,
-        inputs: Inputs<'_>,
-        limit: Instant,
-    ) -> Round {
+    async fn round(&self, scope: &Scope, step: &DrainStep, inputs: Inputs<'_>, limit: Instant) -> Round {
         match self.plan(step) {
-            Ok(plan) => {
-                let scope = scope(drain, step, pod_present);
-                self.backend.observe(&scope, limit, |seen| plan.next(&inputs, seen)).await
-            }
+            Ok(plan) => self.backend.observe(scope, limit, |seen| plan.next(&inputs, seen)).await,
             Err(message) => {
                 let detail = String::new();
                 Round { verdict: Verdict::Failed { message, detail }, member: None, progress: None, ours: None }
@@ -117,5 +132,6 @@ fn scope(drain: &Drain, step: &DrainStep, pod_present: bool) -> Scope {
         pod_present,
         credentials: step.credentials.clone(),
         plan: step.plan.clone(),
+        sharing: None,
     }
 }

@@ -203,6 +203,10 @@ mod tests {
         }
     }
 
+    fn old() -> serde_json::Value {
+        serde_json::json!({"matchLabels": {REVISION_LABEL: "old"}})
+    }
+
     fn policy(spec: serde_json::Value) -> Policy {
         Policy::new("n", "p", serde_json::from_value(spec).unwrap(), &BuiltIn)
     }
@@ -216,7 +220,7 @@ mod tests {
         let steps = serde_json::json!([{"name": "hook", "plan": {"builtIn": "http-hook"}}]);
         let pods: Vec<_> = [0, 1].map(|ordinal| Arc::new(member(ordinal, &format!("u{ordinal}"), true))).into();
         let away = |ordinals: &str| {
-            let policy = policy(serde_json::json!({"selector": {}, "ordinals": ordinals, "steps": steps}));
+            let policy = policy(serde_json::json!({"selector": old(), "ordinals": ordinals, "steps": steps}));
             let (peers, missing) =
                 peers(Some(&policy), &departure(&pods[0], &policy), &pods, &known(3, "old"), |_| None);
             (peers.iter().filter(|peer| !peer.ready).map(|peer| peer.seat.clone()).collect::<Vec<_>>(), missing)
@@ -228,7 +232,7 @@ mod tests {
     #[test]
     fn pods_on_other_nodes_than_the_policy_selects_do_not_count() {
         let steps = serde_json::json!([{"name": "hook", "plan": {"builtIn": "http-hook"}}]);
-        let policy = policy(serde_json::json!({"selector": {}, "nodeSelector": {"canary": "yes"}, "steps": steps}));
+        let policy = policy(serde_json::json!({"selector": old(), "nodeSelector": {"canary": "yes"}, "steps": steps}));
         let on = |node: &str, uid: &str| {
             let mut pod = member(0, uid, false);
             pod.spec.node_name = node.to_owned().into();

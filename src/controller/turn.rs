@@ -39,7 +39,7 @@ impl Controller {
         let around = self.look_around(drain).await?;
         let present = !matches!(around.pod, PodSeen::Gone);
         let look = lifecycle::look(drain, &memory);
-        let rounds = self.observer.observe(drain, present, &look, Instant::now() + ROUND_LIMIT).await;
+        let rounds = self.observer.observe_together(drain, present, &look, Instant::now() + ROUND_LIMIT).await;
         let world = self.world(drain, &around, rounds);
         let mut turn = lifecycle::reconcile(drain, &memory, &world);
         let mut version = drain.metadata.resource_version.clone();

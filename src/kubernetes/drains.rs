@@ -157,6 +157,8 @@ pub fn left_of(status: &DrainStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::collections::BTreeMap;
 
     use super::*;
@@ -175,12 +177,6 @@ mod tests {
         assert_eq!(read.status, status);
         Ok(())
     }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
 
     fn drain() -> Drain {
         let json = json!({

@@ -16,15 +16,18 @@ impl Gatekeeper {
     /// The answer, with a warning for each step. Looks at the backends and changes nothing: a departure that is not
     /// there is only thought of.
     pub(super) async fn tell_steps(&self, case: &Case<'_>, answer: Answer, deadline: Instant) -> Answer {
+        // Of two policies that are in each other's way neither is followed.
+        if case.guard.rival.is_some() {
+            return answer;
+        }
         let begun = case.drain().map(Cow::Borrowed);
-        let drain = match begun {
-            Some(drain) => drain,
-            None => {
-                let Some(pod) = self.true_pod(case.pod).await else { return answer };
-                let (policy, request) = (&case.guard.policy, case.request);
-                let Some(drain) = Drain::new(pod, policy, &request.username, request.asker) else { return answer };
-                Cow::Owned(drain)
-            }
+        let drain = if let Some(drain) = begun {
+            drain
+        } else {
+            let Some(pod) = self.true_pod(case.pod).await else { return answer };
+            let (policy, request) = (&case.guard.policy, case.request);
+            let Some(drain) = Drain::new(pod, policy, &request.username, request.asker) else { return answer };
+            Cow::Owned(drain)
         };
         let look = Look { task: Task::Prepare, steps: (0..drain.spec.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);

@@ -572,7 +572,7 @@ fn a_preparation_of_forty_minutes_is_not_given_up_between_a_controllers_tries() 
             for second in 0..2400_u32 {
                 while let Some(at) = tries.next_if(|at| *at <= f64::from(second)) {
                     let now = Duration::from_secs_f64(at);
-                    let last = written.map_or(Duration::MAX, |written| now - written);
+                    let last = written.map_or(Duration::MAX, |written: Duration| now.saturating_sub(written));
                     if let Some(tried) = claim::tried(&case.drain, asker, last, now) {
                         (case.drain, written) = (tried, Some(now));
                     }

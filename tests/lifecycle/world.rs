@@ -325,11 +325,11 @@ impl World {
         let wanted = look(drain, &memory);
         let rounds = wanted.steps.iter().map(|step| (*step, self.round(seat, wanted.task))).collect();
         let turn = reconcile(drain, &memory, &self.seen(seat, drain, rounds));
-        if !must_be_written(drain, &turn.drain) {
+        if must_be_written(drain, &turn.drain) {
+            self.decided.push(Operation::Write(Box::new(turn), Box::new(drain.clone())));
+        } else {
             self.memories.insert(drain.pod_uid().to_owned(), turn.memory.clone());
             self.decide_effects(&turn, drain);
-        } else {
-            self.decided.push(Operation::Write(Box::new(turn), Box::new(drain.clone())));
         }
     }
 

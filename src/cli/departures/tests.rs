@@ -3,13 +3,22 @@
 use serde_json::json;
 
 use super::*;
+use crate::lifecycle::drain::DrainSpec;
 
-pub(super) fn object(value: serde_json::Value) -> DynamicObject {
+fn object(value: serde_json::Value) -> DynamicObject {
     serde_json::from_value(value).unwrap()
 }
 
+/// A PodDrain as Castoff would have made it: with the print of its spec.
+pub(in crate::cli) fn pod_drain(value: serde_json::Value) -> DynamicObject {
+    let mut drain = object(value);
+    let spec: DrainSpec = serde_json::from_value(drain.data["spec"].clone()).unwrap();
+    drain.data["spec"]["fingerprint"] = json!(spec.fingerprint());
+    drain
+}
+
 fn drain(pod: &str, status: &serde_json::Value) -> DynamicObject {
-    object(json!({
+    pod_drain(json!({
         "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
         "metadata": {"name": format!("{pod}-7c0ffee1"), "namespace": "tidb", "creationTimestamp": "2030-01-01T00:00:00Z"},
         "spec": {
@@ -42,7 +51,7 @@ fn who_waits_for_what_and_how_much_is_left_is_one_line_each() {
     let drains = [
         drain(
             "tikv-2",
-            &json!({"phase": "Draining", "step": "evict", "progress":
+            &json!({"phase": "Draining", "asker": "StatefulSet", "step": "evict", "progress":
             {"step": "evict", "total": 40, "remaining": 12, "unit": "leaders"}}),
         ),
         drain("tikv-1", &json!({"phase": "Queued", "message": "waits for tikv-2 (maxUnavailable 1)"})),

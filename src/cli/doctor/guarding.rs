@@ -146,8 +146,8 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
             found.push(finding("Blocked", &what, "it goes on by itself once that is mended", &look));
         }
         if departure.state == "Unreadable" || departure.state == "Unknown" {
-            let what = format!("the PodDrain {namespace}/{name} is of another version: {}", departure.why);
-            let why = "its pod may not leave while this version runs";
+            let what = format!("the PodDrain {namespace}/{name} is not followed: {}", departure.why);
+            let why = "its pod may not leave while it is there";
             found.push(finding("DrainNotKnown", &what, why, &format!("kubectl delete pdr {name} -n {namespace}")));
         }
         if let (Some((_, limit, seconds)), Some(took)) = (upgrade, drain.preparing_seconds)

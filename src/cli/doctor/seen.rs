@@ -131,7 +131,7 @@ pub(super) struct DrainSeen {
 impl Seen {
     /// What there was to look at, in words.
     pub fn looked(&self) -> Vec<String> {
-        let count = |number: usize, word: &str| format!("{number} {word}");
+        let count = |number: usize, word: &str| format!("{word}: {number}");
         let mut looked = vec![
             count(self.policies.len(), "policies"),
             count(self.drains.len(), "departures"),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::findings::findings;
 use super::seen::{Budget, Definition, LeaseSeen, PolicySeen, Replica, Seen, TrialSeen};
 use super::{api, seen};
+use crate::cli::departures::tests::pod_drain;
 use crate::cli::trial::Trial;
 use crate::kubernetes::crds;
 use crate::server::authority::{Authority, Validity};
@@ -78,7 +79,7 @@ fn drain(status: Value, conditions: &Value) -> seen::DrainSeen {
     let mut status = status;
     status["conditions"] = conditions.clone();
     api::drain(
-        &object(json!({
+        &pod_drain(json!({
             "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
             "metadata": {"name": "tikv-2-7c0ffee1", "namespace": "tidb", "creationTimestamp": "2030-01-01T11:00:00Z"},
             "spec": {

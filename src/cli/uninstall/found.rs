@@ -75,7 +75,8 @@ impl Found {
         found.definitions = list(client, &definitions).await?.iter().filter(is_definition).map(name).collect();
         found.around = around(client, namespace).await?;
         let namespaces = ApiResource::erase::<Namespace>(&());
-        if get(client, &namespaces, None, namespace).await?.is_some() {
+        let own = get(client, &namespaces, None, namespace).await?;
+        if own.is_some_and(|own| own.metadata.deletion_timestamp.is_none()) {
             let pods = object(client, &cluster::pods(), Some(namespace)).list(&kube::api::ListParams::default()).await;
             let pods = gone_is_fine(pods, "list pods")?.map(|pods| pods.items).unwrap_or_default();
             found.own = Some(pods.iter().filter(|pod| !is_castoff(pod)).map(name).collect());

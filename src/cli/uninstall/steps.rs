@@ -76,8 +76,9 @@ fn names(drain: &DynamicObject) -> (String, String) {
 /// A line for each change at a backend that a departure still holds.
 pub(super) fn unrestored(drain: &DynamicObject) -> Vec<String> {
     let (namespace, name) = names(drain);
-    let Ok(kept) = drains::read(drain) else {
-        return vec![format!("{namespace}/{name}: of another version; what it has set can't be told")];
+    let kept = match drains::read(drain) {
+        Ok(kept) => kept,
+        Err(why) => return vec![format!("{namespace}/{name}: what it has set can't be told: {why}")],
     };
     let steps = kept.drain.spec.steps.iter().zip(&kept.drain.status.steps);
     let held = steps.filter(|(_, status)| status.ownership != Ownership::None);
@@ -114,21 +115,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::departures::tests::pod_drain;
     use crate::kubernetes::resources::drain_policies;
 
     fn drain(phase: &str) -> DynamicObject {
-        serde_json::from_value(json!({
+        pod_drain(json!({
             "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
             "metadata": {"name": "tikv-2-7c0ffee1", "namespace": "tidb"},
             "spec": {
                 "pod": {"metadata": {"name": "tikv-2", "namespace": "tidb", "uid": "7c0ffee1"}},
                 "seat": "tikv-2", "policy": "tikv", "requester": "alice", "asker": "Person",
-                "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {}, "planSpec": {"summary": "s"}}],
+                "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {}, "planSpec": {"summary": "s", "done": "true"}}],
                 "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
             },
             "status": {"phase": phase, "steps": [{"member": "store 4", "ownership": "Acted"}]},
         }))
-        .unwrap()
     }
 
     fn found() -> Found {
