@@ -118,20 +118,26 @@ def image(options, binary, bill):
         "org.opencontainers.image.revision": options.revision,
         "org.opencontainers.image.licenses": "Apache-2.0",
     }
-    layer = pack([("castoff", binary, 0o755), ("sbom.spdx.json", bill, 0o644)])
-    platform = {"architecture": architecture(binary), "os": "linux"}
+    files = [("castoff", binary, 0o755), ("sbom.spdx.json", bill, 0o644)]
+    return archive(options.name, architecture(binary), USER, files, options.created, labels)
+
+
+def archive(name, processor, user, contents, created, labels):
+    """The files of an archive of an image whose first file is what it runs, and the image's digest."""
+    layer = pack(contents)
+    platform = {"architecture": processor, "os": "linux"}
     config = as_json(
         {
             **platform,
-            "created": options.created,
+            "created": created,
             "config": {
-                "User": f"{USER}:{USER}",
-                "Entrypoint": ["/castoff"],
+                "User": f"{user}:{user}",
+                "Entrypoint": ["/" + contents[0][0]],
                 "WorkingDir": "/",
                 "Labels": labels,
             },
             "rootfs": {"type": "layers", "diff_ids": [digest(layer)]},
-            "history": [{"created": options.created, "created_by": "hack/image"}],
+            "history": [{"created": created, "created_by": "hack/image"}],
         }
     )
 
@@ -148,8 +154,8 @@ def image(options, binary, bill):
             "annotations": labels,
         }
     )
-    repository, _, tag = options.name.rpartition(":")
-    full = options.name if "/" in repository else f"docker.io/library/{options.name}"
+    repository, _, tag = name.rpartition(":")
+    full = name if "/" in repository else f"docker.io/library/{name}"
     index = as_json(
         {
             "schemaVersion": 2,
@@ -165,7 +171,7 @@ def image(options, binary, bill):
     )
     blobs = sorted((digest(blob), blob) for blob in (config, layer, manifest))
     files = [("oci-layout", as_json({"imageLayoutVersion": "1.0.0"}), 0o644), ("index.json", index, 0o644)]
-    files += [("blobs/" + name.replace(":", "/"), blob, 0o644) for name, blob in blobs]
+    files += [("blobs/" + blob_name.replace(":", "/"), blob, 0o644) for blob_name, blob in blobs]
     return files, digest(manifest)
 
 

@@ -21,6 +21,7 @@ mod reload;
 mod review;
 mod serve;
 mod shell;
+mod simulate;
 mod status;
 mod trial;
 mod uninstall;
@@ -76,6 +77,8 @@ enum Command {
     Plans(Plans),
     Certs(Certs),
     Completions(Completions),
+    #[command(hide = true)]
+    Simulate(simulate::Simulate),
     /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
     Crds,
     /// Prints the manual page, for `man -l -`
@@ -393,6 +396,7 @@ pub fn run() -> ExitCode {
             Command::CheckPod(command) => check_pod::run(command).await,
             Command::Doctor(command) => doctor::run(command).await,
             Command::Uninstall(command) => uninstall::run(command).await,
+            Command::Simulate(command) => simulate::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)

@@ -2,3 +2,4 @@
 
 pub mod pd;
 pub mod statefulset;
+pub mod work;

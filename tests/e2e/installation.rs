@@ -141,7 +141,8 @@ impl Installation {
         if let Some(mut child) = child {
             let pid = child.id().unwrap().to_string();
             Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-            child.wait().await.unwrap();
+            let ended = child.wait().await.unwrap();
+            assert!(ended.success(), "a replica that was told to end did not end in peace: {ended}");
         }
     }
 

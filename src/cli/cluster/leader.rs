@@ -31,7 +31,7 @@ pub(super) struct Leader {
 
 impl Leader {
     /// Works whenever this process is in charge, until `shutdown` begins.
-    pub async fn run(self, shutdown: &Shutdown) {
+    pub async fn run(&self, shutdown: &Shutdown) {
         loop {
             tokio::select! {
                 () = self.charge.gained() => {}

@@ -120,7 +120,8 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
     let controller = guard.controller;
     let leader =
         Leader { client, caches, controller, charge, registration, certificates: own_certificates, bundle, seen };
-    let in_charge = take_charge(election, leader, shutdown.clone());
+    // The leader stays until the server has ended: what follows the cluster ends when nobody listens to it any more.
+    let in_charge = take_charge(election, &leader, shutdown.clone());
     tokio::select! {
         ended = async { tokio::join!(server.run(guard.gate, readiness, registry, shutdown), in_charge).0 } => {
             ended.map_err(said)
@@ -132,7 +133,7 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
 }
 
 /// Takes part in the election, and works where it is won; the lease is given back once that work has ended.
-async fn take_charge(election: Election, leader: Leader, shutdown: Shutdown) {
+async fn take_charge(election: Election, leader: &Leader, shutdown: Shutdown) {
     let (led, has_led) = oneshot::channel::<()>();
     tokio::join!(
         election.run(async move {

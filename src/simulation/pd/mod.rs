@@ -118,7 +118,15 @@ impl SimulatedPd {
     /// # Errors
     /// When there is none.
     pub async fn start(config: Config) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::start_at(([127, 0, 0, 1], 0).into(), config).await
+    }
+
+    /// Begins to listen at this address.
+    ///
+    /// # Errors
+    /// When it can't be listened at.
+    pub async fn start_at(listen: SocketAddr, config: Config) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new(config.stores, config.leaders_per_second)),
