@@ -19,7 +19,7 @@ use crate::admission::{
 use crate::controller::ROUND_LIMIT;
 use crate::controller::interfaces::{Cluster, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
 use crate::controller::observe::Observer;
-use crate::lifecycle::{Departure, Drain, Look, Phase, claim};
+use crate::lifecycle::{Asker, Departure, Drain, Look, Phase, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
@@ -164,7 +164,7 @@ impl Gatekeeper {
             }
             Decision::Again(answer) => {
                 if let (false, Some(drain)) = (dry_run, case.drain) {
-                    self.write(claim::begun_anew(drain.clone(), request.asker), deadline).await;
+                    self.begin_anew(drain, request.asker, deadline).await;
                 }
                 answer
             }
@@ -303,6 +303,27 @@ impl Gatekeeper {
                 tracing::error!(pod = %name, %error, "the departure could not be written; denied all the same");
             }
             Err(_) => tracing::error!(pod = %name, "the departure was not written in time; denied all the same"),
+        }
+    }
+
+    /// Begins a departure that is over anew. What ends it takes more than one write: after a conflict it is looked at
+    /// once more, or the denial would promise what nobody does.
+    async fn begin_anew(&self, drain: &Drain, asker: Asker, deadline: Instant) {
+        let begin = async {
+            let written = self.store.write(claim::begun_anew(drain.clone(), asker)).await;
+            if !matches!(written, Err(StoreError::Conflict)) {
+                return written.map(drop);
+            }
+            let now = self.store.read(&drain.metadata.namespace, &drain.metadata.name).await?;
+            match now.filter(|now| now.pod_uid() == drain.pod_uid() && now.status.phase == Phase::Completed) {
+                Some(now) => self.store.write(claim::begun_anew(Drain::clone(&now), asker)).await.map(drop),
+                None => Ok(()),
+            }
+        };
+        match tokio::time::timeout_at(deadline, begin).await {
+            Ok(Ok(()) | Err(StoreError::Conflict)) => {}
+            Ok(Err(error)) => tracing::error!(pod = %drain.pod_name(), %error, "the departure could not begin anew"),
+            Err(_) => tracing::error!(pod = %drain.pod_name(), "the departure did not begin anew in time"),
         }
     }
 

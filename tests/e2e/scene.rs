@@ -221,7 +221,12 @@ impl Scene {
     pub async fn until_all_completed(&self) {
         self.until("all departures are completed", 90, || async {
             let drains = self.drains().await;
-            drains.iter().all(|drain| drain.data["status"]["phase"] == "Completed").then_some(())
+            // The last write of a departure takes its finalizer off.
+            let over = |drain: &DynamicObject| {
+                let free = drain.metadata.finalizers.as_ref().is_none_or(Vec::is_empty);
+                free && drain.data["status"]["phase"] == "Completed"
+            };
+            drains.iter().all(over).then_some(())
         })
         .await;
     }
