@@ -89,7 +89,7 @@ impl Namespace {
         Namespace(name.to_owned())
     }
 
-    /// Applies a file of tests/real_node; `{ns}` in it is this namespace.
+    /// Applies a file of `tests/real_node`; `{ns}` in it is this namespace.
     pub fn apply(&self, text: &str) {
         use std::io::Write as _;
         let mut child = command("kubectl", &["apply", "-f", "-"])

@@ -1,4 +1,4 @@
-//! Castoff as users run it, on a node that runs containers: its own image, Deployment, Service and ServiceAccount.
+//! Castoff as users run it, on a node that runs containers: its own image, Deployment, Service and account.
 //!
 //! `hack/test real-node` starts a cluster with one node and plays these, `hack/kind test` plays them on kind. Needed are
 //! `KUBECONFIG`, the image castoff:0.1.0 on the node, and in `CASTOFF_TEST_ON_NODE` what runs a command on the node.
