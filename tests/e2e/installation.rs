@@ -1,6 +1,7 @@
 //! Castoff as it runs in the scenarios: two replicas of the real program on this machine, under a ServiceAccount of
 //! their own, behind one address. What would differ in a cluster that runs its pods itself is here and nowhere else.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -41,7 +42,7 @@ impl Installation {
         rustls::crypto::ring::default_provider().install_default().unwrap();
         let mut config = Config::infer().await.expect("KUBECONFIG must name a cluster: hack/test e2e starts one");
         // Scenarios run side by side, and each waits by looking again and again.
-        config.read_timeout = Some(Duration::from_secs(300));
+        config.read_timeout = Some(Duration::from_mins(5));
         // A denial is a 429, and a scenario wants to see it.
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
@@ -169,7 +170,7 @@ impl Installation {
         for number in 0..2 {
             let log = tokio::fs::read_to_string(self.log_file(number)).await.unwrap_or_default();
             for line in log.lines().filter(|line| line.contains(word)) {
-                text += &format!("{number}: {line}\n");
+                writeln!(text, "{number}: {line}").unwrap();
             }
         }
         text

@@ -27,7 +27,7 @@ use scenarios::{Kind, Scenario};
 use scene::Scene;
 
 /// A scenario that takes longer hangs.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 fn main() {
     let arguments = Arguments::from_args();

@@ -200,7 +200,7 @@ pub async fn control_plane(arguments: &[&str]) {
     let name = std::env::var("CASTOFF_TEST_CLUSTER").unwrap();
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/cluster");
     let output = tokio::time::timeout(
-        Duration::from_secs(120),
+        Duration::from_mins(2),
         tokio::process::Command::new(program).args(["--name", &name]).args(arguments).output(),
     )
     .await

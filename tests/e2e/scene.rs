@@ -24,8 +24,8 @@ pub struct Scene {
 
 impl Scene {
     pub async fn new(scenario: &str, installation: &Arc<Installation>) -> Arc<Scene> {
-        let short: String = scenario.rsplit("::").next().unwrap().replace('_', "-").chars().take(30).collect();
         static MADE: AtomicU32 = AtomicU32::new(0);
+        let short: String = scenario.rsplit("::").next().unwrap().replace('_', "-").chars().take(30).collect();
         let made = MADE.fetch_add(1, Ordering::Relaxed);
         let unique = format!("{}-{made}", jiff::Timestamp::now().as_millisecond() % 1_000_000);
         let namespace = format!("{}-{unique}", short.trim_end_matches('-'));

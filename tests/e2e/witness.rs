@@ -90,9 +90,8 @@ async fn watch(api: Api<Pod>, config: watcher::Config, seen: Arc<Mutex<Seen>>, i
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => seen.lock().unwrap().begin_anew(),
-            Ok(Event::InitApply(pod)) => note(&seen, &installation, &pod, false),
             Ok(Event::InitDone) => seen.lock().unwrap().begin(),
-            Ok(Event::Apply(pod)) => note(&seen, &installation, &pod, false),
+            Ok(Event::InitApply(pod) | Event::Apply(pod)) => note(&seen, &installation, &pod, false),
             Ok(Event::Delete(pod)) => note(&seen, &installation, &pod, true),
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }

@@ -148,11 +148,14 @@ pub struct Namespaces {
 
 impl Namespaces {
     pub fn set(&self, memory: &[&str], list: Option<&[&str]>) {
-        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        *self.memory.lock().unwrap() = names(memory);
-        *self.list.lock().unwrap() = list.map(names);
+        *self.memory.lock().unwrap() = owned(memory);
+        *self.list.lock().unwrap() = list.map(owned);
         self.changes.send_modify(|count| *count += 1);
     }
+}
+
+fn owned(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }
 
 #[async_trait]

@@ -3,7 +3,7 @@
 //! Needs a cluster that `KUBECONFIG` names, with `kubectl apply -k manifests/base`, and in which pods run that have no
 //! image, as in `hack/cluster up`. Nothing of Castoff may run in it. Then: `cargo test --test trust`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, clippy::print_stdout)]
 
 mod bypass;
 mod harness;

@@ -36,11 +36,14 @@ pub enum Kind {
     Disturbing,
 }
 
+/// A scenario on its way.
+type Play = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 #[derive(Clone, Copy)]
 pub struct Scenario {
     pub name: &'static str,
     pub kind: Kind,
-    pub play: fn(Arc<Scene>) -> Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub play: fn(Arc<Scene>) -> Play,
 }
 
 /// Lists scenarios: each is an async function of a scene.

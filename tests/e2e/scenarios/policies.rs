@@ -103,7 +103,7 @@ async fn a_plan_that_fails_when_it_runs_holds_the_pod_says_so_and_goes_on(scene:
                 .then_some(())
         })
         .await;
-    scene.hooks().at(&ip, |app| app.blocked = "well yes".to_owned());
+    scene.hooks().at(&ip, |app| "well yes".clone_into(&mut app.blocked));
     scene.until_allowed("app-0").await;
     scene.until_replaced("app-0", &uid).await;
     scene.until_all_completed().await;
