@@ -15,6 +15,15 @@ use crate::plan::{self, Inputs, Plan, Round, Verdict};
 use super::cluster_reads::ClusterReads;
 use super::interfaces::Cluster;
 
+/// Whose reads a round goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Its own: whoever is about to allow sees for itself.
+    Own,
+    /// Those of other departures of the policy too, where they look at the same time.
+    Shared,
+}
+
 /// The most plans that are kept compiled; an installation has a handful.
 const MOST_PLANS: usize = 256;
 
@@ -33,38 +42,19 @@ impl Observer {
         Observer { backend, plans: Mutex::default() }
     }
 
-    /// Makes a round for each of the steps, side by side; all of them end by `limit`. What it sees it reads itself.
+    /// Makes a round for each of the steps, side by side; all of them end by `limit`.
     pub async fn observe(
         &self,
         drain: &Drain,
         pod_present: bool,
         look: &Look,
         limit: Instant,
+        reads: Reads,
     ) -> BTreeMap<usize, Round> {
-        self.rounds(drain, pod_present, look, limit, None).await
-    }
-
-    /// The same, sharing reads with other departures of the policy that look at the same time.
-    pub async fn observe_together(
-        &self,
-        drain: &Drain,
-        pod_present: bool,
-        look: &Look,
-        limit: Instant,
-    ) -> BTreeMap<usize, Round> {
-        let (namespace, policy) = (&drain.metadata.namespace, &drain.spec.policy);
-        let sharing = Sharing { among: format!("{namespace}/{policy}"), who: drain.metadata.name.clone() };
-        self.rounds(drain, pod_present, look, limit, Some(&sharing)).await
-    }
-
-    async fn rounds(
-        &self,
-        drain: &Drain,
-        pod_present: bool,
-        look: &Look,
-        limit: Instant,
-        sharing: Option<&Sharing>,
-    ) -> BTreeMap<usize, Round> {
+        let sharing = (reads == Reads::Shared).then(|| Sharing {
+            among: format!("{}/{}", drain.metadata.namespace, drain.spec.policy),
+            who: drain.metadata.name.clone(),
+        });
         let pod = serde_json::to_value(&drain.spec.pod).unwrap_or(Value::Null);
         let now = jiff::Timestamp::now().to_string();
         let rounds = look.steps.iter().filter_map(|index| {
@@ -72,7 +62,7 @@ impl Observer {
             let member = drain.status.steps.get(*index).and_then(|status| status.member.as_deref());
             let (parameters, mode) = (&step.parameters, drain.status.mode);
             let inputs = Inputs { pod: &pod, parameters, member, mode, task: look.task, now: &now };
-            let scope = Scope { sharing: sharing.cloned(), ..scope(drain, step, pod_present) };
+            let scope = Scope { sharing: sharing.clone(), ..scope(drain, step, pod_present) };
             Some(async move { (*index, self.round(&scope, step, inputs, limit).await) })
         });
         join_all(rounds).await.into_iter().collect()

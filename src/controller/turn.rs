@@ -10,6 +10,7 @@ use crate::lifecycle::{self, Drain, Effect, Memory, Phase, PodSeen, Successor, W
 use crate::pod::Pod;
 
 use super::interfaces::{NodeSeen, OwnerSeen, StoreError, VersionedSlots};
+use super::observe::Reads;
 use super::{Controller, ROUND_LIMIT, Report, SOON, key, sight};
 
 /// What a turn has seen, besides the backend.
@@ -39,7 +40,7 @@ impl Controller {
         let around = self.look_around(drain).await?;
         let present = !matches!(around.pod, PodSeen::Gone);
         let look = lifecycle::look(drain, &memory);
-        let rounds = self.observer.observe_together(drain, present, &look, Instant::now() + ROUND_LIMIT).await;
+        let rounds = self.observer.observe(drain, present, &look, Instant::now() + ROUND_LIMIT, Reads::Shared).await;
         let world = self.world(drain, &around, rounds);
         let mut turn = lifecycle::reconcile(drain, &memory, &world);
         let mut version = drain.metadata.resource_version.clone();

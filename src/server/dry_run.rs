@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::admission::dry_run::StepNow;
 use crate::admission::{Answer, Case};
 use crate::controller::ROUND_LIMIT;
+use crate::controller::observe::Reads;
 use crate::lifecycle::{Drain, Look};
 use crate::plan::Task;
 
@@ -31,7 +32,7 @@ impl Gatekeeper {
         };
         let look = Look { task: Task::Prepare, steps: (0..drain.spec.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
-        let rounds = self.observer.observe(&drain, true, &look, limit).await;
+        let rounds = self.observer.observe(&drain, true, &look, limit, Reads::Own).await;
         let steps = drain.spec.steps.iter().enumerate();
         steps.fold(answer, |answer, (index, step)| answer.warn(StepNow::of(step, rounds.get(&index)).to_string()))
     }

@@ -18,7 +18,7 @@ use crate::admission::{
 };
 use crate::controller::ROUND_LIMIT;
 use crate::controller::interfaces::{Cluster, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
-use crate::controller::observe::Observer;
+use crate::controller::observe::{Observer, Reads};
 use crate::lifecycle::{Asker, Departure, Drain, Look, Phase, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
@@ -379,7 +379,7 @@ impl Gatekeeper {
         };
         let look = Look { task: Task::Prepare, steps: (0..live.spec.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
-        let rounds = self.observer.observe(&live, true, &look, limit).await;
+        let rounds = self.observer.observe(&live, true, &look, limit, Reads::Own).await;
         if let Some((step, why)) = first_not_done(&live, &rounds) {
             if !dry_run && live.status.phase == Phase::Drained {
                 let message = match why {
