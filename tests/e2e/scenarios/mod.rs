@@ -17,6 +17,7 @@ mod rolling;
 mod scaling;
 mod selection;
 mod trouble;
+mod upkeep;
 mod writes;
 
 use std::future::Future;
@@ -79,6 +80,8 @@ pub fn all() -> Vec<Scenario> {
     all.extend(leaving::SHARED);
     all.extend(leaving::ALONE);
     all.extend(leaving::DISTURBING);
+    all.extend(upkeep::SHARED);
+    all.extend(upkeep::ALONE);
     all.extend(crashes::ALONE);
     all.extend(control_plane::DISTURBING);
     all.extend(writes::DISTURBING);
