@@ -15,31 +15,58 @@ pub struct Line(Value);
 
 /// What was answered in a namespace so far; `None` where this cluster's audit log can't be read.
 pub fn of_namespace(namespace: &str) -> Option<Vec<Line>> {
+    let mut lines = with(&format!("\"namespace\":\"{namespace}\""))?;
+    lines.retain(|line| line.0["stage"] == "ResponseComplete");
+    Some(lines)
+}
+
+/// All that the guard has asked for since the control plane was started, watches from their beginning; `None` where
+/// this cluster's audit log can't be read.
+pub fn of_guard() -> Option<Vec<Line>> {
+    let mut lines = with(GUARD)?;
+    lines.retain(|line| line.user() == GUARD);
+    Some(lines)
+}
+
+fn with(word: &str) -> Option<Vec<Line>> {
     let path = std::env::var("CASTOFF_TEST_CLUSTER_AUDIT_LOG").ok()?;
     let text = std::fs::read_to_string(path).ok()?;
-    let marked = format!("\"namespace\":\"{namespace}\"");
-    let lines = text.lines().filter(|line| line.contains(&marked)).filter_map(|line| serde_json::from_str(line).ok());
-    Some(lines.map(Line).filter(|line| line.0["stage"] == "ResponseComplete").collect())
+    let lines = text.lines().filter(|line| line.contains(word)).filter_map(|line| serde_json::from_str(line).ok());
+    Some(lines.map(Line).collect())
 }
 
 impl Line {
     /// Whether this was done, and was no dry run: `delete`, `pods`, `poddrains/status`.
     pub fn is(&self, verb: &str, resource: &str) -> bool {
         let (kind, part) = resource.split_once('/').unwrap_or((resource, ""));
-        let about = &self.0["objectRef"];
         let is_dry = self.0["requestURI"].as_str().is_some_and(|uri| uri.contains("dryRun"));
-        self.0["verb"] == verb
-            && about["resource"] == kind
-            && about["subresource"].as_str().unwrap_or("") == part
-            && !is_dry
+        self.verb() == verb && self.about("resource") == kind && self.about("subresource") == part && !is_dry
     }
 
     pub fn succeeded(&self) -> bool {
-        self.0["responseStatus"]["code"].as_u64().is_some_and(|code| code < 300)
+        self.code().is_some_and(|code| code < 300)
+    }
+
+    pub fn code(&self) -> Option<u64> {
+        self.0["responseStatus"]["code"].as_u64()
+    }
+
+    /// Why it failed.
+    pub fn message(&self) -> &str {
+        self.0["responseStatus"]["message"].as_str().unwrap_or_default()
+    }
+
+    pub fn verb(&self) -> &str {
+        self.0["verb"].as_str().unwrap_or_default()
+    }
+
+    /// A field of what it was about: `apiGroup`, `resource`, `subresource`, `namespace`.
+    pub fn about(&self, field: &str) -> &str {
+        self.0["objectRef"][field].as_str().unwrap_or_default()
     }
 
     pub fn name(&self) -> &str {
-        self.0["objectRef"]["name"].as_str().unwrap_or_default()
+        self.about("name")
     }
 
     pub fn user(&self) -> &str {

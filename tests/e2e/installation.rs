@@ -27,6 +27,8 @@ pub struct Installation {
     directory: tempfile::TempDir,
     balancer: Balancer,
     replicas: Mutex<Vec<Replica>>,
+    /// What replicas are started with besides what is usual.
+    further: Mutex<Vec<String>>,
 }
 
 struct Replica {
@@ -52,8 +54,14 @@ impl Installation {
             .map(|number| Replica { number, port: ports[number], admin: ports[2 + number], child: None })
             .collect();
         let balancer = Balancer::start(ports[..2].to_vec()).await;
-        let installation =
-            Installation { client, hooks: Hooks::start().await, directory, balancer, replicas: Mutex::new(replicas) };
+        let installation = Installation {
+            client,
+            hooks: Hooks::start().await,
+            directory,
+            balancer,
+            replicas: Mutex::new(replicas),
+            further: Mutex::default(),
+        };
         installation.install().await;
         installation.make_whole().await;
         installation
@@ -77,6 +85,15 @@ impl Installation {
         let mut kubeconfig: Value = serde_json::from_str(&server.stdout).unwrap();
         kubeconfig["users"][0]["user"] = json!({"token": token.stdout.trim()});
         std::fs::write(self.path("kubeconfig"), kubeconfig.to_string()).unwrap();
+    }
+
+    /// Ends both replicas, and starts them with these further arguments.
+    pub async fn serve_with(&self, further: &[&str]) {
+        for number in 0..2 {
+            self.terminate(number).await;
+        }
+        *self.further.lock().unwrap() = further.iter().map(|&argument| argument.to_owned()).collect();
+        self.make_whole().await;
     }
 
     /// Starts what does not run, and waits until it is ready.
@@ -120,6 +137,7 @@ impl Installation {
             .args(["--namespace", NAMESPACE, "--lease-duration", LEASE_DURATION, "--shutdown-delay", "1"])
             .args(["--identity", &format!("replica-{}-{}", replica.number, std::process::id())])
             .args(["--log", "info,castoff::server::gate=debug", "--allow-loopback"])
+            .args(self.further.lock().unwrap().iter())
             .env("KUBECONFIG", self.path("kubeconfig"))
             .stdout(Stdio::from(log.try_clone().unwrap()))
             .stderr(Stdio::from(log))

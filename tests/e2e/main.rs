@@ -11,6 +11,7 @@ mod consul;
 mod etcd;
 mod installation;
 mod moves;
+mod rights;
 mod scenarios;
 mod scene;
 mod witness;
@@ -33,8 +34,8 @@ fn main() {
     let arguments = Arguments::from_args();
     let all = scenarios::all();
     if arguments.list {
-        libtest_mimic::run(&arguments, all.into_iter().map(|scenario| Trial::test(scenario.name, || Ok(()))).collect())
-            .exit();
+        let names = all.into_iter().map(|scenario| scenario.name).chain([rights::NAME]);
+        libtest_mimic::run(&arguments, names.map(|name| Trial::test(name, || Ok(()))).collect()).exit();
     }
     let runtime = Arc::new(Runtime::new().unwrap());
     let installation = Arc::new(runtime.block_on(Installation::start()));
@@ -46,16 +47,28 @@ fn main() {
         .map(|scenario| {
             let (runtime, installation, alone) = (Arc::clone(&runtime), Arc::clone(&installation), Arc::clone(&alone));
             let trial = Trial::test(scenario.name, move || runtime.block_on(play(scenario, installation, alone)));
-            match lacks(scenario.kind) {
-                // Said where the others say `ok`: not on this cluster.
-                Some(need) => trial.with_kind(format!("does not apply: needs {need}")).with_ignored_flag(true),
-                None => trial,
-            }
+            where_it_applies(trial, scenario.kind)
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     runtime.block_on(installation.stop());
+    // About all of it, so not where only some were asked for. It reads the whole log: after a run in which some failed
+    // and were played again, it may be, too.
+    if arguments.filter.as_ref().is_none_or(|filter| rights::NAME.contains(filter)) {
+        let client = installation.client.clone();
+        let check = move || runtime.block_on(rights::check(&client)).map_err(Failed::from);
+        let trial = where_it_applies(Trial::test(rights::NAME, check), Kind::Disturbing);
+        libtest_mimic::run(&arguments, vec![trial]).exit_if_failed();
+    }
     conclusion.exit();
+}
+
+/// Said where the others say `ok`: not on this cluster.
+fn where_it_applies(trial: Trial, kind: Kind) -> Trial {
+    match lacks(kind) {
+        Some(need) => trial.with_kind(format!("does not apply: needs {need}")).with_ignored_flag(true),
+        None => trial,
+    }
 }
 
 /// What a scenario of this kind would need, and this cluster has not.

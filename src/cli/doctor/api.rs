@@ -82,6 +82,12 @@ pub(super) fn admin_port(pod: &DynamicObject) -> Option<i64> {
     ports.iter().find(|port| plain(port, "name") == "admin")?.get("containerPort")?.as_i64()
 }
 
+/// Whether a pod of Castoff's own is given its certificates as files, as cert-manager's are.
+pub(super) fn has_certificate_files(pod: &DynamicObject) -> bool {
+    let arguments = pod.data.pointer("/spec/containers/0/args").and_then(Value::as_array);
+    arguments.into_iter().flatten().filter_map(Value::as_str).any(|argument| argument.starts_with("--tls-cert"))
+}
+
 /// The Lease.
 pub(super) fn lease(lease: &DynamicObject) -> LeaseSeen {
     let text = |name: &str| lease.data.pointer(&format!("/spec/{name}")).and_then(Value::as_str);

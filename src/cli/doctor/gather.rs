@@ -124,6 +124,7 @@ impl Look<'_> {
         let secret = self.get(&ApiResource::erase::<Secret>(&()), &namespace, "castoff-tls").await.flatten();
         self.seen.certificate = secret.and_then(|secret| api::decoded(secret.data.pointer("/data/tls.crt")?));
         let pods = self.list(&cluster::pods(), Some(&namespace), Some("app.kubernetes.io/name=castoff")).await;
+        let own_certificates = !pods.iter().flatten().any(api::has_certificate_files);
         if let Some(pods) = pods {
             let mut replicas = Vec::new();
             for pod in &pods {
@@ -133,7 +134,7 @@ impl Look<'_> {
             }
             self.seen.replicas = Some(replicas);
         }
-        match rights::missing(self.client, &namespace).await {
+        match rights::missing(self.client, &namespace, own_certificates).await {
             Ok(missing) => self.seen.missing_rights = missing,
             Err(error) => self.note("what Castoff may do", &error),
         }

@@ -16,10 +16,10 @@ const ACCOUNT: &str = "castoff";
 const AT_ONCE: usize = 8;
 
 /// What is needed everywhere: group, resource, verbs.
-const EVERYWHERE: [(&str, &str, &[&str]); 13] = [
-    ("castoff.dev", "drainpolicies", &["get", "list", "watch"]),
-    ("castoff.dev", "drainplans", &["get", "list", "watch"]),
-    ("castoff.dev", "poddrains", &["get", "list", "watch", "create", "update", "patch", "delete"]),
+const EVERYWHERE: [(&str, &str, &[&str]); 14] = [
+    ("castoff.dev", "drainpolicies", &["list", "watch"]),
+    ("castoff.dev", "drainplans", &["list", "watch"]),
+    ("castoff.dev", "poddrains", &["get", "list", "watch", "create", "patch", "delete"]),
     ("castoff.dev", "drainpolicies/status", &["patch"]),
     ("castoff.dev", "poddrains/status", &["update"]),
     ("", "pods", &["get", "list", "watch", "patch", "delete"]),
@@ -28,23 +28,31 @@ const EVERYWHERE: [(&str, &str, &[&str]); 13] = [
     ("apps", "statefulsets", &["get"]),
     ("apps", "replicasets", &["get"]),
     ("apps", "daemonsets", &["get"]),
+    ("apps", "controllerrevisions", &["list"]),
     ("batch", "jobs", &["get"]),
     ("events.k8s.io", "events", &["create", "patch"]),
 ];
 
 /// What is needed of one object, or in Castoff's own namespace: group, resource, name, verbs.
-const OWN: [(&str, &str, &str, &[&str]); 4] = [
+const OWN: [(&str, &str, &str, &[&str]); 3] = [
     ("coordination.k8s.io", "leases", "", &["create"]),
     ("coordination.k8s.io", "leases", "castoff", &["get", "update"]),
-    ("", "secrets", "castoff-tls", &["list", "watch", "update"]),
-    ("", "configmaps", "castoff-registration", &["get", "patch"]),
+    ("", "configmaps", "castoff-registration", &["get", "create", "patch"]),
 ];
+
+/// The same, where it makes its certificates itself.
+const CERTIFICATES: [(&str, &str, &str, &[&str]); 2] =
+    [("", "secrets", "", &["create"]), ("", "secrets", "castoff-tls", &["get", "list", "watch", "update"])];
 
 /// What it needs of its registration.
 const REGISTRATION: [(&str, &[&str]); 2] = [("", &["create"]), ("castoff", &["list", "watch", "patch"])];
 
 /// What Castoff may not do and needs to, as `patch pods`. `None` where it does not run under its own account here.
-pub(super) async fn missing(client: &Client, namespace: &str) -> kube::Result<Option<Vec<String>>> {
+pub(super) async fn missing(
+    client: &Client,
+    namespace: &str,
+    own_certificates: bool,
+) -> kube::Result<Option<Vec<String>>> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     if accounts.get_opt(ACCOUNT).await?.is_none() {
         return Ok(None);
@@ -52,7 +60,7 @@ pub(super) async fn missing(client: &Client, namespace: &str) -> kube::Result<Op
     let user = format!("system:serviceaccount:{namespace}:{ACCOUNT}");
     let myself = crate::cli::people::whoami(client).await.ok();
     let as_myself = myself.as_deref() == Some(user.as_str());
-    let answers: Vec<kube::Result<Option<String>>> = stream::iter(needed(namespace))
+    let answers: Vec<kube::Result<Option<String>>> = stream::iter(needed(namespace, own_certificates))
         .map(|attributes| ask(client, namespace, &user, as_myself, attributes))
         .buffered(AT_ONCE)
         .collect()
@@ -62,7 +70,7 @@ pub(super) async fn missing(client: &Client, namespace: &str) -> kube::Result<Op
 }
 
 /// All that is needed.
-fn needed(namespace: &str) -> Vec<ResourceAttributes> {
+fn needed(namespace: &str, own_certificates: bool) -> Vec<ResourceAttributes> {
     let attributes = |group: &str, resource: &str, verb: &str| {
         let (resource, subresource) = resource.split_once('/').map_or((resource, None), |(one, two)| (one, Some(two)));
         ResourceAttributes {
@@ -77,7 +85,8 @@ fn needed(namespace: &str) -> Vec<ResourceAttributes> {
     let everywhere = EVERYWHERE
         .iter()
         .flat_map(|(group, resource, verbs)| verbs.iter().map(move |verb| attributes(group, resource, verb)));
-    let own = OWN.iter().flat_map(|(group, resource, name, verbs)| {
+    let certificates = CERTIFICATES.iter().filter(|_| own_certificates);
+    let own = OWN.iter().chain(certificates).flat_map(|(group, resource, name, verbs)| {
         verbs.iter().map(move |verb| ResourceAttributes {
             namespace: Some(namespace.to_owned()),
             name: named(name),
@@ -136,15 +145,51 @@ fn words(attributes: &ResourceAttributes) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
     fn a_right_is_named_as_kubectl_would() {
-        let words: Vec<String> = needed("castoff-system").iter().map(words).collect();
+        let words: Vec<String> = needed("castoff-system", true).iter().map(words).collect();
         for right in
             ["patch pods", "update poddrains/status", "get leases castoff", "create validatingwebhookconfigurations"]
         {
             assert!(words.iter().any(|word| word == right), "{right}: {words:?}");
         }
+    }
+
+    #[test]
+    fn what_is_needed_is_what_the_manifests_give() {
+        let text = include_str!("../../../manifests/base/rbac.yaml");
+        let all = |part: &Value| -> Vec<String> {
+            let words = part.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+            words.collect()
+        };
+        let mut given = BTreeSet::new();
+        for document in text.split("\n---\n") {
+            let object: Value = crate::yaml::parse(document).unwrap();
+            for rule in object["rules"].as_array().into_iter().flatten() {
+                let names = Some(all(&rule["resourceNames"])).filter(|names| !names.is_empty());
+                for (verb, resource) in pairs(&all(&rule["verbs"]), &all(&rule["resources"])) {
+                    for name in names.clone().unwrap_or_else(|| vec![String::new()]) {
+                        given.insert((verb.clone(), all(&rule["apiGroups"]).concat(), resource.clone(), name));
+                    }
+                }
+            }
+        }
+        let text = |part: Option<String>| part.unwrap_or_default();
+        let of = |right: ResourceAttributes| {
+            let resource = [right.resource, right.subresource].into_iter().flatten().collect::<Vec<_>>().join("/");
+            (text(right.verb), text(right.group), resource, text(right.name))
+        };
+        assert_eq!(needed("castoff-system", true).into_iter().map(of).collect::<BTreeSet<_>>(), given);
+    }
+
+    fn pairs(some: &[String], others: &[String]) -> Vec<(String, String)> {
+        some.iter().flat_map(|one| others.iter().map(move |other| (one.clone(), other.clone()))).collect()
     }
 }

@@ -17,6 +17,7 @@ mod rolling;
 mod scaling;
 mod selection;
 mod trouble;
+mod upkeep;
 mod writes;
 
 use std::future::Future;
@@ -81,6 +82,8 @@ pub fn all() -> Vec<Scenario> {
     all.extend(races::ALL);
     all.extend(leaving::SHARED);
     all.extend(leaving::ALONE);
+    all.extend(upkeep::SHARED);
+    all.extend(upkeep::ALONE);
     all.extend(crashes::ALONE);
     all.extend(writes::DISTURBING);
     all.extend(apart::all());
