@@ -62,6 +62,8 @@ pub enum Trust {
         /// The Certificate, as `NAMESPACE/NAME`.
         from: String,
     },
+    /// The one that signed a certificate that Castoff is given, and nobody has said which that is.
+    Unknown,
 }
 
 /// What the registration depends on besides policies.
