@@ -5,9 +5,13 @@ mod callers;
 mod control_plane;
 mod crashes;
 mod deletion;
+mod doctor_guarding;
+mod doctor_installation;
 mod endings;
 mod leaving;
 mod limits;
+mod own_pods;
+mod own_trouble;
 mod people;
 mod policies;
 mod races;
@@ -80,6 +84,10 @@ pub fn all() -> Vec<Scenario> {
     all.extend(leaving::ALONE);
     all.extend(leaving::DISTURBING);
     all.extend(crashes::ALONE);
+    all.extend(doctor_guarding::ALONE);
+    all.extend(doctor_installation::ALONE);
+    all.extend(own_trouble::ALONE);
+    all.extend(own_pods::ALONE);
     all.extend(control_plane::DISTURBING);
     all.extend(writes::DISTURBING);
     all
