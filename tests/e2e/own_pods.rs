@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use crate::backends::is_ready;
-use crate::installation::{Installation, NAMESPACE, apply, kubectl};
+use crate::installation::{Installation, NAMESPACE, apply, free_ports, kubectl};
 use crate::moves::cluster_wide;
 use crate::scene::{Scene, merge};
 
@@ -31,6 +31,13 @@ pub struct OwnPods {
     kubelet: JoinHandle<()>,
 }
 
+/// Where every one of them listens, at its pod's address: not at the manifests' ports, which this machine may use.
+#[derive(Clone, Copy)]
+struct Ports {
+    webhook: u16,
+    admin: u16,
+}
+
 struct Running {
     child: Child,
     told_to_end: bool,
@@ -41,7 +48,9 @@ impl OwnPods {
     pub async fn start(scene: &Scene) -> OwnPods {
         apply(&deployment().await).await;
         let (installation, running) = (Arc::clone(&scene.installation), Arc::default());
-        let kubelet = tokio::spawn(kubelet(Arc::clone(&installation), Arc::clone(&running)));
+        let free = free_ports(2);
+        let ports = Ports { webhook: free[0], admin: free[1] };
+        let kubelet = tokio::spawn(kubelet(Arc::clone(&installation), Arc::clone(&running), ports));
         let pods = OwnPods { installation, running, kubelet };
         pods.until_whole(scene).await;
         for number in 0..2 {
@@ -125,17 +134,18 @@ fn address(pod: &Pod, port: u16) -> Option<SocketAddr> {
 }
 
 /// Starts, asks and ends programs, and has those that are Ready asked, as a Service would.
-async fn kubelet(installation: Arc<Installation>, running: Arc<Mutex<BTreeMap<String, Running>>>) {
+async fn kubelet(installation: Arc<Installation>, running: Arc<Mutex<BTreeMap<String, Running>>>, ports: Ports) {
     let mut marked_ready = BTreeSet::new();
     loop {
         let pods = all(&installation).await;
         for pod in &pods {
-            run(&installation, &running, pod);
+            run(&installation, &running, pod, ports);
             if pod.metadata.deletion_timestamp.is_none() {
-                mark(pod, &mut marked_ready).await;
+                mark(pod, ports, &mut marked_ready).await;
             }
         }
-        let ready = pods.iter().filter(|pod| serves(pod)).filter_map(|pod| address(pod, 10250)).collect::<Vec<_>>();
+        let ready: Vec<SocketAddr> =
+            pods.iter().filter(|pod| serves(pod)).filter_map(|pod| address(pod, ports.webhook)).collect();
         if !ready.is_empty() {
             installation.balancer.set(ready);
         }
@@ -144,10 +154,10 @@ async fn kubelet(installation: Arc<Installation>, running: Arc<Mutex<BTreeMap<St
 }
 
 /// A program for each pod that is there, told to end with it.
-fn run(installation: &Installation, running: &Mutex<BTreeMap<String, Running>>, pod: &Pod) {
+fn run(installation: &Installation, running: &Mutex<BTreeMap<String, Running>>, pod: &Pod, ports: Ports) {
     let mut running = running.lock().unwrap();
     let terminates = pod.metadata.deletion_timestamp.is_some();
-    match (running.get_mut(&name(pod)), address(pod, 10250), address(pod, 8081)) {
+    match (running.get_mut(&name(pod)), address(pod, ports.webhook), address(pod, ports.admin)) {
         (Some(runs), ..) if terminates && !runs.told_to_end => {
             runs.told_to_end = true;
             let pid = runs.child.id().map(|pid| pid.to_string()).unwrap_or_default();
@@ -163,8 +173,8 @@ fn run(installation: &Installation, running: &Mutex<BTreeMap<String, Running>>, 
 }
 
 /// Has the pod be Ready, or not, as its program says.
-async fn mark(pod: &Pod, marked_ready: &mut BTreeSet<String>) {
-    let Some(admin) = address(pod, 8081) else { return };
+async fn mark(pod: &Pod, ports: Ports, marked_ready: &mut BTreeSet<String>) {
+    let Some(admin) = address(pod, ports.admin) else { return };
     let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap();
     let answer = client.get(format!("http://{admin}/readyz")).send().await;
     let ready = answer.is_ok_and(|answer| answer.status().is_success());

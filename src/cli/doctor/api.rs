@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::cli::departures::Departure;
 use crate::kubernetes::drains;
+use crate::kubernetes::registration::{INJECTED, NAME};
 use crate::lifecycle::Phase;
 
 use super::seen::{Definition, DrainSeen, Hook, LeaseSeen, Replica};
@@ -32,6 +33,13 @@ pub(super) fn hooks(configuration: &DynamicObject) -> Vec<Hook> {
         }
     };
     entries.into_iter().flatten().map(of).filter(|hook| hook.sends.iter().any(|sent| is_about_pods(sent))).collect()
+}
+
+/// Whether this is Castoff's registration, and certificates are made by cert-manager: Castoff keeps none then.
+pub(super) fn has_given_certificates(configuration: &DynamicObject) -> bool {
+    let annotations = configuration.metadata.annotations.as_ref();
+    configuration.metadata.name.as_deref() == Some(NAME)
+        && annotations.is_some_and(|annotations| annotations.contains_key(INJECTED))
 }
 
 /// What an entry's rules send, as `DELETE pods`.

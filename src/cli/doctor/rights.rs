@@ -32,11 +32,14 @@ const EVERYWHERE: [(&str, &str, &[&str]); 13] = [
     ("events.k8s.io", "events", &["create", "patch"]),
 ];
 
+/// The Secret with the certificates that Castoff makes itself.
+const CERTIFICATES: &str = "castoff-tls";
+
 /// What is needed of one object, or in Castoff's own namespace: group, resource, name, verbs.
 const OWN: [(&str, &str, &str, &[&str]); 4] = [
     ("coordination.k8s.io", "leases", "", &["create"]),
     ("coordination.k8s.io", "leases", "castoff", &["get", "update"]),
-    ("", "secrets", "castoff-tls", &["list", "watch", "update"]),
+    ("", "secrets", CERTIFICATES, &["list", "watch", "update"]),
     ("", "configmaps", "castoff-registration", &["get", "patch"]),
 ];
 
@@ -44,7 +47,8 @@ const OWN: [(&str, &str, &str, &[&str]); 4] = [
 const REGISTRATION: [(&str, &[&str]); 2] = [("", &["create"]), ("castoff", &["list", "watch", "patch"])];
 
 /// What Castoff may not do and needs to, as `patch pods`. `None` where it does not run under its own account here.
-pub(super) async fn missing(client: &Client, namespace: &str) -> kube::Result<Option<Vec<String>>> {
+/// Where certificates are `given` it needs no Secret.
+pub(super) async fn missing(client: &Client, namespace: &str, given: bool) -> kube::Result<Option<Vec<String>>> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     if accounts.get_opt(ACCOUNT).await?.is_none() {
         return Ok(None);
@@ -52,7 +56,7 @@ pub(super) async fn missing(client: &Client, namespace: &str) -> kube::Result<Op
     let user = format!("system:serviceaccount:{namespace}:{ACCOUNT}");
     let myself = crate::cli::people::whoami(client).await.ok();
     let as_myself = myself.as_deref() == Some(user.as_str());
-    let answers: Vec<kube::Result<Option<String>>> = stream::iter(needed(namespace))
+    let answers: Vec<kube::Result<Option<String>>> = stream::iter(needed(namespace, given))
         .map(|attributes| ask(client, namespace, &user, as_myself, attributes))
         .buffered(AT_ONCE)
         .collect()
@@ -62,7 +66,7 @@ pub(super) async fn missing(client: &Client, namespace: &str) -> kube::Result<Op
 }
 
 /// All that is needed.
-fn needed(namespace: &str) -> Vec<ResourceAttributes> {
+fn needed(namespace: &str, given: bool) -> Vec<ResourceAttributes> {
     let attributes = |group: &str, resource: &str, verb: &str| {
         let (resource, subresource) = resource.split_once('/').map_or((resource, None), |(one, two)| (one, Some(two)));
         ResourceAttributes {
@@ -77,13 +81,15 @@ fn needed(namespace: &str) -> Vec<ResourceAttributes> {
     let everywhere = EVERYWHERE
         .iter()
         .flat_map(|(group, resource, verbs)| verbs.iter().map(move |verb| attributes(group, resource, verb)));
-    let own = OWN.iter().flat_map(|(group, resource, name, verbs)| {
-        verbs.iter().map(move |verb| ResourceAttributes {
-            namespace: Some(namespace.to_owned()),
-            name: named(name),
-            ..attributes(group, resource, verb)
-        })
-    });
+    let own = OWN.iter().filter(|(_, _, name, _)| !(given && *name == CERTIFICATES)).flat_map(
+        |(group, resource, name, verbs)| {
+            verbs.iter().map(move |verb| ResourceAttributes {
+                namespace: Some(namespace.to_owned()),
+                name: named(name),
+                ..attributes(group, resource, verb)
+            })
+        },
+    );
     let registration = REGISTRATION.iter().flat_map(|(name, verbs)| {
         verbs.iter().map(move |verb| ResourceAttributes {
             name: named(name),
@@ -140,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_right_is_named_as_kubectl_would() {
-        let words: Vec<String> = needed("castoff-system").iter().map(words).collect();
+        let words: Vec<String> = needed("castoff-system", true).iter().map(words).collect();
+        assert!(!words.iter().any(|word| word.contains("secrets")), "cert-manager keeps the certificates: {words:?}");
         for right in
             ["patch pods", "update poddrains/status", "get leases castoff", "create validatingwebhookconfigurations"]
         {

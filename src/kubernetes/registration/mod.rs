@@ -26,6 +26,9 @@ pub use seen::Seen;
 /// The name of the ValidatingWebhookConfiguration.
 pub const NAME: &str = "castoff";
 
+/// The annotation by which cert-manager is told whose authority to put in.
+pub const INJECTED: &str = "cert-manager.io/inject-ca-from";
+
 /// The entry for deletes of pods.
 pub const PODS: &str = "pods.castoff.dev";
 

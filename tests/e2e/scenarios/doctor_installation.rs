@@ -114,6 +114,8 @@ async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: A
         })
         .await;
     inject(&one).await;
+    // As the overlay has it: Castoff has nothing of its own to keep.
+    cluster_wide(&["delete", "role", "castoff-certificates", "-n", NAMESPACE]).await;
     scene.doctor_finds_nothing().await;
     scene.denied("app-0").await;
     inject(&other).await;
@@ -122,6 +124,7 @@ async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: A
     inject(&one).await;
     scene.doctor_finds_nothing().await;
 
+    put_rights_back().await;
     installation.serve_with(&[]).await;
     forget_registration().await;
     scene.doctor_finds_nothing().await;
