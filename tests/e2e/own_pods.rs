@@ -46,6 +46,8 @@ struct Running {
 impl OwnPods {
     /// Starts them, and ends the others once these answer.
     pub async fn start(scene: &Scene) -> OwnPods {
+        // What an earlier run has left that was cut short.
+        gone(scene).await;
         apply(&deployment().await).await;
         let (installation, running) = (Arc::clone(&scene.installation), Arc::default());
         let free = free_ports(2);
@@ -93,8 +95,7 @@ impl OwnPods {
         self.installation.make_whole().await;
         self.kubelet.abort();
         self.installation.balancer.set(self.installation.addresses());
-        cluster_wide(&["delete", "deployment", "castoff", "-n", NAMESPACE]).await;
-        scene.until("the pods are gone", 60, || async { all(&self.installation).await.is_empty().then_some(()) }).await;
+        gone(scene).await;
     }
 }
 
@@ -102,6 +103,14 @@ impl Drop for OwnPods {
     fn drop(&mut self) {
         self.kubelet.abort();
     }
+}
+
+/// Takes the Deployment away, and waits until its pods are gone.
+async fn gone(scene: &Scene) {
+    cluster_wide(&["delete", "deployment", "castoff", "-n", NAMESPACE, "--ignore-not-found"]).await;
+    scene
+        .until("Castoff's pods are gone", 60, || async { all(&scene.installation).await.is_empty().then_some(()) })
+        .await;
 }
 
 /// The manifests' Deployment. Its pods are not Ready until they are said to be, and end once their program has had the
@@ -115,7 +124,8 @@ async fn deployment() -> String {
     object.to_string()
 }
 
-async fn all(installation: &Installation) -> Vec<Pod> {
+/// Castoff's pods.
+pub async fn all(installation: &Installation) -> Vec<Pod> {
     let api: Api<Pod> = Api::namespaced(installation.client.clone(), NAMESPACE);
     api.list(&ListParams::default().labels(LABEL)).await.map(|list| list.items).unwrap_or_default()
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 use super::{Scenario, scenarios};
 use crate::installation::NAMESPACE;
 use crate::moves::cluster_wide;
-use crate::own_pods::{OwnPods, name};
+use crate::own_pods::{OwnPods, all, name};
 use crate::scene::Scene;
 use crate::stream::Stream;
 use crate::witness::Witness;
@@ -75,6 +76,15 @@ async fn the_doctor_finds_replicas_that_do_not_answer_or_are_of_two_versions(sce
     scene.doctor_finds_nothing().await;
 
     cluster_wide(&["set", "image", "deployment/castoff", "castoff=castoff:next", "-n", NAMESPACE]).await;
+    scene
+        .until("a pod of the next version is there", 30, || async {
+            let is_next = |pod: &Pod| {
+                let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+                containers.any(|container| container.image.as_deref() == Some("castoff:next"))
+            };
+            all(&scene.installation).await.iter().any(is_next).then_some(())
+        })
+        .await;
     cluster_wide(&["rollout", "pause", "deployment/castoff", "-n", NAMESPACE]).await;
     scene.doctor_finds("VersionsDiffer", "castoff:next").await;
     cluster_wide(&["rollout", "resume", "deployment/castoff", "-n", NAMESPACE]).await;
