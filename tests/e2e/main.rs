@@ -49,15 +49,12 @@ fn main() {
         .into_iter()
         .map(|scenario| {
             let (runtime, installation, alone) = (Arc::clone(&runtime), Arc::clone(&installation), Arc::clone(&alone));
-            let disturbs = matches!(scenario.kind, Kind::Disturbing);
             let trial = Trial::test(scenario.name, move || runtime.block_on(play(scenario, installation, alone)));
-            if disturbs && !moves::has_own_control_plane() {
+            match lacks(scenario.kind) {
                 // Said where the others say `ok`: not on this cluster.
-                return trial
-                    .with_kind("does not apply: needs a control plane of hack/cluster")
-                    .with_ignored_flag(true);
+                Some(need) => trial.with_kind(format!("does not apply: needs {need}")).with_ignored_flag(true),
+                None => trial,
             }
-            trial
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -65,12 +62,21 @@ fn main() {
     conclusion.exit();
 }
 
+/// What a scenario of this kind would need, and this cluster has not.
+fn lacks(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Disturbing if !moves::has_own_control_plane() => Some("a control plane of hack/cluster"),
+        Kind::Gated if !moves::has_gate() => Some("hack/cluster up --feature-gates MaxUnavailableStatefulSet=true"),
+        _ => None,
+    }
+}
+
 /// Plays one scenario in a namespace of its own; on failure prints what one needs to find out why.
 async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<RwLock<()>>) -> Result<(), Failed> {
     let _shared;
     let _alone;
     match scenario.kind {
-        Kind::Shared => _shared = alone.read().await,
+        Kind::Shared | Kind::Gated => _shared = alone.read().await,
         Kind::Alone | Kind::Disturbing => _alone = alone.write().await,
     }
     let scene = Scene::new(scenario.name, &installation).await;

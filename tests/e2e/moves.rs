@@ -139,6 +139,11 @@ impl Scene {
     /// Nothing is left of any departure: all are over, no slot is taken, no pod is marked.
     pub async fn nothing_left_behind(&self) {
         self.until_all_completed().await;
+        for drain in self.drains().await {
+            for condition in drain.data["status"]["conditions"].as_array().unwrap() {
+                assert_eq!(condition["observedGeneration"].as_i64(), drain.metadata.generation, "{condition}");
+            }
+        }
         for policy in self.api("DrainPolicy").list(&ListParams::default()).await.unwrap() {
             let name = policy.metadata.name.unwrap();
             assert_eq!(self.slots(&name).await, Vec::<String>::new(), "slots of {name}");
@@ -193,6 +198,14 @@ fn is_mark(annotation: &str) -> bool {
 /// Whether the control plane is one that `hack/cluster` started, which can be disturbed.
 pub fn has_own_control_plane() -> bool {
     std::env::var_os("CASTOFF_TEST_CLUSTER").is_some()
+}
+
+/// By which a StatefulSet rolls several pods at once, where its `maxUnavailable` says so.
+pub const GATE: &str = "MaxUnavailableStatefulSet=true";
+
+/// Whether the control plane was started with [`GATE`].
+pub fn has_gate() -> bool {
+    std::env::var("CASTOFF_TEST_CLUSTER_FEATURE_GATES").is_ok_and(|gates| gates.split(',').any(|gate| gate == GATE))
 }
 
 /// Disturbs the control plane: `restart apiserver`, `pause etcd`.

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Scenario, scenarios};
 use crate::moves::{Supervisor, control_plane};
+use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 use crate::witness::Witness;
 
