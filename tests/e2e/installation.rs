@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -25,7 +26,7 @@ pub struct Installation {
     pub client: Client,
     pub hooks: Hooks,
     directory: tempfile::TempDir,
-    balancer: Balancer,
+    pub balancer: Balancer,
     replicas: Mutex<Vec<Replica>>,
     /// What replicas are started with besides what is usual.
     further: Mutex<Vec<String>>,
@@ -62,23 +63,14 @@ impl Installation {
             replicas: Mutex::new(replicas),
             further: Mutex::default(),
         };
-        installation.install().await;
+        apply_manifests().await;
+        installation.log_in().await;
         installation.make_whole().await;
         installation
     }
 
-    /// All that the manifests hold but the Deployment: its replicas run here.
-    async fn install(&self) {
-        let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base");
-        let built = kubectl(&["kustomize", manifests]).await;
-        assert_eq!(built.code, 0, "{}", built.stderr);
-        let objects: Vec<&str> = built.stdout.split("\n---\n").collect();
-        let (first, rest): (Vec<&str>, Vec<&str>) =
-            objects.into_iter().filter(|object| !object.contains("\nkind: Deployment\n")).partition(|object| {
-                ["\nkind: Namespace\n", "\nkind: CustomResourceDefinition\n"].iter().any(|kind| object.contains(kind))
-            });
-        apply(&first.join("\n---\n")).await;
-        apply(&rest.join("\n---\n")).await;
+    /// Gives replicas a way to the API server, under the account of the manifests.
+    async fn log_in(&self) {
         let token = kubectl(&["create", "token", "castoff", "-n", NAMESPACE, "--duration=6h"]).await;
         assert_eq!(token.code, 0, "{}", token.stderr);
         let server = kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]).await;
@@ -96,22 +88,50 @@ impl Installation {
         self.make_whole().await;
     }
 
+    /// Makes all as it was before a scenario that may have taken things away, and may have failed before it put them
+    /// back.
+    pub async fn put_back(&self) {
+        kubectl(&["delete", "deployment", "castoff", "-n", NAMESPACE, "--ignore-not-found"]).await;
+        apply_manifests().await;
+        if self.further.lock().unwrap().is_empty() {
+            self.make_whole().await;
+        } else {
+            self.serve_with(&[]).await;
+        }
+        self.balancer.set(self.addresses());
+    }
+
+    /// Where the replicas answer.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.replicas.lock().unwrap().iter().map(|replica| SocketAddr::from(([127, 0, 0, 1], replica.port))).collect()
+    }
+
+    /// What a replica says of its readiness.
+    pub async fn readiness(&self, number: usize) -> String {
+        let admin = self.replicas.lock().unwrap()[number].admin;
+        match reqwest::get(format!("http://127.0.0.1:{admin}/readyz")).await {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
     /// Starts what does not run, and waits until it is ready.
     pub async fn make_whole(&self) {
-        let mut waiting = Vec::new();
-        {
-            let mut replicas = self.replicas.lock().unwrap();
-            for replica in replicas.iter_mut() {
-                let runs = replica.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none());
-                if !runs {
-                    replica.child = Some(self.spawn(replica));
-                }
-                waiting.push(replica.admin);
-            }
-        }
-        for admin in waiting {
+        for admin in self.start_all() {
             self.wait_until_ready(admin).await;
         }
+    }
+
+    /// Starts what does not run; where readiness is told.
+    pub fn start_all(&self) -> Vec<u16> {
+        let mut replicas = self.replicas.lock().unwrap();
+        for replica in replicas.iter_mut() {
+            let runs = replica.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none());
+            if !runs {
+                replica.child = Some(self.spawn(replica));
+            }
+        }
+        replicas.iter().map(|replica| replica.admin).collect()
     }
 
     async fn wait_until_ready(&self, admin: u16) {
@@ -128,22 +148,29 @@ impl Installation {
     }
 
     fn spawn(&self, replica: &Replica) -> Child {
-        let log = File::options().create(true).append(true).open(self.log_file(replica.number)).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_castoff"))
+        let listen = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let identity = format!("replica-{}-{}", replica.number, std::process::id());
+        self.replica(&identity, listen(replica.port), listen(replica.admin), &self.log_file(replica.number))
+            .args(self.further.lock().unwrap().iter())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The real program, as one replica.
+    pub fn replica(&self, identity: &str, listen: SocketAddr, admin: SocketAddr, log: &Path) -> Command {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_castoff"));
+        command
             .arg("serve")
-            .args(["--listen", &format!("127.0.0.1:{}", replica.port)])
-            .args(["--admin-listen", &format!("127.0.0.1:{}", replica.admin)])
+            .args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string(), "--identity", identity])
             .args(["--webhook-url", &format!("https://127.0.0.1:{}/validate", self.balancer.port)])
             .args(["--namespace", NAMESPACE, "--lease-duration", LEASE_DURATION, "--shutdown-delay", "1"])
-            .args(["--identity", &format!("replica-{}-{}", replica.number, std::process::id())])
             .args(["--log", "info,castoff::server::gate=debug", "--allow-loopback"])
-            .args(self.further.lock().unwrap().iter())
             .env("KUBECONFIG", self.path("kubeconfig"))
             .stdout(Stdio::from(log.try_clone().unwrap()))
             .stderr(Stdio::from(log))
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
+            .kill_on_drop(true);
+        command
     }
 
     /// Ends a replica as a power cut would.
@@ -203,13 +230,27 @@ impl Installation {
         kubectl(&["delete", "configmap", "castoff-registration", "-n", NAMESPACE, "--ignore-not-found"]).await;
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A place for a file, for as long as this runs.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     fn log_file(&self, number: usize) -> PathBuf {
         self.path(&format!("replica-{number}.log"))
     }
+}
+
+/// All that the manifests hold but the Deployment: its replicas run here.
+async fn apply_manifests() {
+    let built = kubectl(&["kustomize", concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base")]).await;
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let objects: Vec<&str> = built.stdout.split("\n---\n").collect();
+    let (first, rest): (Vec<&str>, Vec<&str>) =
+        objects.into_iter().filter(|object| !object.contains("\nkind: Deployment\n")).partition(|object| {
+            ["\nkind: Namespace\n", "\nkind: CustomResourceDefinition\n"].iter().any(|kind| object.contains(kind))
+        });
+    apply(&first.join("\n---\n")).await;
+    apply(&rest.join("\n---\n")).await;
 }
 
 /// What a command printed.
@@ -236,8 +277,13 @@ pub async fn kubectl(arguments: &[&str]) -> Printed {
     }
 }
 
-/// Applies YAML or JSON.
+/// Applies YAML or JSON, which must succeed.
 pub async fn apply(text: &str) {
+    try_apply(text).await.unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
+}
+
+/// Applies YAML or JSON; what kubectl says where it does not succeed.
+pub async fn try_apply(text: &str) -> Result<(), String> {
     use tokio::io::AsyncWriteExt as _;
     let mut child = Command::new("kubectl")
         .args(["apply", "--server-side", "--force-conflicts", "-f", "-"])
@@ -248,10 +294,10 @@ pub async fn apply(text: &str) {
         .expect("kubectl must be in PATH");
     child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
     let output = child.wait_with_output().await.unwrap();
-    assert!(output.status.success(), "{}\nin\n{text}", String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
 }
 
-fn free_ports(count: usize) -> Vec<u16> {
+pub fn free_ports(count: usize) -> Vec<u16> {
     let listeners: Vec<_> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }

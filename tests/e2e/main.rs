@@ -8,12 +8,16 @@ mod audit;
 mod backends;
 mod balancer;
 mod consul;
+mod doctor;
 mod etcd;
 mod installation;
 mod moves;
+mod own_pods;
 mod rights;
 mod scenarios;
 mod scene;
+#[path = "../real_node/stream.rs"]
+mod stream;
 mod witness;
 
 use std::sync::Arc;
@@ -100,7 +104,10 @@ async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<Rw
             Err(Failed::from(format!("{text}\n{}", scene.what_is_there().await)))
         }
     };
-    installation.make_whole().await;
+    match (scenario.kind, &outcome) {
+        (Kind::Alone | Kind::Disturbing, Err(_)) => installation.put_back().await,
+        _ => installation.make_whole().await,
+    }
     scene.clean_up().await;
     outcome
 }

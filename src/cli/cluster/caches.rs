@@ -22,6 +22,9 @@ use crate::lifecycle::Phase;
 use crate::policy::PolicyIndex;
 use crate::server::Readiness;
 
+/// What readiness says of a copy that is not there yet.
+const NOT_LISTED: &str = "the first list has not come in yet";
+
 /// Copies of what the API holds.
 pub(super) struct Caches {
     pub policies: Arc<Cache<PolicyObject>>,
@@ -95,13 +98,20 @@ impl Follower<'_> {
         resource: &ApiResource,
         read: Read<T>,
     ) {
-        let handle = self.readiness.register(name, "the first list has not come in yet");
-        let filled = Arc::clone(cache);
+        let handle = self.readiness.register(name, NOT_LISTED);
+        let (filled, mut trouble) = (Arc::clone(cache), cache.trouble());
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         let followed = Arc::clone(cache).follow(api, name, read);
         self.tasks.spawn(async move {
             let ready = async {
-                filled.filled().await;
+                loop {
+                    tokio::select! {
+                        () = filled.filled() => break,
+                        Ok(()) = trouble.changed() => {
+                            handle.not_ready(&format!("{NOT_LISTED}: {}", *trouble.borrow_and_update()));
+                        }
+                    }
+                }
                 handle.ready();
             };
             tokio::join!(followed, ready);

@@ -5,9 +5,13 @@ mod bypass;
 mod callers;
 mod crashes;
 mod deletion;
+mod doctor_guarding;
+mod doctor_installation;
 mod endings;
 mod leaving;
 mod limits;
+mod own_pods;
+mod own_trouble;
 mod people;
 mod policies;
 mod races;
@@ -85,6 +89,10 @@ pub fn all() -> Vec<Scenario> {
     all.extend(upkeep::SHARED);
     all.extend(upkeep::ALONE);
     all.extend(crashes::ALONE);
+    all.extend(doctor_guarding::ALONE);
+    all.extend(doctor_installation::ALONE);
+    all.extend(own_trouble::ALONE);
+    all.extend(own_pods::ALONE);
     all.extend(writes::DISTURBING);
     all.extend(apart::all());
     all
