@@ -1,6 +1,7 @@
 //! Scenarios on a real control plane: what users do, and what must come of it.
 //!
-//! `hack/test e2e` starts the control plane and runs them; any cluster that `KUBECONFIG` names will do.
+//! `hack/test e2e` starts the control plane and runs them; any cluster that `KUBECONFIG` names will do. Where they are
+//! played, with Castoff on this machine or in the cluster's pods, is the matter of [`ground`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
@@ -9,6 +10,7 @@ mod backends;
 mod balancer;
 mod consul;
 mod etcd;
+mod ground;
 mod installation;
 mod moves;
 mod scenarios;
@@ -45,19 +47,17 @@ fn main() {
         .into_iter()
         .map(|scenario| {
             let (runtime, installation, alone) = (Arc::clone(&runtime), Arc::clone(&installation), Arc::clone(&alone));
-            let disturbs = matches!(scenario.kind, Kind::Disturbing);
+            let lacking = scenario.needs.and_then(|need| installation.lacks(need));
             let trial = Trial::test(scenario.name, move || runtime.block_on(play(scenario, installation, alone)));
-            if disturbs && !moves::has_own_control_plane() {
+            match lacking {
                 // Said where the others say `ok`: not on this cluster.
-                return trial
-                    .with_kind("does not apply: needs a control plane of hack/cluster")
-                    .with_ignored_flag(true);
+                Some(why) => trial.with_kind(format!("does not apply: {why}")).with_ignored_flag(true),
+                None => trial,
             }
-            trial
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    runtime.block_on(installation.stop());
+    runtime.block_on(installation.ground.stop());
     conclusion.exit();
 }
 
@@ -67,7 +67,7 @@ async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<Rw
     let _alone;
     match scenario.kind {
         Kind::Shared => _shared = alone.read().await,
-        Kind::Alone | Kind::Disturbing => _alone = alone.write().await,
+        Kind::Alone => _alone = alone.write().await,
     }
     let scene = Scene::new(scenario.name, &installation).await;
     let played = tokio::spawn(tokio::time::timeout(LONGEST, (scenario.play)(Arc::clone(&scene)))).await;
@@ -81,7 +81,7 @@ async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<Rw
             Err(Failed::from(format!("{text}\n{}", scene.what_is_there().await)))
         }
     };
-    installation.make_whole().await;
+    installation.ground.make_whole().await;
     scene.clean_up().await;
     outcome
 }

@@ -13,6 +13,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::backends::{Hooks, is_ready};
+use crate::ground::Ground;
 use crate::installation::{self, Installation, Printed};
 
 pub struct Scene {
@@ -49,6 +50,26 @@ impl Scene {
         &self.installation.hooks
     }
 
+    pub fn ground(&self) -> &dyn Ground {
+        self.installation.ground.as_ref()
+    }
+
+    /// One of the nodes, numbered from 1; where there are fewer, numbers share them.
+    pub fn node_name(&self, number: usize) -> &str {
+        let nodes = &self.installation.nodes;
+        &nodes[(number - 1) % nodes.len()]
+    }
+
+    /// Selects one of the nodes.
+    pub fn on_node(&self, number: usize) -> Value {
+        json!({"kubernetes.io/hostname": self.node_name(number)})
+    }
+
+    /// What workloads make pods of.
+    pub fn pod_template(&self, app: &str) -> Value {
+        json!({"metadata": {"labels": {"app": app}}, "spec": self.ground().pod()})
+    }
+
     /// Applies objects; `{ns}` in the text is this namespace.
     pub async fn apply(&self, text: &str) {
         installation::apply(&text.replace("{ns}", &self.namespace)).await;
@@ -75,7 +96,7 @@ impl Scene {
             "serviceName": format!("{name}-peer"),
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": {"app": name}},
-            "template": pod_template(name),
+            "template": self.pod_template(name),
         });
         merge(&mut spec, &extra);
         let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name, "namespace": "{ns}"}, "spec": spec});
@@ -88,7 +109,7 @@ impl Scene {
         let spec = json!({
             "replicas": replicas,
             "selector": {"matchLabels": {"app": name}},
-            "template": pod_template(name),
+            "template": self.pod_template(name),
         });
         let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "{ns}"}, "spec": spec});
         self.apply(&object.to_string()).await;
@@ -97,7 +118,7 @@ impl Scene {
 
     /// A pod of nobody's, not waited for. `extra` is merged into it.
     pub async fn bare_pod(&self, name: &str, app: &str, extra: Value) {
-        let mut pod = pod_template(app);
+        let mut pod = self.pod_template(app);
         merge(&mut pod, &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "{ns}"}}));
         merge(&mut pod, &extra);
         self.apply(&pod.to_string()).await;
@@ -318,7 +339,7 @@ impl Scene {
             let printed = self.kubectl(arguments).await;
             let _ = writeln!(text, "{}{}", printed.stdout, printed.stderr);
         }
-        let log = self.installation.log(&self.namespace).await;
+        let log = self.ground().log(&self.namespace).await;
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.iter().skip(lines.len().saturating_sub(60)).copied().collect::<Vec<_>>().join("\n");
         text + "the guard's log:\n" + &last
@@ -329,13 +350,6 @@ impl Scene {
         self.kubectl(&["delete", "drainpolicies", "--all", "--wait=false"]).await;
         installation::kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]).await;
     }
-}
-
-fn pod_template(name: &str) -> Value {
-    json!({
-        "metadata": {"labels": {"app": name}},
-        "spec": {"containers": [{"name": "main", "image": "none"}], "terminationGracePeriodSeconds": 5},
-    })
 }
 
 /// Merges objects into one another, field by field.
