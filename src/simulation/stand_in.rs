@@ -162,6 +162,8 @@ impl Behaviour {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn question(path: &str) -> Asked {

@@ -243,8 +243,8 @@ impl Ground for InCluster {
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
             Need::OwnControlPlane if !has_own_control_plane() => Some("needs a control plane of hack/cluster"),
-            Need::SimulatedNodes => Some("needs simulated nodes: a real one can't be taken away, nor told what to do"),
-            Need::Kill if self.on_node.is_none() => Some("needs CASTOFF_TEST_ON_NODE, to kill a process there"),
+            Need::SimulatedNodes => Some("needs simulated nodes"),
+            Need::Kill if self.on_node.is_none() => Some("needs CASTOFF_TEST_ON_NODE"),
             _ => None,
         }
     }

@@ -183,7 +183,7 @@ impl Outside {
         self.urls.lock().unwrap().insert(name.clone(), url.to_owned());
         let service = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": NAMESPACE},
-            "spec": {"clusterIP": "None", "selector": {"app": self.pod}},
+            "spec": {"clusterIP": "None", "publishNotReadyAddresses": true, "selector": {"app": self.pod}},
         });
         apply(&service.to_string()).await;
         format!("http://{name}.{NAMESPACE}.svc:8080")

@@ -51,8 +51,8 @@ async fn a_forced_delete_waits_for_the_preparation_and_never_strands_the_pod(sce
 async fn a_terminating_pod_is_never_denied(scene: Arc<Scene>) {
     let node = scene.node_name(1);
     let slow = json!({
-        "metadata": {"annotations": {"test.castoff.dev/ends-after": "2m"}},
-        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 120},
+        "metadata": {"annotations": {"test.castoff.dev/ends-after": "1m"}},
+        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 60},
     });
     guarded(&scene, &[("hurried", slow.clone()), ("forced", slow.clone()), ("finished-off", slow)]).await;
     let mut uids = Vec::new();
