@@ -208,7 +208,7 @@ mod tests {
                     test.castoff.dev/runs-for=\"100ms\"\ntest.castoff.dev/ends-after=\"2m\"\n";
         let behaviour = Behaviour::read(text);
         assert_eq!(behaviour.course, Course::Fails(Duration::from_millis(100)));
-        assert_eq!((behaviour.ready_after, behaviour.ends_after), (Duration::ZERO, Duration::from_secs(120)));
+        assert_eq!((behaviour.ready_after, behaviour.ends_after), (Duration::ZERO, Duration::from_mins(2)));
         assert_eq!(Behaviour::read("").course, Course::Runs);
     }
 }

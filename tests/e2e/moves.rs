@@ -131,6 +131,11 @@ impl Scene {
     /// Nothing is left of any departure: all are over, no slot is taken, no pod is marked.
     pub async fn nothing_left_behind(&self) {
         self.until_all_completed().await;
+        for drain in self.drains().await {
+            for condition in drain.data["status"]["conditions"].as_array().unwrap() {
+                assert_eq!(condition["observedGeneration"].as_i64(), drain.metadata.generation, "{condition}");
+            }
+        }
         for policy in self.api("DrainPolicy").list(&ListParams::default()).await.unwrap() {
             let name = policy.metadata.name.unwrap();
             assert_eq!(self.slots(&name).await, Vec::<String>::new(), "slots of {name}");

@@ -12,6 +12,7 @@ use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::audit;
 use crate::backends::{Hooks, is_ready};
 use crate::ground::Ground;
 use crate::installation::{self, Installation, Printed};
@@ -342,7 +343,8 @@ impl Scene {
         let log = self.ground().log(&self.namespace).await;
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.iter().skip(lines.len().saturating_sub(60)).copied().collect::<Vec<_>>().join("\n");
-        text + "the guard's log:\n" + &last
+        let changes = audit::last_changes(&self.namespace, 60);
+        format!("{text}the guard's log:\n{last}\nthe API server's audit log:\n{changes}\n")
     }
 
     /// Takes the namespace away without waiting for it.

@@ -15,7 +15,7 @@ use crate::kubernetes::cache::{Cache, Read, chain};
 use crate::kubernetes::cluster::{self, WatchedCluster};
 use crate::kubernetes::drains::Kept;
 use crate::kubernetes::policies::{self, PlanObject, PolicyObject};
-use crate::kubernetes::registration::Guarded;
+use crate::kubernetes::registration::{Guarded, Seen};
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::store::read_drain;
 use crate::lifecycle::Phase;
@@ -34,13 +34,18 @@ pub(super) struct Caches {
 
 impl Caches {
     /// Begins to follow; readiness waits for each first list.
-    pub fn follow(client: &Client, readiness: &Readiness, tasks: &mut JoinSet<()>) -> Self {
+    pub fn follow(
+        client: &Client,
+        registration: watch::Receiver<Seen>,
+        readiness: &Readiness,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
         let caches = Caches {
             policies: Arc::default(),
             plans: Arc::default(),
             drains: Arc::default(),
             index: Arc::default(),
-            cluster: Arc::new(WatchedCluster::new(client.clone())),
+            cluster: Arc::new(WatchedCluster::new(client.clone(), registration)),
         };
         let mut follower = Follower { client, readiness, tasks };
         follower.follow("drainpolicies", &caches.policies, &drain_policies(), policies::read_policy);

@@ -50,7 +50,8 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
     tracing::info!(user = %own_user, %identity, "speaks to the API server");
     let (registry, readiness) = (Registry::new(), Readiness::new());
     let mut tasks = JoinSet::new();
-    let caches = Caches::follow(&client, &readiness, &mut tasks);
+    let (tell_seen, seen) = watch::channel(Seen::NotYet);
+    let caches = Caches::follow(&client, seen.clone(), &readiness, &mut tasks);
 
     let (tell_bundle, bundle) = watch::channel(None);
     let certificates = if let Some(pair) = command.tls_cert.clone().zip(command.tls_key.clone()) {
@@ -69,7 +70,6 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
         certificates
     };
 
-    let (tell_seen, seen) = watch::channel(Seen::NotYet);
     let guarded = caches.guarded(&client, &mut tasks);
     let reporter = Reporter { controller: "castoff".to_owned(), instance: Some(identity.clone()) };
     let recorder = Recorder::new(client.clone(), reporter);

@@ -14,7 +14,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::stand_ins::{self, Outside};
-use super::{Ground, Need, has_own_control_plane};
+use super::{Ground, Need};
 use crate::backends::{Hooks, is_ready};
 use crate::installation::{
     LEASE_DURATION, LOG, NAMESPACE, Printed, apply, holder, kubectl, kubectl_with, run, unregister,
@@ -242,10 +242,9 @@ impl Ground for InCluster {
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
-            Need::OwnControlPlane if !has_own_control_plane() => Some("needs a control plane of hack/cluster"),
             Need::SimulatedNodes => Some("needs simulated nodes"),
             Need::Kill if self.on_node.is_none() => Some("needs CASTOFF_TEST_ON_NODE"),
-            _ => None,
+            need => super::lacks(need),
         }
     }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::{Ground, Need, has_own_control_plane};
+use super::{Ground, Need};
 use crate::balancer::Balancer;
 use crate::installation::{LEASE_DURATION, LOG, NAMESPACE, holder, kubectl, unregister};
 
@@ -165,7 +165,7 @@ impl Ground for Loopback {
     }
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
-        (need == Need::OwnControlPlane && !has_own_control_plane()).then_some("needs a control plane of hack/cluster")
+        super::lacks(need)
     }
 
     fn to_be_revived(&self) -> &'static [&'static str] {

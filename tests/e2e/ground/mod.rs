@@ -59,11 +59,25 @@ pub enum Need {
     Nodes(usize),
     /// Replicas that can be killed.
     Kill,
+    /// [`GATE`], which is off as shipped.
+    Gate,
 }
 
-/// Whether the control plane is one that `hack/cluster` started, which can be disturbed.
-pub fn has_own_control_plane() -> bool {
-    std::env::var_os("CASTOFF_TEST_CLUSTER").is_some()
+/// By which a StatefulSet rolls several pods at once, where its `maxUnavailable` says so.
+const GATE: &str = "MaxUnavailableStatefulSet=true";
+
+/// Why the control plane has not what a scenario needs of it.
+fn lacks(need: Need) -> Option<&'static str> {
+    let gates = std::env::var("CASTOFF_TEST_CLUSTER_FEATURE_GATES").unwrap_or_default();
+    match need {
+        Need::OwnControlPlane if std::env::var_os("CASTOFF_TEST_CLUSTER").is_none() => {
+            Some("needs a control plane of hack/cluster")
+        }
+        Need::Gate if !gates.split(',').any(|gate| gate == GATE) => {
+            Some("needs hack/cluster up --feature-gates MaxUnavailableStatefulSet=true")
+        }
+        _ => None,
+    }
 }
 
 /// The ground that `hack/test` has asked for, with the hooks of the pods there. `deployment` is what the manifests run

@@ -12,8 +12,10 @@ use crate::scene::Scene;
 pub const SHARED: [Scenario; 1] =
     scenarios![Shared: broken_glass_expires_and_counts_only_with_a_reason_and_a_valid_time];
 
-pub const ALONE: [Scenario; 1] =
-    scenarios![Alone: broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audited];
+pub const ALONE: [Scenario; 2] = scenarios![Alone:
+    broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audited,
+    broken_glass_on_the_webhook_configuration_lets_every_pod_go,
+];
 
 /// Two annotations, of which the second ends after `seconds`.
 fn broken(reason: &str, seconds: i64) -> [String; 2] {
@@ -59,6 +61,34 @@ async fn broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audit
         };
         assert!(["by-pod", "by-node", "by-namespace"].into_iter().all(bypassed), "in the API server's audit log");
     }
+}
+
+async fn broken_glass_on_the_webhook_configuration_lets_every_pod_go(scene: Arc<Scene>) {
+    scene.bare_pod("p", "app", json!({})).await;
+    scene.all_ready("app", 1).await;
+    scene.hook_policy("app", json!({})).await;
+    let (uid, ip) = (scene.uid("p").await, scene.ip("p").await);
+    scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
+    scene.denied("p").await;
+    let everywhere = ["validatingwebhookconfiguration", "castoff"];
+    // What goes wrong from here on ends by itself: it is over a minute later.
+    breaks(&scene, everywhere[0], everywhere[1], &broken("INC-4711", 60)).await;
+    let said = scene.until_allowed("p").await;
+    assert!(said.contains("bypassed on the webhook configuration: INC-4711"), "{said}");
+    scene.annotate(everywhere[0], everywhere[1], &["castoff.dev/bypass-", "castoff.dev/bypass-until-"]).await;
+    scene.until_gone("p", &uid).await;
+    scene
+        .until("it is told, with who and why", 20, || async {
+            let told = scene.events("Bypassed").await;
+            let expected = "\"INC-4711\" on the webhook configuration, asked for by kubernetes-admin";
+            told.iter().any(|text| text.contains(expected)).then_some(())
+        })
+        .await;
+    scene.bare_pod("p", "app", json!({})).await;
+    scene.all_ready("app", 1).await;
+    scene
+        .until("the glass is whole again", 20, || async { (scene.delete("p").await.code() == 429).then_some(()) })
+        .await;
 }
 
 async fn broken_glass_expires_and_counts_only_with_a_reason_and_a_valid_time(scene: Arc<Scene>) {

@@ -19,11 +19,8 @@ pub const SHARED: [Scenario; 2] = scenarios![Shared:
 pub const KILLING: [Scenario; 1] =
     scenarios![Alone, Need::Kill => a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restored];
 
-pub const WITHOUT_NODE: [Scenario; 1] =
-    scenarios![Alone, Need::SimulatedNodes => a_pod_whose_node_was_removed_is_told_counted_and_restored];
-
 /// A store whose leaders don't move, in the middle of its preparation.
-async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
+pub(super) async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
     let tikv = Tikv::start(scene, "tikv", 2, 12).await;
     scene.stateful_set("tikv", 2, json!({})).await;
     scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
@@ -40,12 +37,19 @@ async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
     (tikv, uid)
 }
 
-async fn counted(scene: &Scene, outcome: &str) -> f64 {
+pub(super) async fn counted(scene: &Scene, outcome: &str) -> f64 {
     scene.counted(&format!("castoff_departures_total{{outcome=\"{outcome}\"}}")).await
 }
 
 /// It was told, counted, and what was set is taken back once the next pod is Ready.
-async fn told_counted_restored(scene: &Scene, tikv: &Tikv, uid: &str, reason: &str, outcome: &str, before: f64) {
+pub(super) async fn told_counted_restored(
+    scene: &Scene,
+    tikv: &Tikv,
+    uid: &str,
+    reason: &str,
+    outcome: &str,
+    before: f64,
+) {
     scene
         .until("it is told", 60, || async {
             let told = scene.events(reason).await;
@@ -101,27 +105,4 @@ async fn failure_policy(policy: &str) {
     let of = |number| json!({"op": "replace", "path": format!("/webhooks/{number}/failurePolicy"), "value": policy});
     let patch = json!([of(0), of(1)]).to_string();
     cluster_wide(&["patch", "validatingwebhookconfiguration", "castoff", "--type=json", "-p", &patch]).await;
-}
-
-async fn a_pod_whose_node_was_removed_is_told_counted_and_restored(scene: Arc<Scene>) {
-    let (tikv, uid) = half_prepared(&scene).await;
-    let before = counted(&scene, "unprepared").await;
-    let node = scene.pod("tikv-1").await.unwrap().spec.unwrap().node_name.unwrap();
-    cluster_wide(&["delete", "node", &node]).await;
-    // Pods of a node that is gone are collected a good while later.
-    scene
-        .until("the pod is gone", 120, || async {
-            (scene.pod("tikv-1").await.and_then(|pod| pod.metadata.uid).as_deref() != Some(&uid)).then_some(())
-        })
-        .await;
-    let nodes = format!("{}/nodes.yaml", std::env::var("CASTOFF_TEST_CLUSTER_FOLDER").unwrap());
-    cluster_wide(&["apply", "-f", &nodes]).await;
-    told_counted_restored(&scene, &tikv, &uid, "LeftUnprepared", "unprepared", before).await;
-    scene
-        .until("the node is back", 60, || async {
-            let node = scene.node(&node).await?;
-            let ready = node.status?.conditions?.into_iter().any(|seen| seen.type_ == "Ready" && seen.status == "True");
-            (ready && node.spec.is_none_or(|spec| spec.taints.is_none_or(|taints| taints.is_empty()))).then_some(())
-        })
-        .await;
 }

@@ -1,8 +1,8 @@
 //! The scenarios, by what they promise.
 
+mod apart;
 mod bypass;
 mod callers;
-mod control_plane;
 mod crashes;
 mod deletion;
 mod endings;
@@ -91,10 +91,9 @@ pub fn all() -> Vec<Scenario> {
     all.extend(races::ALL);
     all.extend(leaving::SHARED);
     all.extend(leaving::KILLING);
-    all.extend(leaving::WITHOUT_NODE);
     all.extend(crashes::KILLING);
     all.extend(crashes::ALONE);
-    all.extend(control_plane::ALONE);
     all.extend(writes::ALONE);
+    all.extend(apart::all());
     all
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Scenario, scenarios};
 use crate::ground::Need;
 use crate::moves::{Supervisor, control_plane};
+use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 use crate::witness::Witness;
 
