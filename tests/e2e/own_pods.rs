@@ -14,7 +14,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use crate::backends::is_ready;
-use crate::installation::{Installation, NAMESPACE, apply, free_ports, kubectl};
+use crate::ground::{Loopback, free_ports};
+use crate::installation::{Installation, NAMESPACE, apply, kubectl};
 use crate::moves::cluster_wide;
 use crate::scene::{Scene, merge};
 
@@ -56,7 +57,7 @@ impl OwnPods {
         let pods = OwnPods { installation, running, kubelet };
         pods.until_whole(scene).await;
         for number in 0..2 {
-            pods.installation.terminate(number).await;
+            pods.installation.ground.terminate(number).await;
         }
         pods
     }
@@ -92,9 +93,10 @@ impl OwnPods {
 
     /// Has the usual replicas back.
     pub async fn end(self, scene: &Scene) {
-        self.installation.make_whole().await;
+        self.installation.ground.make_whole().await;
         self.kubelet.abort();
-        self.installation.balancer.set(self.installation.addresses());
+        let processes = scene.processes();
+        processes.balancer.set(processes.addresses());
         gone(scene).await;
     }
 }
@@ -130,6 +132,10 @@ pub async fn all(installation: &Installation) -> Vec<Pod> {
     api.list(&ListParams::default().labels(LABEL)).await.map(|list| list.items).unwrap_or_default()
 }
 
+fn processes_of(installation: &Installation) -> &Loopback {
+    installation.ground.processes().expect("scenarios need Need::Processes for this")
+}
+
 pub fn name(pod: &Pod) -> String {
     pod.metadata.name.clone().unwrap_or_default()
 }
@@ -157,7 +163,7 @@ async fn kubelet(installation: Arc<Installation>, running: Arc<Mutex<BTreeMap<St
         let ready: Vec<SocketAddr> =
             pods.iter().filter(|pod| serves(pod)).filter_map(|pod| address(pod, ports.webhook)).collect();
         if !ready.is_empty() {
-            installation.balancer.set(ready);
+            processes_of(&installation).balancer.set(ready);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -174,8 +180,9 @@ fn run(installation: &Installation, running: &Mutex<BTreeMap<String, Running>>, 
             let _ = std::process::Command::new("kill").args(["-TERM", &pid]).status();
         }
         (None, Some(listen), Some(admin)) if !terminates => {
-            let log = installation.path(&format!("{}.log", name(pod)));
-            let child = installation.replica(&name(pod), listen, admin, &log).spawn().unwrap();
+            let processes = processes_of(installation);
+            let log = processes.path(&format!("{}.log", name(pod)));
+            let child = processes.replica(&name(pod), listen, admin, &log).spawn().unwrap();
             running.insert(name(pod), Running { child, told_to_end: false });
         }
         _ => {}

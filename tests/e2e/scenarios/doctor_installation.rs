@@ -15,11 +15,12 @@ use serde_json::{Value, json};
 
 use super::{Scenario, scenarios};
 use crate::doctor::shell;
+use crate::ground::Need;
 use crate::installation::NAMESPACE;
 use crate::moves::cluster_wide;
 use crate::scene::Scene;
 
-pub const ALONE: [Scenario; 4] = scenarios![Alone:
+pub const ALONE: [Scenario; 4] = scenarios![Alone, Need::Processes =>
     the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep,
     the_doctor_finds_an_authority_that_did_not_sign_what_is_served,
     the_doctor_finds_certificates_that_end_and_callers_see_those_that_have_ended,
@@ -43,7 +44,7 @@ async fn edit(scene: &Scene, patch: Value) {
 /// A registration that is kept in git: Castoff puts nothing back but its own authority.
 async fn the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep(scene: Arc<Scene>) {
     guarded(&scene).await;
-    scene.installation.serve_with(&["--manage-webhook=false"]).await;
+    scene.processes().serve_with(&["--manage-webhook=false"]).await;
     let mut good = registrations(&scene).get(NAME).await.unwrap();
     scene.doctor_finds_nothing().await;
     let replace = |place: &str, value: Value| json!([{"op": "replace", "path": place, "value": value}]);
@@ -70,14 +71,14 @@ async fn the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep(sce
     (good.metadata.uid, good.metadata.resource_version) = (None, None);
     registrations(&scene).create(&PostParams::default(), &good).await.unwrap();
     scene.doctor_finds_nothing().await;
-    scene.installation.serve_with(&[]).await;
+    scene.processes().serve_with(&[]).await;
 }
 
 /// A certificate that others make, as cert-manager does, whose part is played here.
 async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: Arc<Scene>) {
     guarded(&scene).await;
-    let installation = &scene.installation;
-    let (one, other) = (installation.path("certificates"), installation.path("others"));
+    let processes = scene.processes();
+    let (one, other) = (processes.path("certificates"), processes.path("others"));
     for directory in [&one, &other] {
         let made = shell(&format!("castoff certs {} --host 127.0.0.1 --force", directory.display())).await;
         assert_eq!(made.code, 0, "{made:?}");
@@ -85,13 +86,13 @@ async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: A
     let [certificate, key] = ["tls.crt", "tls.key"].map(|file| one.join(file).display().to_string());
     let given = ["--tls-cert", &certificate, "--tls-key", &key];
     for number in 0..2 {
-        installation.terminate(number).await;
+        scene.ground().terminate(number).await;
     }
     forget_registration().await;
     // Whom the API server is to trust nobody has said: nothing is registered, and that is told.
-    installation.serve_with(&given).await;
+    processes.serve_with(&given).await;
     for number in 0..2 {
-        let said = installation.readiness(number).await;
+        let said = processes.readiness(number).await;
         assert!(
             said.contains("guards nothing: not registered, since the certificate is given by --tls-cert"),
             "{said}"
@@ -100,7 +101,7 @@ async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: A
     scene.until("the log says why", 20, || logged(&scene, "nothing says whom the API server is to trust")).await;
     scene.doctor_finds("NotRegistered", "Castoff is not registered").await;
 
-    installation.serve_with(&[&given[..], &["--inject-ca-from", "castoff-system/castoff"]].concat()).await;
+    processes.serve_with(&[&given[..], &["--inject-ca-from", "castoff-system/castoff"]].concat()).await;
     let inject = async |from: &std::path::Path| {
         let bundle = ByteString(std::fs::read(from.join("ca.crt")).unwrap());
         let put =
@@ -125,7 +126,7 @@ async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: A
     scene.doctor_finds_nothing().await;
 
     put_rights_back().await;
-    installation.serve_with(&[]).await;
+    processes.serve_with(&[]).await;
     forget_registration().await;
     scene.doctor_finds_nothing().await;
 }
@@ -136,7 +137,7 @@ async fn forget_registration() {
 }
 
 async fn logged(scene: &Scene, words: &str) -> Option<()> {
-    (!scene.installation.log(words).await.is_empty()).then_some(())
+    (!scene.ground().log(words).await.is_empty()).then_some(())
 }
 
 /// A leader that may not write the Secret can't renew what is in it.
@@ -152,7 +153,7 @@ async fn the_doctor_finds_certificates_that_end_and_callers_see_those_that_have_
     scene.until("the log says why", 20, || logged(&scene, "certificates can't be kept")).await;
     scene
         .until("readiness says so", 20, || async {
-            let said = scene.installation.readiness(0).await;
+            let said = scene.processes().readiness(0).await;
             (said.contains("[+]certificates ok, but the server certificate ends")).then_some(())
         })
         .await;
@@ -160,14 +161,14 @@ async fn the_doctor_finds_certificates_that_end_and_callers_see_those_that_have_
 
     put_certificate(&scene, -1).await;
     // Connections that are open would be used on.
-    scene.installation.serve_with(&[]).await;
+    scene.processes().serve_with(&[]).await;
     let refused = scene.delete("app-0").await;
     assert_eq!(refused.code(), 500, "{refused:?}");
     assert!(format!("{refused:?}").contains("certificate has expired"), "{refused:?}");
     assert_eq!(scene.evict("app-0", None).await.code(), 500);
     scene.doctor_finds("CertificateNotAccepted", "certificate has expired").await;
     scene.doctor_finds("CertificateEnds", "is over since").await;
-    let said = scene.installation.readiness(0).await;
+    let said = scene.processes().readiness(0).await;
     assert!(said.contains("[+]certificates ok, but the server certificate is over since"), "{said}");
 
     put_rights_back().await;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Scenario, scenarios};
 use crate::backends::Tikv;
+use crate::ground::Need;
 use crate::moves::cluster_wide;
 use crate::scene::Scene;
 
@@ -15,14 +16,14 @@ pub const SHARED: [Scenario; 2] = scenarios![Shared:
     a_pod_that_goes_by_a_bypass_is_told_counted_and_restored,
 ];
 
-pub const ALONE: [Scenario; 1] =
-    scenarios![Alone: a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restored];
+pub const KILLING: [Scenario; 1] =
+    scenarios![Alone, Need::Kill => a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restored];
 
 /// A store whose leaders don't move, in the middle of its preparation.
 pub(super) async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
-    let tikv = Tikv::start(&scene.client, &scene.namespace, "tikv", 2, 12).await;
+    let tikv = Tikv::start(scene, "tikv", 2, 12).await;
     scene.stateful_set("tikv", 2, json!({})).await;
-    scene.policy("tikv", "tikv", json!({"pd": tikv.pd.url()}), json!({})).await;
+    scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     tikv.pd.set_fault(Some(Fault::StuckLeaders));
     assert_eq!(scene.delete("tikv-1").await.code(), 429);
     scene.until("its leaders are to move", 20, || async { (tikv.pd.evict_entries() == [2]).then_some(()) }).await;
@@ -86,7 +87,7 @@ async fn a_pod_that_goes_by_a_bypass_is_told_counted_and_restored(scene: Arc<Sce
 async fn a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restored(scene: Arc<Scene>) {
     let (tikv, uid) = half_prepared(&scene).await;
     for number in 0..2 {
-        scene.installation.kill(number).await;
+        scene.ground().kill(number).await;
     }
     assert_eq!(scene.delete("tikv-1").await.code(), 500, "nobody answers, so the pod stays");
     failure_policy("Ignore").await;
@@ -95,7 +96,7 @@ async fn a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restore
     });
     gone.await;
     scene.until_replaced("tikv-1", &uid).await;
-    scene.installation.make_whole().await;
+    scene.ground().make_whole().await;
     failure_policy("Fail").await;
     told_counted_restored(&scene, &tikv, &uid, "LeftUnprepared", "unprepared", 0.0).await;
 }

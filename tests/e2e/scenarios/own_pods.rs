@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 use super::{Scenario, scenarios};
+use crate::ground::Need;
 use crate::installation::NAMESPACE;
 use crate::moves::cluster_wide;
 use crate::own_pods::{OwnPods, all, name};
@@ -13,7 +14,7 @@ use crate::scene::Scene;
 use crate::stream::Stream;
 use crate::witness::Witness;
 
-pub const ALONE: [Scenario; 2] = scenarios![Alone:
+pub const ALONE: [Scenario; 2] = scenarios![Alone, Need::Processes =>
     a_drain_of_the_node_that_the_leader_runs_on_succeeds_and_fails_no_delete,
     the_doctor_finds_replicas_that_do_not_answer_or_are_of_two_versions,
 ];

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use super::{Scenario, scenarios};
 use crate::doctor::shell;
+use crate::ground::Need;
 use crate::installation::{self, NAMESPACE, kubectl};
 use crate::moves::cluster_wide;
 use crate::scene::Scene;
 use crate::witness::Witness;
 
-pub const ALONE: [Scenario; 5] = scenarios![Alone:
+pub const ALONE: [Scenario; 5] = scenarios![Alone, Need::Processes =>
     with_no_replica_nothing_guarded_leaves_callers_are_told_and_the_runbook_has_the_way_out,
     times_that_a_clock_that_has_jumped_wrote_decide_nothing,
     a_lease_that_is_deleted_is_made_again_and_departures_go_on,
@@ -40,7 +41,7 @@ async fn with_no_replica_nothing_guarded_leaves_callers_are_told_and_the_runbook
     scene.hook_policy("lost", json!({})).await;
     let uids = [scene.uid("lost-0").await, scene.uid("lost-1").await];
     for number in 0..2 {
-        scene.installation.kill(number).await;
+        scene.ground().kill(number).await;
     }
     let deleted = scene.delete("lost-0").await;
     assert_eq!(deleted.code(), 500, "{deleted:?}");
@@ -68,8 +69,8 @@ async fn with_no_replica_nothing_guarded_leaves_callers_are_told_and_the_runbook
     let [way_out, guard_again] = runbook("No replica answers")[..] else { panic!("the runbook has two commands") };
     follow_the_runbook(way_out).await;
     assert_eq!(scene.delete("lost-0").await.code(), 200, "deletes pass again, unprepared");
-    scene.installation.make_whole().await;
-    let said = scene.installation.readiness(0).await;
+    scene.ground().make_whole().await;
+    let said = scene.processes().readiness(0).await;
     assert!(said.contains("guards nothing: the ValidatingWebhookConfiguration castoff is not there"), "{said}");
     let found = scene.doctor_finds("NotRegistered", "Castoff is not registered").await;
     assert!(found.fix.contains("kubectl delete configmap castoff-registration"), "{found:?}");
@@ -100,17 +101,17 @@ async fn times_that_a_clock_that_has_jumped_wrote_decide_nothing(scene: Arc<Scen
         write_times(&scene, time).await;
         scene
             .stays("the same replica is in charge", Duration::from_secs(8), || async {
-                scene.installation.leader().await == Some(leader)
+                scene.ground().leader().await == Some(leader)
             })
             .await;
         assert_eq!((scene.phase("app-0").await, scene.state("app-0").await), ("Draining".into(), "Draining".into()));
     }
     // Renewed, by what is written, for decades: it is taken all the same once nobody is seen to renew it.
-    scene.installation.kill(leader).await;
+    scene.ground().kill(leader).await;
     write_times(&scene, "2100-01-01T00:00:00").await;
     scene
         .until("the other replica is in charge", 20, || async {
-            (scene.installation.leader().await == Some(1 - leader)).then_some(())
+            (scene.ground().leader().await == Some(1 - leader)).then_some(())
         })
         .await;
     scene.hooks().at(&ip, |app| app.done_per_look = 1);
@@ -152,7 +153,7 @@ async fn a_lease_that_is_deleted_is_made_again_and_departures_go_on(scene: Arc<S
     scene
         .until("there is another Lease, which is held", 20, || async {
             let now = kubectl(&lease).await.stdout;
-            (!now.is_empty() && now != before && scene.installation.leader().await.is_some()).then_some(())
+            (!now.is_empty() && now != before && scene.ground().leader().await.is_some()).then_some(())
         })
         .await;
     scene.hooks().at(&ip, |app| app.done_per_look = 1);
@@ -166,15 +167,15 @@ async fn a_definition_that_is_missing_at_the_start_is_waited_for_and_told(scene:
     scene.stateful_set("app", 1, json!({})).await;
     scene.hook_policy("app", json!({})).await;
     for number in 0..2 {
-        scene.installation.terminate(number).await;
+        scene.ground().terminate(number).await;
     }
     cluster_wide(&["delete", "customresourcedefinition", "drainplans.castoff.dev"]).await;
     let begun = jiff::Timestamp::now().to_string();
-    scene.installation.start_all();
+    scene.processes().start_all();
     for number in 0..2 {
         scene
             .until("readiness says what is missing", 20, || async {
-                let said = scene.installation.readiness(number).await;
+                let said = scene.processes().readiness(number).await;
                 let line = said.lines().find(|line| line.starts_with("[-]drainplans"))?;
                 (line.contains("the first list has not come in yet: ") && line.contains("404")).then_some(())
             })
@@ -182,7 +183,7 @@ async fn a_definition_that_is_missing_at_the_start_is_waited_for_and_told(scene:
     }
     scene
         .until("the log says so", 20, || async {
-            let log = scene.installation.log("the watch was interrupted").await;
+            let log = scene.ground().log("the watch was interrupted").await;
             let told = |line: &str| line.contains("drainplans") && line[3..] > begun[..];
             log.lines().any(told).then_some(())
         })
@@ -190,7 +191,7 @@ async fn a_definition_that_is_missing_at_the_start_is_waited_for_and_told(scene:
     let found = scene.doctor_finds("DefinitionMissing", "drainplans.castoff.dev").await;
     let printed = shell(&found.fix).await;
     assert_eq!(printed.code, 0, "{found:?}: {printed:?}");
-    scene.installation.make_whole().await;
+    scene.ground().make_whole().await;
     scene.doctor_finds_nothing().await;
     scene.denied("app-0").await;
     scene.until_phase("app-0", "Drained").await;
@@ -230,7 +231,7 @@ async fn what_a_newer_version_wrote_is_read_over_or_holds_the_pod_and_is_told(sc
     let kept = scene.must(&["get", "drainpolicy", "field", "-o", "jsonpath={.spec.newer}"]).await;
     assert_eq!(kept, "x", "the API server keeps the field");
     // For a while the API server goes on giving those who watched before what the former definitions let through.
-    scene.installation.serve_with(&[]).await;
+    scene.processes().serve_with(&[]).await;
     // A field that is not known is read over: the policy guards, and its pod is prepared.
     scene.guarding("field").await;
     scene.denied("field-0").await;

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::ground::Need;
 use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 use crate::witness::Witness;
 
-pub const GATED: [Scenario; 1] = scenarios![Gated: a_statefulset_that_rolls_three_at_once_keeps_to_the_policys_limit];
+pub const GATED: [Scenario; 1] =
+    scenarios![Shared, Need::Gate => a_statefulset_that_rolls_three_at_once_keeps_to_the_policys_limit];
 
 async fn a_statefulset_that_rolls_three_at_once_keeps_to_the_policys_limit(scene: Arc<Scene>) {
     let strategy = json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 3}}});

@@ -7,5 +7,5 @@ mod nodes;
 use super::Scenario;
 
 pub fn all() -> Vec<Scenario> {
-    [&control_plane::DISTURBING[..], &feature_gates::GATED, &nodes::DISTURBING].concat()
+    [&control_plane::ALONE[..], &feature_gates::GATED, &nodes::ALONE].concat()
 }

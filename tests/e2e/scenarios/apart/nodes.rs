@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::ground::Need;
 use crate::moves::cluster_wide;
 use crate::scenarios::leaving::{counted, half_prepared, told_counted_restored};
 use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 
-pub const DISTURBING: [Scenario; 1] = scenarios![Disturbing: a_pod_whose_node_was_removed_is_told_counted_and_restored];
+pub const ALONE: [Scenario; 1] =
+    scenarios![Alone, Need::SimulatedNodes => a_pod_whose_node_was_removed_is_told_counted_and_restored];
 
 async fn a_pod_whose_node_was_removed_is_told_counted_and_restored(scene: Arc<Scene>) {
     let (tikv, uid) = half_prepared(&scene).await;
