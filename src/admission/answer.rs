@@ -19,6 +19,8 @@ pub struct Answer {
     pub retry_after_seconds: Option<u32>,
     /// How a guarded pod goes, where it is let go.
     pub departure: Option<Departure>,
+    /// What others than the caller are told of it: in an event, and in the audit log.
+    pub told: Option<String>,
 }
 
 impl Answer {
@@ -32,6 +34,7 @@ impl Answer {
             warnings: Vec::new(),
             retry_after_seconds: None,
             departure: None,
+            told: None,
         }
     }
 
@@ -45,6 +48,13 @@ impl Answer {
     #[must_use]
     pub fn warn(mut self, warning: String) -> Self {
         self.warnings.push(warning);
+        self
+    }
+
+    /// The same, told to others too.
+    #[must_use]
+    pub fn tell(mut self, text: String) -> Self {
+        self.told = Some(text);
         self
     }
 

@@ -1,4 +1,5 @@
-//! Break glass: a person lets a pod go unprepared, by two annotations on the pod, its node or its namespace.
+//! Break glass: a person lets pods go unprepared, by two annotations on the pod, its node, its namespace, or on the
+//! webhook configuration for all.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -42,6 +42,8 @@ pub struct Facts {
     pub node: NodeFact,
     /// The owner that controls it.
     pub owner: OwnerFact,
+    /// The annotations of the webhook configuration by which requests come.
+    pub registration: BTreeMap<String, String>,
 }
 
 /// What is known of a namespace.
@@ -128,9 +130,10 @@ impl<'a> Case<'a> {
         audits(&self.guard.policy) && self.guard.rival.as_deref().is_none_or(audits)
     }
 
-    /// What the annotations of the pod, its node and its namespace say of a bypass, with their places.
+    /// What the annotations of the pod, its node and its namespace say of a bypass, and those of the webhook
+    /// configuration, which count for every pod; with their places.
     #[must_use]
-    pub fn bypasses(&self) -> [(&'static str, Bypass<'a>); 3] {
+    pub fn bypasses(&self) -> [(&'static str, Bypass<'a>); 4] {
         let pod = &self.pod.metadata.annotations;
         let on_pod = bypass::read(|key| pod.get(key).map(crate::pod::Text::as_str), self.now);
         let on = |annotations: &'a BTreeMap<String, String>| {
@@ -141,7 +144,8 @@ impl<'a> Case<'a> {
             NodeFact::Gone | NodeFact::Unknown => Bypass::None,
         };
         let on_namespace = self.facts.namespace.as_ref().map_or(Bypass::None, |namespace| on(&namespace.annotations));
-        [("pod", on_pod), ("node", on_node), ("namespace", on_namespace)]
+        let everywhere = on(&self.facts.registration);
+        [("pod", on_pod), ("node", on_node), ("namespace", on_namespace), ("webhook configuration", everywhere)]
     }
 }
 

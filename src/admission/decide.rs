@@ -101,7 +101,10 @@ fn bypassed(case: &Case<'_>) -> Option<Answer> {
         let Bypass::InForce(reason) = bypass else { return None };
         let why = format!("bypassed on the {place}: {reason}");
         let warning = messages::leaves_unprepared(&case.subject(false), &why);
-        Some(Answer::allow(Question::Bypassed).warn(warning).departs(Departure::Bypassed))
+        let left = case.drain().and_then(|drain| drain.status.progress.as_ref());
+        let (pod, user) = (&case.pod.metadata.name, &case.request.username);
+        let told = messages::bypassed(pod, place, reason, user, left);
+        Some(Answer::allow(Question::Bypassed).warn(warning).tell(told).departs(Departure::Bypassed))
     })
 }
 

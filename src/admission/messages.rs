@@ -130,6 +130,20 @@ pub fn leaves_unprepared(subject: &Subject<'_>, why: &str) -> String {
     format!("castoff: {} leaves unprepared ({subject}): {}", subject.pod(), printable(why))
 }
 
+/// A pod is let go by a bypass, for those who were not there.
+#[must_use]
+pub fn bypassed(name: &str, place: &str, reason: &str, user: &str, left: Option<&StepProgress>) -> String {
+    let (name, reason, user) = (printable(name), printable(reason), printable(user));
+    let key = bypass::REASON;
+    let text = format!("{name} may leave unprepared by {key} \"{reason}\" on the {place}, asked for by {user}");
+    match left {
+        Some(StepProgress { left, .. }) => {
+            format!("{text}; {} {} were left", left.remaining, printable(&left.unit))
+        }
+        None => text,
+    }
+}
+
 /// What would have happened, were the policy enforced.
 #[must_use]
 pub fn audited(subject: &Subject<'_>, question: &str, held: bool) -> String {

@@ -22,7 +22,7 @@ struct Response<'a> {
     status: Option<Status<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
-    audit_annotations: AuditAnnotations,
+    audit_annotations: AuditAnnotations<'a>,
 }
 
 #[derive(Serialize)]
@@ -41,8 +41,10 @@ struct Details {
 }
 
 #[derive(Serialize)]
-struct AuditAnnotations {
+struct AuditAnnotations<'a> {
     question: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<&'a str>,
 }
 
 /// The one status of every denial. `kubectl drain` tries again for this one alone; 404 would be taken as deleted, and
@@ -66,7 +68,7 @@ pub fn render(uid: &str, answer: &Answer) -> Vec<u8> {
             allowed: answer.allowed,
             status,
             warnings: &answer.warnings,
-            audit_annotations: AuditAnnotations { question: answer.question.as_str() },
+            audit_annotations: AuditAnnotations { question: answer.question.as_str(), told: answer.told.as_deref() },
         },
     };
     let mut body = Vec::with_capacity(256 + answer.message.len());

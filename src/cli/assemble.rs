@@ -16,7 +16,7 @@ use crate::controller::interfaces::{Cluster, Events, Store};
 use crate::controller::log_events::LogEvents;
 use crate::controller::observe::Observer;
 use crate::controller::{self, Controller};
-use crate::lifecycle::Settings;
+use crate::lifecycle::{self, Settings};
 use crate::policy::PolicyIndex;
 use crate::server::gate::{Gatekeeper, Tries};
 use crate::server::gate_metrics;
@@ -31,9 +31,6 @@ use super::{Failure, Sources};
 /// After a claim, until a pod that still stands there shows that the allow was not carried out: the longest timeout
 /// that a webhook may have, and 20 s.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(50);
-
-/// For how long a request of a process that was killed may still be under way at a backend.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// What the guard is made of.
 pub(super) struct Parts {
@@ -138,6 +135,7 @@ impl Parts {
             store: Arc::clone(&self.store),
             cluster: Arc::clone(&self.cluster),
             observer: Arc::clone(&observer),
+            events: Arc::clone(&self.events),
             metrics: gate_metrics::Metrics::register(registry, controller_metrics.clone()).map_err(metric)?,
             tries: Tries::default(),
             own_user: self.own_user,
@@ -149,7 +147,7 @@ impl Parts {
             observer,
             policies: self.policies,
             settings: self.settings,
-            quiet: QUIET,
+            quiet: lifecycle::LATE,
             metrics: controller_metrics,
             in_charge: self.in_charge,
             started: Instant::now(),

@@ -22,6 +22,7 @@ mod review;
 mod serve;
 mod shell;
 mod simulate;
+mod stand_in;
 mod status;
 mod trial;
 mod uninstall;

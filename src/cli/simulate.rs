@@ -19,6 +19,7 @@ use crate::backend::dns::{Lookup as _, SystemDns};
 use crate::simulation::pd::{Config, SimulatedPd};
 use crate::simulation::work::{Client, Work};
 
+use super::stand_in::{self, StandIn};
 use super::{Failure, output};
 
 /// Plays a backend, for tests
@@ -36,6 +37,8 @@ enum Role {
     Client(Sender),
     /// A PD with stores
     Pd(Pd),
+    /// An application that is played from outside, and a pod that behaves as its annotations say
+    StandIn(StandIn),
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +112,7 @@ pub(super) async fn run(command: Simulate) -> Result<(), Failure> {
             terminate.recv().await;
             Ok(())
         }
+        Role::StandIn(command) => stand_in::run(command, terminate).await,
     }
 }
 
@@ -120,7 +124,7 @@ async fn find(url: &url::Url) -> Result<SocketAddr, Failure> {
     Ok(SocketAddr::new(*address, url.port_or_known_default().unwrap_or(80)))
 }
 
-async fn serve(listen: SocketAddr, routes: Router) -> Result<(), Failure> {
+pub(super) async fn serve(listen: SocketAddr, routes: Router) -> Result<(), Failure> {
     let listener = TcpListener::bind(listen).await.map_err(|error| Failure::No(format!("{listen}: {error}")))?;
     axum::serve(listener, routes).await.map_err(|error| Failure::No(error.to_string()))
 }

@@ -157,6 +157,11 @@ pub trait Cluster: Send + Sync {
     /// A namespace, from memory; `None` where this installation can't tell.
     fn namespace(&self, name: &str) -> Option<NamespaceFacts>;
 
+    /// The annotations of the webhook configuration by which requests come, from memory; none where there is none.
+    fn registration_annotations(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// The pod of this name as it is now; `None` where there is none.
     ///
     /// # Errors
@@ -192,6 +197,9 @@ pub trait Cluster: Send + Sync {
 pub trait Events: Send + Sync {
     /// Tells of an event, on the departure and its pod.
     fn tell(&self, drain: &Drain, event: &Event);
+
+    /// Tells of an event on a pod, which may have no departure.
+    fn tell_of_pod(&self, pod: &Pod<'_>, event: &Event);
 }
 
 /// The annotation that carries the wake-up's mark.

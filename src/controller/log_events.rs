@@ -2,6 +2,7 @@
 
 use super::interfaces::Events;
 use crate::lifecycle::{Drain, Event};
+use crate::pod::Pod;
 
 /// Writes events to the log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -9,7 +10,11 @@ pub struct LogEvents;
 
 impl Events for LogEvents {
     fn tell(&self, drain: &Drain, event: &Event) {
-        let (pod, reason, message) = (drain.pod_name(), event.reason, &event.message);
+        self.tell_of_pod(&drain.spec.pod, event);
+    }
+
+    fn tell_of_pod(&self, pod: &Pod<'_>, event: &Event) {
+        let (pod, reason, message) = (pod.full_name(), event.reason, &event.message);
         if event.warning {
             tracing::warn!(%pod, reason, "{message}");
         } else {

@@ -34,6 +34,10 @@ const SOON: Duration = Duration::from_millis(200);
 /// How long a round may take.
 pub const ROUND_LIMIT: Duration = Duration::from_secs(3);
 
+/// How long turns that are under way may take to end: a round, a request, and a write on both sides of it. What a backend
+/// is given longer for is a `background` act, which goes on without us and is written down with its intent.
+const ENDING: Duration = Duration::from_secs(8);
+
 /// Tells whether this process is in charge: nothing is written or sent by one that is not.
 pub type InCharge = Arc<dyn Fn() -> bool + Send + Sync>;
 
@@ -100,7 +104,8 @@ impl Controller {
                 () = tokio::time::sleep_until(next) => {}
             }
         }
-        while turns.join_next().await.is_some() {}
+        let ended = async { while turns.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(ENDING, ended).await;
     }
 
     /// Compares what is watched with what the store holds; a departure that changed is due at once.

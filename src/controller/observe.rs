@@ -55,7 +55,7 @@ impl Observer {
             among: format!("{}/{}", drain.metadata.namespace, drain.spec.policy),
             who: drain.metadata.name.clone(),
         });
-        let pod = serde_json::to_value(&drain.spec.pod).unwrap_or(Value::Null);
+        let pod = serde_json::to_value(drain.pod()).unwrap_or(Value::Null);
         let now = jiff::Timestamp::now().to_string();
         let rounds = look.steps.iter().filter_map(|index| {
             let step = drain.spec.steps.get(*index)?;
@@ -118,7 +118,7 @@ impl Observer {
 fn scope(drain: &Drain, step: &DrainStep, pod_present: bool) -> Scope {
     Scope {
         namespace: drain.metadata.namespace.clone(),
-        pod: drain.spec.pod.clone(),
+        pod: drain.pod(),
         pod_present,
         credentials: step.credentials.clone(),
         plan: step.plan.clone(),

@@ -1,12 +1,13 @@
 //! What the lifecycle is told of pods, made from what the cluster shows. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::lifecycle::drain::seat_of;
 use crate::lifecycle::slots::Peer;
-use crate::lifecycle::{Drain, PodSeen, PolicySeen, Successor};
+use crate::lifecycle::{Drain, DrainStatus, Phase, PodSeen, PolicySeen, Successor};
 use crate::plan::Mode;
 use crate::pod::Pod;
 use crate::policy::Policy;
@@ -25,6 +26,19 @@ pub fn pod_seen(drain: &Drain, pods: &[Arc<Pod<'static>>]) -> PodSeen {
             terminating: pod.is_terminating() || pod.is_finished(),
             wake_mark: pod.metadata.annotations.get(WAKE_ANNOTATION).map(|mark| mark.as_str().to_owned()),
         },
+    }
+}
+
+/// The departure with the addresses that its pod has now: it may have been asked for before it had any.
+#[must_use]
+pub fn with_addresses_of<'a>(pods: &[Arc<Pod<'static>>], drain: &'a Drain) -> Cow<'a, Drain> {
+    let pod = pods.iter().find(|pod| pod.metadata.uid == *drain.pod_uid());
+    match pod.filter(|_| drain.status.phase != Phase::Completed).and_then(|pod| drain.new_addresses(pod)) {
+        None => Cow::Borrowed(drain),
+        Some(addresses) => {
+            let status = DrainStatus { addresses: Some(addresses), ..drain.status.clone() };
+            Cow::Owned(Drain { status, ..drain.clone() })
+        }
     }
 }
 
@@ -213,6 +227,27 @@ mod tests {
 
     fn departure(pod: &Pod<'static>, policy: &Policy) -> Drain {
         Drain::new(pod.clone(), policy, "", crate::lifecycle::Asker::StatefulSet).unwrap()
+    }
+
+    #[test]
+    fn the_addresses_that_a_pod_got_since_are_taken_up_and_kept_when_it_has_none() {
+        let policy = policy(serde_json::json!({
+            "selector": old(), "steps": [{"name": "hook", "plan": {"builtIn": "http-hook"}}],
+        }));
+        let at = |ip: &str| {
+            let mut pod = member(0, "u0", true);
+            pod.status.pod_ip = ip.to_owned().into();
+            [Arc::new(pod)]
+        };
+        let first = departure(&at("")[0], &policy);
+        let started = with_addresses_of(&at("10.0.0.7"), &first).into_owned();
+        assert_eq!((first.pod().status.pod_ip.as_str(), started.pod().status.pod_ip.as_str()), ("", "10.0.0.7"));
+        assert!(matches!(with_addresses_of(&at("10.0.0.7"), &started), Cow::Borrowed(_)), "nothing new");
+        assert!(matches!(with_addresses_of(&at(""), &started), Cow::Borrowed(_)), "between two sandboxes");
+        let moved = with_addresses_of(&at("10.0.0.8"), &started);
+        assert_eq!(moved.pod().status.pod_ip, *"10.0.0.8");
+        let others = [Arc::new(member(0, "u1", true))];
+        assert_eq!(with_addresses_of(&others, &moved).pod().status.pod_ip, *"10.0.0.8", "the next pod is another");
     }
 
     #[test]

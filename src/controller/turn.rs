@@ -36,8 +36,9 @@ impl Controller {
         }
     }
 
-    async fn try_turn(&self, drain: &Drain, memory: Memory) -> Result<(Memory, String, Duration), StoreError> {
-        let around = self.look_around(drain).await?;
+    async fn try_turn(&self, stored: &Drain, memory: Memory) -> Result<(Memory, String, Duration), StoreError> {
+        let around = self.look_around(stored).await?;
+        let drain = &*sight::with_addresses_of(&around.pods, stored);
         let present = !matches!(around.pod, PodSeen::Gone);
         let look = lifecycle::look(drain, &memory);
         let rounds = self.observer.observe(drain, present, &look, Instant::now() + ROUND_LIMIT, Reads::Shared).await;
@@ -46,7 +47,7 @@ impl Controller {
         let mut version = drain.metadata.resource_version.clone();
         let mut written = None;
         self.must_be_in_charge()?;
-        if lifecycle::must_be_written(drain, &turn.drain) {
+        if lifecycle::must_be_written(stored, &turn.drain) {
             let stored = self.store.write(turn.drain.clone()).await?;
             version.clone_from(&stored.metadata.resource_version);
             log_change(drain, &stored);

@@ -20,6 +20,8 @@ pub struct Cache<T> {
     entries: RwLock<HashMap<String, Entry<T>>>,
     filled: watch::Sender<bool>,
     changes: watch::Sender<u64>,
+    /// Why the last list or watch failed.
+    trouble: watch::Sender<String>,
     /// How many lists have begun.
     lists: AtomicU64,
 }
@@ -41,6 +43,7 @@ impl<T> Default for Cache<T> {
             entries: RwLock::default(),
             filled: watch::Sender::new(false),
             changes: watch::Sender::new(0),
+            trouble: watch::Sender::new(String::new()),
             lists: AtomicU64::new(0),
         }
     }
@@ -80,6 +83,11 @@ impl<T: Send + Sync + 'static> Cache<T> {
     pub async fn filled(&self) {
         // The sender lives as long as `self`.
         let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
+    }
+
+    /// Changes whenever a list or a watch fails, to why it did.
+    pub fn trouble(&self) -> watch::Receiver<String> {
+        self.trouble.subscribe()
     }
 
     /// Forgets everything: an entry that is not there says nothing until a list has come in whole again.
@@ -134,7 +142,9 @@ impl<T: Send + Sync + 'static> Cache<T> {
                     self.tell();
                 }
                 Err(error) => {
-                    tracing::warn!(what, error = %chain(&error), "the watch was interrupted; beginning again");
+                    let error = chain(&error);
+                    tracing::warn!(what, error, "the watch was interrupted; beginning again");
+                    self.trouble.send_replace(error);
                 }
             }
         }

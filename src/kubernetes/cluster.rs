@@ -1,5 +1,6 @@
 //! Pods and what they depend on: from watches where memory will do, live where it will not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use crate::controller::interfaces::{Cluster, NamespaceFacts, NodeFacts, NodeSeen
 use crate::pod::{OwnerReference, Pod};
 
 use super::cache::{Cache, chain};
+use super::registration::Seen;
 
 /// The annotation by which a ReplicaSet chooses which pod goes first.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#pod-deletion-cost>
@@ -39,6 +41,8 @@ pub struct WatchedCluster {
     pub nodes: Arc<Cache<NodeFacts>>,
     /// By name.
     pub namespaces: Arc<Cache<NamespaceFacts>>,
+    /// What is seen of the registration.
+    registration: watch::Receiver<Seen>,
 }
 
 /// Pods, as the API names them.
@@ -91,8 +95,9 @@ fn whole(object: &DynamicObject) -> Value {
 impl WatchedCluster {
     /// A cluster of which nothing is known yet.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        WatchedCluster { client, pods: Arc::default(), nodes: Arc::default(), namespaces: Arc::default() }
+    pub fn new(client: Client, registration: watch::Receiver<Seen>) -> Self {
+        let (pods, nodes, namespaces) = Default::default();
+        WatchedCluster { client, pods, nodes, namespaces, registration }
     }
 
     fn pod_api(&self, namespace: &str) -> Api<DynamicObject> {
@@ -127,6 +132,10 @@ impl WatchedCluster {
 
 #[async_trait]
 impl Cluster for WatchedCluster {
+    fn registration_annotations(&self) -> BTreeMap<String, String> {
+        self.registration.borrow().annotations().cloned().unwrap_or_default()
+    }
+
     fn sees_pods(&self) -> bool {
         self.pods.is_filled()
     }

@@ -39,6 +39,8 @@ pub struct Kept {
     pub drain: Arc<Drain>,
     /// Its conditions.
     pub conditions: Vec<Condition>,
+    /// Its generation: the API server counts changes of the spec.
+    pub generation: Option<i64>,
     /// Whether it bears our finalizer.
     pub finalizer: bool,
     /// Somebody is deleting it.
@@ -81,7 +83,7 @@ pub fn read(object: &DynamicObject) -> Result<Kept, String> {
         status,
     };
     let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
-    Ok(Kept { drain: Arc::new(drain), conditions, finalizer, deleting, cancel })
+    Ok(Kept { drain: Arc::new(drain), conditions, generation: meta.generation, finalizer, deleting, cancel })
 }
 
 /// A PodDrain to be created: without a status, which the API server would drop.
@@ -97,17 +99,24 @@ pub fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
     Ok(object)
 }
 
-/// A PodDrain whose status is to be replaced.
+/// A PodDrain whose status is to be replaced: of its spec's `generation`, with the conditions that it had `before`.
 ///
 /// # Errors
 /// When it can't be put into JSON.
-pub fn with_status(drain: &Drain, before: &[Condition], now: &str) -> Result<DynamicObject, serde_json::Error> {
+pub fn with_status(
+    drain: &Drain,
+    before: &[Condition],
+    generation: Option<i64>,
+    now: &str,
+) -> Result<DynamicObject, serde_json::Error> {
+    let mut shown = shown(&drain.status, before, now);
+    shown.conditions.iter_mut().for_each(|condition| condition.observed_generation = generation);
     let mut object = object_of(drain);
     object.metadata.resource_version = Some(drain.metadata.resource_version.clone());
     object.data = json!({
         // Which the API server leaves as it is.
         "spec": serde_json::to_value(&drain.spec)?,
-        "status": serde_json::to_value(shown(&drain.status, before, now))?,
+        "status": serde_json::to_value(shown)?,
     });
     Ok(object)
 }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use crate::controller::interfaces::Events;
 use crate::controller::log_events::LogEvents;
 use crate::lifecycle::{Drain, Event};
+use crate::pod::{Pod, Text};
 
 use super::cache::chain;
 use super::resources::pod_drains;
@@ -19,17 +20,21 @@ const WAITING: usize = 256;
 const LONGEST_NOTE: usize = 1024;
 
 /// Writes Events in the order in which they are told, without holding up whoever tells.
-pub struct ClusterEvents(mpsc::Sender<(ObjectReference, ObjectReference, Event)>);
+pub struct ClusterEvents(mpsc::Sender<Told>);
+
+/// An event, with the pod and the departure that it is about.
+type Told = (ObjectReference, Option<ObjectReference>, Event);
 
 impl ClusterEvents {
     /// Begins to write; `instance` is who tells.
     pub fn new(client: Client, instance: &str) -> (Self, impl Future<Output = ()> + use<>) {
-        let (sender, mut receiver) = mpsc::channel(WAITING);
+        let (sender, mut receiver) = mpsc::channel::<Told>(WAITING);
         let reporter = Reporter { controller: "castoff".to_owned(), instance: Some(instance.to_owned()) };
         let recorder = Recorder::new(client, reporter);
         let write = async move {
             while let Some((pod, drain, event)) = receiver.recv().await {
-                for (regarding, related) in [(&pod, &drain), (&drain, &pod)] {
+                let on_drain = drain.as_ref().map(|drain| (drain, Some(&pod)));
+                for (regarding, related) in [Some((&pod, drain.as_ref())), on_drain].into_iter().flatten() {
                     if let Err(error) = recorder.publish(&note(&event, related), regarding).await {
                         tracing::debug!(error = %chain(&error), reason = event.reason, "an event could not be written");
                     }
@@ -38,18 +43,28 @@ impl ClusterEvents {
         };
         (ClusterEvents(sender), write)
     }
+
+    fn send(&self, pod: ObjectReference, drain: Option<ObjectReference>, event: &Event) {
+        if let Err(mpsc::error::TrySendError::Full((pod, ..))) = self.0.try_send((pod, drain, event.clone())) {
+            let pod = pod.name.unwrap_or_default();
+            tracing::warn!(%pod, reason = event.reason, "too many events at once: this one is only logged");
+        }
+    }
 }
 
 impl Events for ClusterEvents {
     fn tell(&self, drain: &Drain, event: &Event) {
         LogEvents.tell(drain, event);
-        if self.0.try_send((pod_of(drain), reference_of(drain), event.clone())).is_err() {
-            tracing::warn!(pod = %drain.pod_name(), reason = event.reason, "too many events at once: this one is only logged");
-        }
+        self.send(pod_of(&drain.spec.pod), Some(reference_of(drain)), event);
+    }
+
+    fn tell_of_pod(&self, pod: &Pod<'_>, event: &Event) {
+        LogEvents.tell_of_pod(pod, event);
+        self.send(pod_of(pod), None, event);
     }
 }
 
-fn note(event: &Event, related: &ObjectReference) -> Note {
+fn note(event: &Event, related: Option<&ObjectReference>) -> Note {
     let mut text = event.message.clone();
     if text.len() > LONGEST_NOTE {
         text.truncate(text.floor_char_boundary(LONGEST_NOTE));
@@ -59,17 +74,18 @@ fn note(event: &Event, related: &ObjectReference) -> Note {
         reason: event.reason.to_owned(),
         note: Some(text),
         action: "Drain".to_owned(),
-        secondary: Some(related.clone()),
+        secondary: related.cloned(),
     }
 }
 
-fn pod_of(drain: &Drain) -> ObjectReference {
+fn pod_of(pod: &Pod<'_>) -> ObjectReference {
+    let text = |text: &Text<'_>| Some(text.as_str().to_owned());
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),
-        name: Some(drain.spec.pod.metadata.name.as_str().to_owned()),
-        namespace: Some(drain.metadata.namespace.clone()),
-        uid: Some(drain.pod_uid().to_owned()),
+        name: text(&pod.metadata.name),
+        namespace: text(&pod.metadata.namespace),
+        uid: text(&pod.metadata.uid),
         ..ObjectReference::default()
     }
 }

@@ -99,6 +99,7 @@ impl Store for ClusterStore {
         let kept = self.drains.get(drain.pod_uid());
         let before = kept.as_deref();
         let over = drain.status.phase == Phase::Completed;
+        let mut generation = before.and_then(|before| before.generation);
         if let Some(before) = before.filter(|before| !before.deleting && !over) {
             // A departure that begins anew is no longer cancelled, and has something to restore again.
             let uncancel = before.cancel && !drain.spec.cancel;
@@ -106,12 +107,13 @@ impl Store for ClusterStore {
                 let change = json!({"metadata": {"finalizers": [FINALIZER]}, "spec": {"cancel": drain.spec.cancel}});
                 let patched = self.patch(&drain, &drain.metadata.resource_version, change).await?;
                 drain.metadata.resource_version = patched.resource_version().unwrap_or_default();
+                generation = patched.metadata.generation;
             }
         }
         let conditions = before.map(|before| before.conditions.clone()).unwrap_or_default();
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let object =
-            drains::with_status(&drain, &conditions, &now).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let object = drains::with_status(&drain, &conditions, generation, &now)
+            .map_err(|error| StoreError::Refused(error.to_string()))?;
         let api = self.api(&drain.metadata.namespace);
         let mut written =
             api.replace_status(&drain.metadata.name, &PostParams::default(), &object).await.map_err(refused)?;

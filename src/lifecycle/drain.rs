@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::plan::spec::PlanSpec;
 use crate::plan::{Mode, Parameters, Progress};
-use crate::pod::Pod;
+use crate::pod::{Pod, PodAddress};
 use crate::policy::Policy;
 use crate::policy::spec::MaxUnavailable;
 use crate::printable::printable;
@@ -197,6 +197,35 @@ pub struct DrainStatus {
     /// The departure of the same seat whose ownership this one took over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predecessor: Option<String>,
+    /// The pod's addresses, where they are no longer those of the first try: a pod may be asked for before it has any,
+    /// and gets others when its sandbox is made anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Addresses>,
+}
+
+/// Where a pod answers, and its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Addresses {
+    /// The pod's address.
+    #[serde(rename = "podIP")]
+    pub pod_ip: String,
+    /// All its addresses, of both IP families.
+    #[serde(rename = "podIPs")]
+    pub pod_ips: Vec<String>,
+    /// The address of its node.
+    #[serde(rename = "hostIP")]
+    pub host_ip: String,
+}
+
+impl From<&Pod<'_>> for Addresses {
+    fn from(pod: &Pod<'_>) -> Self {
+        Addresses {
+            pod_ip: pod.status.pod_ip.to_string(),
+            pod_ips: pod.status.pod_ips.iter().map(|own| own.ip.to_string()).collect(),
+            host_ip: pod.status.host_ip.to_string(),
+        }
+    }
 }
 
 /// How much is left, and of which step.
@@ -238,6 +267,27 @@ pub enum Ownership {
 }
 
 impl Drain {
+    /// The pod, as it was at the first try but for the addresses that it was last seen with.
+    #[must_use]
+    pub fn pod(&self) -> Pod<'static> {
+        let mut pod = self.spec.pod.clone();
+        if let Some(now) = self.status.addresses.clone() {
+            pod.status.pod_ip = now.pod_ip.into();
+            pod.status.pod_ips = now.pod_ips.into_iter().map(|ip| PodAddress { ip: ip.into() }).collect();
+            pod.status.host_ip = now.host_ip.into();
+        }
+        pod
+    }
+
+    /// The addresses of the pod as it is seen now, where they are others than before. None at all, as between two
+    /// sandboxes, are no news.
+    #[must_use]
+    pub fn new_addresses(&self, seen: &Pod<'_>) -> Option<Addresses> {
+        let now = Addresses::from(seen);
+        let known = self.status.addresses.clone().unwrap_or_else(|| Addresses::from(&self.spec.pod));
+        (!now.pod_ip.is_empty() && now != known).then_some(now)
+    }
+
     /// A new departure of this pod, under this policy. `None` where the policy is not valid.
     #[must_use]
     pub fn new(pod: Pod<'static>, policy: &Policy, requester: &str, asker: Asker) -> Option<Self> {

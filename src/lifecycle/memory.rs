@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::drain::{Drain, Phase, StepStatus};
 use super::world::PolicySeen;
 
-/// For how long an act that was cut off may still land.
-const LATE: Duration = Duration::from_secs(10);
+/// For how long an act that was cut off may still land at its backend.
+pub const LATE: Duration = Duration::from_secs(10);
 
 /// Measured by this process, since it came into charge.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,6 +15,6 @@ mod world;
 
 pub use asker::Asker;
 pub use drain::{Departure, Drain, DrainStatus, DrainStep, Limits, Ownership, Phase, StepStatus};
-pub use memory::{Memory, StepMemory};
+pub use memory::{LATE, Memory, StepMemory};
 pub use reconcile::{look, must_be_written, reconcile};
 pub use world::{Effect, Event, Look, PodSeen, PolicySeen, Settings, Successor, Turn, World};

@@ -127,7 +127,8 @@ impl Turn {
         });
         let pod = self.drain.pod_name();
         match departure {
-            Departure::Prepared => {}
+            // Told by whoever let it go, who knows why.
+            Departure::Prepared | Departure::Bypassed => {}
             Departure::Unprepared if self.drain.status.phase == Phase::Drained => {
                 self.tell(
                     "LeftUnasked",
@@ -138,7 +139,6 @@ impl Turn {
             Departure::Unprepared => {
                 self.tell("LeftUnprepared", true, format!("{pod} left without being prepared{left}. Restoring"));
             }
-            Departure::Bypassed => self.tell("Bypassed", true, format!("{pod} left by castoff.dev/bypass{left}")),
             Departure::Exempt => self.tell("Exempt", false, format!("{pod} left by an exemption of its policy{left}")),
         }
     }

@@ -17,9 +17,9 @@ use crate::admission::{
     Question, Request, Stage, What,
 };
 use crate::controller::ROUND_LIMIT;
-use crate::controller::interfaces::{Cluster, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
+use crate::controller::interfaces::{Cluster, Events, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
 use crate::controller::observe::{Observer, Reads};
-use crate::lifecycle::{Asker, Departure, Drain, Look, Phase, claim};
+use crate::lifecycle::{Asker, Departure, Drain, Event, Look, Phase, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
@@ -38,6 +38,8 @@ pub struct Gatekeeper {
     pub cluster: Arc<dyn Cluster>,
     /// Backends.
     pub observer: Arc<Observer>,
+    /// Who tells people.
+    pub events: Arc<dyn Events>,
     /// Counters.
     pub metrics: Metrics,
     /// Tries that this process has seen, by pod UID.
@@ -236,7 +238,7 @@ impl Gatekeeper {
             .cluster
             .namespace(&pod.metadata.namespace)
             .map(|facts| ObjectFacts { annotations: facts.annotations, deleting: facts.deleting });
-        Facts { namespace, node, owner }
+        Facts { namespace, node, owner, registration: self.cluster.registration_annotations() }
     }
 
     /// The pod's departure. Read live where a copy that lags would matter: the pod's controller was woken, or a dry
@@ -254,6 +256,9 @@ impl Gatekeeper {
 
     /// Writes down a try, or that the pod was let go.
     async fn take_note(&self, case: &Case<'_>, answer: &Answer, deadline: Instant) {
+        if let Some(message) = answer.told.clone() {
+            self.events.tell_of_pod(case.pod, &Event { reason: answer.question.as_str(), warning: true, message });
+        }
         if let Some(departure) = answer.departure.filter(|_| answer.allowed) {
             // A departure that is over, after it was given up, follows its pod no more.
             match case.drain.filter(|drain| drain.status.phase != Phase::Completed) {

@@ -3,7 +3,10 @@
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 /// How to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +22,12 @@ pub enum Format {
 /// # Errors
 /// When the filter can't be read, or logging has begun already.
 pub fn init(format: Format, filter: &str) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| format!("the log filter `{filter}` is not valid: {error}"))?;
+    let filter: Targets = filter.parse().map_err(|error| format!("the log filter `{filter}` is not valid: {error}"))?;
     let colour = in_colour(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
     match format {
-        Format::Human => log.try_init(),
-        Format::Json => log.json().flatten_event(true).try_init(),
+        Format::Human => registry().with(filter).with(lines).try_init(),
+        Format::Json => registry().with(filter).with(lines.json().flatten_event(true)).try_init(),
     }
     .map_err(|error| error.to_string())
 }

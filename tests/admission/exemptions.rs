@@ -89,7 +89,7 @@ fn a_namespace_that_is_deleted_holds_nothing_whatever_the_policy_lists() {
 }
 
 #[test]
-fn a_bypass_counts_on_the_pod_its_node_and_its_namespace() {
+fn a_bypass_counts_on_the_pod_its_node_its_namespace_and_the_webhook_configuration() {
     let annotations = bypass("INC-4711", "2030-01-31T13:00:00Z");
     let mut on_pod = Scene::new(|_| {});
     on_pod.pod.metadata.annotations =
@@ -97,11 +97,17 @@ fn a_bypass_counts_on_the_pod_its_node_and_its_namespace() {
     let mut on_node = Scene::new(|_| {});
     on_node.facts.node = NodeFact::Known { ready: NodeReady::True, annotations: annotations.clone() };
     let mut on_namespace = Scene::new(|_| {});
-    on_namespace.facts.namespace = Some(ObjectFacts { annotations, deleting: false });
-    for (scene, place) in [(on_pod, "pod"), (on_node, "node"), (on_namespace, "namespace")] {
+    on_namespace.facts.namespace = Some(ObjectFacts { annotations: annotations.clone(), deleting: false });
+    let mut everywhere = Scene::new(|_| {});
+    everywhere.facts.registration = annotations;
+    let places = ["pod", "node", "namespace", "webhook configuration"];
+    for (scene, place) in [on_pod, on_node, on_namespace, everywhere].into_iter().zip(places) {
         let answer = scene.answer();
         assert_eq!((answer.question, answer.departure), (Question::Bypassed, Some(Departure::Bypassed)), "{place}");
         assert!(answer.warnings[0].contains(&format!("on the {place}: INC-4711")), "{:?}", answer.warnings);
+        let told = answer.told.unwrap_or_default();
+        let expected = format!("may leave unprepared by castoff.dev/bypass \"INC-4711\" on the {place}, asked for by ");
+        assert!(told.contains(&expected), "{told}");
     }
 }
 

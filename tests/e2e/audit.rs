@@ -1,5 +1,6 @@
 //! The API server's audit log: what was asked and answered, in whose name and when, told by neither us nor the guard.
 
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -84,6 +85,29 @@ impl Line {
     pub fn answered(&self) -> Timestamp {
         time(&self.0["stageTimestamp"])
     }
+
+    /// Whether it changes something, or was meant to.
+    fn changes(&self) -> bool {
+        !["get", "list", "watch"].map(Some).contains(&self.0["verb"].as_str())
+    }
+}
+
+impl Display for Line {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        let (verb, about) = (self.0["verb"].as_str().unwrap_or_default(), &self.0["objectRef"]);
+        let kind = about["resource"].as_str().unwrap_or_default();
+        let part = about["subresource"].as_str().map(|part| format!("/{part}")).unwrap_or_default();
+        let code = &self.0["responseStatus"]["code"];
+        write!(to, "{} {} {verb} {kind}{part} {}: {code}", self.came(), self.user(), self.name())?;
+        if self.question().is_empty() { Ok(()) } else { write!(to, " ({})", self.question()) }
+    }
+}
+
+/// The last changes in a namespace, one a line.
+pub fn last_changes(namespace: &str, most: usize) -> String {
+    let Some(lines) = of_namespace(namespace) else { return "can't be read on this cluster".to_owned() };
+    let changes: Vec<String> = lines.iter().filter(|line| line.changes()).map(ToString::to_string).collect();
+    changes[changes.len().saturating_sub(most)..].join("\n")
 }
 
 fn time(value: &Value) -> Timestamp {

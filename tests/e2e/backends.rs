@@ -11,7 +11,7 @@ use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
-use castoff::simulation::pd::{Config, SimulatedPd};
+use castoff::simulation::pd::{Config, SimulatedPd, cut_off};
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event};
@@ -20,13 +20,15 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// The port that hooks answer on, on whichever address they are asked at.
+use crate::scene::Scene;
+
+/// The applications of guarded pods, all answering on one port of their own addresses.
+#[derive(Clone)]
 pub struct Hooks {
     pub port: u16,
     apps: Arc<Mutex<HashMap<IpAddr, App>>>,
     /// By pod UID, as they were at the end.
     ended: Arc<Mutex<HashMap<String, App>>>,
-    task: JoinHandle<()>,
 }
 
 /// One application, behind one pod's address.
@@ -42,6 +44,8 @@ pub struct App {
     pub blocked: String,
     /// Answers this status and nonsense instead.
     pub broken: Option<u16>,
+    /// Does not answer.
+    pub is_down: bool,
     /// How long it takes until a request to get ready has its effect and is answered, whether the caller waits or not.
     pub gets_ready_after: Duration,
     /// The requests that came in, by method.
@@ -56,6 +60,7 @@ impl Default for App {
             done_per_look: 1,
             blocked: String::new(),
             broken: None,
+            is_down: false,
             gets_ready_after: Duration::ZERO,
             asked: Vec::new(),
         }
@@ -98,14 +103,46 @@ impl Connected<IncomingStream<'_, TcpListener>> for Local {
 }
 
 impl Hooks {
-    pub async fn start() -> Hooks {
+    /// Applications that whoever runs the pods has [asked](Hooks::ask).
+    pub fn at_port(port: u16) -> Hooks {
+        Hooks { port, apps: Arc::default(), ended: Arc::default() }
+    }
+
+    /// Applications that listen on this machine, on whichever address they are asked at.
+    pub async fn listening() -> Hooks {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let apps: Arc<Mutex<HashMap<IpAddr, App>>> = Arc::default();
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&apps));
+        let hooks = Hooks::at_port(listener.local_addr().unwrap().port());
+        let router = Router::new().fallback(answer).with_state(hooks.clone());
         let service = router.into_make_service_with_connect_info::<Local>();
-        let task = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Hooks { port, apps, ended: Arc::default(), task }
+        tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+        hooks
+    }
+
+    /// What the application behind an address answers: a status, where it does, and a body.
+    pub async fn ask(&self, address: IpAddr, method: Method) -> (Option<u16>, String) {
+        let (is_down, broken, wait) = {
+            let mut apps = self.apps.lock().unwrap();
+            let app = apps.entry(address).or_default();
+            app.asked.push(method.clone());
+            let wait = if method == Method::POST { app.gets_ready_after } else { Duration::ZERO };
+            (app.is_down, app.broken, wait)
+        };
+        if is_down {
+            return (None, String::new());
+        }
+        if broken.is_some() {
+            return (broken, "<html>nonsense</html>".to_owned());
+        }
+        // What was asked for is done, whether or not the caller is still there.
+        let apps = Arc::clone(&self.apps);
+        let work = tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let mut apps = apps.lock().unwrap();
+            let app = apps.entry(address).or_default();
+            app.take(&method);
+            json!({"state": app.state, "inflight": app.inflight, "blocked": app.blocked})
+        });
+        (Some(200), work.await.unwrap().to_string())
     }
 
     /// Forgets the application of each pod that is gone: another pod may get its address.
@@ -142,55 +179,32 @@ impl Hooks {
     }
 }
 
-impl Drop for Hooks {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn answer(
-    ConnectInfo(local): ConnectInfo<Local>,
-    State(apps): State<Arc<Mutex<HashMap<IpAddr, App>>>>,
-    method: Method,
-) -> Response {
-    let ip = local.0.ip();
-    let (broken, wait) = {
-        let mut apps = apps.lock().unwrap();
-        let app = apps.entry(ip).or_default();
-        app.asked.push(method.clone());
-        (app.broken, if method == Method::POST { app.gets_ready_after } else { Duration::ZERO })
-    };
-    if let Some(status) = broken {
-        return (StatusCode::from_u16(status).unwrap(), "<html>nonsense</html>").into_response();
-    }
-    // What was asked for is done, whether or not the caller is still there.
-    let work = tokio::spawn(async move {
-        tokio::time::sleep(wait).await;
-        let mut apps = apps.lock().unwrap();
-        let app = apps.entry(ip).or_default();
-        app.take(&method);
-        json!({"state": app.state, "inflight": app.inflight, "blocked": app.blocked})
-    });
-    axum::Json(work.await.unwrap()).into_response()
+async fn answer(ConnectInfo(local): ConnectInfo<Local>, State(hooks): State<Hooks>, method: Method) -> Response {
+    let (status, body) = hooks.ask(local.0.ip(), method).await;
+    status.map_or_else(cut_off, |status| (StatusCode::from_u16(status).unwrap(), body).into_response())
 }
 
 /// A PD, and TiKV stores that live and die with the pods of one StatefulSet.
 pub struct Tikv {
     pub pd: Arc<SimulatedPd>,
+    /// Where the guard finds it.
+    pub url: String,
     task: JoinHandle<()>,
 }
 
 impl Tikv {
     /// Stores for the pods `NAME-0` to `NAME-(replicas - 1)`, and one more that no pod stands for and that takes leaders.
-    pub async fn start(client: &Client, namespace: &str, name: &str, replicas: u64, leaders: u64) -> Tikv {
+    pub async fn start(scene: &Scene, name: &str, replicas: u64, leaders: u64) -> Tikv {
+        let namespace = scene.namespace.as_str();
         let address = |ordinal: u64| address_of(namespace, name, ordinal);
         let mut stores: Vec<_> = (0..replicas).map(|ordinal| (ordinal + 1, address(ordinal), leaders)).collect();
         stores.push((100, "elsewhere.example:20160".to_owned(), leaders));
         let pd = Arc::new(SimulatedPd::start(Config::with_stores(stores)).await.unwrap());
-        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let url = scene.ground().reach(&pd.url()).await;
+        let api: Api<Pod> = Api::namespaced(scene.client.clone(), namespace);
         let prefix = format!("{name}-");
         let task = tokio::spawn(follow(api, prefix, Arc::clone(&pd), namespace.to_owned(), name.to_owned()));
-        Tikv { pd, task }
+        Tikv { pd, url, task }
     }
 
     pub fn store_of(ordinal: u64) -> u64 {

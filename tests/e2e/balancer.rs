@@ -1,8 +1,8 @@
 //! What a Service does for the webhook: one address before several replicas, those that don't answer left out.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 pub struct Balancer {
     pub port: u16,
+    replicas: Arc<RwLock<Vec<SocketAddr>>>,
     task: JoinHandle<()>,
 }
 
@@ -23,9 +24,11 @@ impl Balancer {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let turn = Arc::new(AtomicUsize::new(0));
+        let replicas = Arc::new(RwLock::new(replicas));
+        let behind = Arc::clone(&replicas);
         let task = tokio::spawn(async move {
             while let Ok((mut caller, _)) = listener.accept().await {
-                let (replicas, turn) = (replicas.clone(), Arc::clone(&turn));
+                let (replicas, turn) = (behind.read().unwrap().clone(), Arc::clone(&turn));
                 tokio::spawn(async move {
                     let first = turn.fetch_add(1, Ordering::Relaxed);
                     for offset in 0..replicas.len() {
@@ -39,7 +42,12 @@ impl Balancer {
                 });
             }
         });
-        Balancer { port, task }
+        Balancer { port, replicas, task }
+    }
+
+    /// New connections go to these from now on; those that are open stay where they are.
+    pub fn set(&self, replicas: Vec<SocketAddr>) {
+        *self.replicas.write().unwrap() = replicas;
     }
 }
 

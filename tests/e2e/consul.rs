@@ -11,21 +11,24 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::scene::Scene;
+
 /// The services by ID; with the reason, where one is in maintenance.
 type Services = Arc<Mutex<BTreeMap<String, Option<String>>>>;
 
 pub struct Consul {
+    /// Where the guard finds it.
     pub url: String,
     services: Services,
     task: JoinHandle<()>,
 }
 
 impl Consul {
-    pub async fn start(services: &[&str]) -> Consul {
+    pub async fn start(scene: &Scene, services: &[&str]) -> Consul {
         let services: Services =
             Arc::new(Mutex::new(services.iter().map(|service| ((*service).to_owned(), None)).collect()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let url = scene.ground().reach(&format!("http://{}", listener.local_addr().unwrap())).await;
         let router = Router::new().fallback(answer).with_state(Arc::clone(&services));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Consul { url, services, task }

@@ -1,41 +1,31 @@
-//! Castoff as it runs in the scenarios: two replicas of the real program on this machine, under a ServiceAccount of
-//! their own, behind one address. What would differ in a cluster that runs its pods itself is here and nowhere else.
+//! Castoff as it runs in the scenarios: what the manifests hold, and on some ground two replicas of the real program.
 
-use std::fmt::Write as _;
-use std::fs::File;
-use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use kube::{Client, Config};
-use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::ListParams;
+use kube::{Api, Client, Config, ResourceExt};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
 
 use crate::backends::Hooks;
-use crate::balancer::Balancer;
+use crate::ground::{self, Ground, Need};
 
 /// The guard's own namespace.
 pub const NAMESPACE: &str = "castoff-system";
 
 /// Shorter than in production, so that a killed leader is followed soon.
-const LEASE_DURATION: &str = "5s";
+pub const LEASE_DURATION: &str = "5s";
+
+/// What the replicas log: each try, so that tries can be counted.
+pub const LOG: &str = "info,castoff::server::gate=debug";
 
 pub struct Installation {
     pub client: Client,
     pub hooks: Hooks,
-    directory: tempfile::TempDir,
-    balancer: Balancer,
-    replicas: Mutex<Vec<Replica>>,
-    /// What replicas are started with besides what is usual.
-    further: Mutex<Vec<String>>,
-}
-
-struct Replica {
-    number: usize,
-    port: u16,
-    admin: u16,
-    child: Option<Child>,
+    pub nodes: Vec<String>,
+    pub ground: Box<dyn Ground>,
 }
 
 impl Installation {
@@ -48,168 +38,48 @@ impl Installation {
         // A denial is a 429, and a scenario wants to see it.
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let ports = free_ports(4);
-        let replicas = (0..2)
-            .map(|number| Replica { number, port: ports[number], admin: ports[2 + number], child: None })
-            .collect();
-        let balancer = Balancer::start(ports[..2].to_vec()).await;
-        let installation = Installation {
-            client,
-            hooks: Hooks::start().await,
-            directory,
-            balancer,
-            replicas: Mutex::new(replicas),
-            further: Mutex::default(),
-        };
-        installation.install().await;
-        installation.make_whole().await;
-        installation
+        let deployment = install().await;
+        let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.unwrap();
+        let (hooks, ground) = ground::choose(&client, &deployment).await;
+        ground.make_whole().await;
+        Installation { client, hooks, nodes: nodes.items.iter().map(ResourceExt::name_any).collect(), ground }
     }
 
-    /// All that the manifests hold but the Deployment: its replicas run here.
-    async fn install(&self) {
-        let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base");
-        let built = kubectl(&["kustomize", manifests]).await;
-        assert_eq!(built.code, 0, "{}", built.stderr);
-        let objects: Vec<&str> = built.stdout.split("\n---\n").collect();
-        let (first, rest): (Vec<&str>, Vec<&str>) =
-            objects.into_iter().filter(|object| !object.contains("\nkind: Deployment\n")).partition(|object| {
-                ["\nkind: Namespace\n", "\nkind: CustomResourceDefinition\n"].iter().any(|kind| object.contains(kind))
-            });
-        apply(&first.join("\n---\n")).await;
-        apply(&rest.join("\n---\n")).await;
-        let token = kubectl(&["create", "token", "castoff", "-n", NAMESPACE, "--duration=6h"]).await;
-        assert_eq!(token.code, 0, "{}", token.stderr);
-        let server = kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]).await;
-        let mut kubeconfig: Value = serde_json::from_str(&server.stdout).unwrap();
-        kubeconfig["users"][0]["user"] = json!({"token": token.stdout.trim()});
-        std::fs::write(self.path("kubeconfig"), kubeconfig.to_string()).unwrap();
-    }
-
-    /// Ends both replicas, and starts them with these further arguments.
-    pub async fn serve_with(&self, further: &[&str]) {
-        for number in 0..2 {
-            self.terminate(number).await;
-        }
-        *self.further.lock().unwrap() = further.iter().map(|&argument| argument.to_owned()).collect();
-        self.make_whole().await;
-    }
-
-    /// Starts what does not run, and waits until it is ready.
-    pub async fn make_whole(&self) {
-        let mut waiting = Vec::new();
-        {
-            let mut replicas = self.replicas.lock().unwrap();
-            for replica in replicas.iter_mut() {
-                let runs = replica.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none());
-                if !runs {
-                    replica.child = Some(self.spawn(replica));
-                }
-                waiting.push(replica.admin);
-            }
-        }
-        for admin in waiting {
-            self.wait_until_ready(admin).await;
+    /// Why a scenario with this need can't be played here.
+    pub fn lacks(&self, need: Need) -> Option<String> {
+        match need {
+            Need::Nodes(count) if self.nodes.len() < count => Some(format!("needs {count} nodes")),
+            need => self.ground.lacks(need).map(str::to_owned),
         }
     }
+}
 
-    async fn wait_until_ready(&self, admin: u16) {
-        let mut last = String::new();
-        for _ in 0..300 {
-            match reqwest::get(format!("http://127.0.0.1:{admin}/readyz")).await {
-                Ok(answer) if answer.status().is_success() => return,
-                Ok(answer) => last = answer.text().await.unwrap_or_default(),
-                Err(error) => last = error.to_string(),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("a replica does not become ready: {last}\n{}", self.log("").await);
-    }
+/// All that the manifests hold but the Deployment, which is returned: replicas run where the ground says.
+pub async fn install() -> String {
+    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base");
+    let built = kubectl(&["kustomize", manifests]).await;
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let (deployments, objects): (Vec<&str>, Vec<&str>) =
+        built.stdout.split("\n---\n").partition(|object| object.contains("\nkind: Deployment\n"));
+    let (first, rest): (Vec<&str>, Vec<&str>) = objects.into_iter().partition(|object| {
+        ["\nkind: Namespace\n", "\nkind: CustomResourceDefinition\n"].iter().any(|kind| object.contains(kind))
+    });
+    apply(&first.join("\n---\n")).await;
+    apply(&rest.join("\n---\n")).await;
+    let [deployment] = deployments[..] else { panic!("the manifests hold {} Deployments", deployments.len()) };
+    deployment.to_owned()
+}
 
-    fn spawn(&self, replica: &Replica) -> Child {
-        let log = File::options().create(true).append(true).open(self.log_file(replica.number)).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_castoff"))
-            .arg("serve")
-            .args(["--listen", &format!("127.0.0.1:{}", replica.port)])
-            .args(["--admin-listen", &format!("127.0.0.1:{}", replica.admin)])
-            .args(["--webhook-url", &format!("https://127.0.0.1:{}/validate", self.balancer.port)])
-            .args(["--namespace", NAMESPACE, "--lease-duration", LEASE_DURATION, "--shutdown-delay", "1"])
-            .args(["--identity", &format!("replica-{}-{}", replica.number, std::process::id())])
-            .args(["--log", "info,castoff::server::gate=debug", "--allow-loopback"])
-            .args(self.further.lock().unwrap().iter())
-            .env("KUBECONFIG", self.path("kubeconfig"))
-            .stdout(Stdio::from(log.try_clone().unwrap()))
-            .stderr(Stdio::from(log))
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
-    }
+/// Takes the registration away, when no replica runs any more.
+pub async fn unregister() {
+    kubectl(&["delete", "validatingwebhookconfiguration", "castoff", "--ignore-not-found"]).await;
+    // So that the next run makes it again: a registration that a person has deleted is left alone.
+    kubectl(&["delete", "configmap", "castoff-registration", "-n", NAMESPACE, "--ignore-not-found"]).await;
+}
 
-    /// Ends a replica as a power cut would.
-    pub async fn kill(&self, number: usize) {
-        let child = self.replicas.lock().unwrap()[number].child.take();
-        if let Some(mut child) = child {
-            child.kill().await.unwrap();
-        }
-    }
-
-    /// Asks a replica to end, and waits until it has.
-    pub async fn terminate(&self, number: usize) {
-        let child = self.replicas.lock().unwrap()[number].child.take();
-        if let Some(mut child) = child {
-            let pid = child.id().unwrap().to_string();
-            Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-            let ended = child.wait().await.unwrap();
-            assert!(ended.success(), "a replica that was told to end did not end in peace: {ended}");
-        }
-    }
-
-    /// Which replica is in charge now.
-    pub async fn leader(&self) -> Option<usize> {
-        let lease =
-            kubectl(&["get", "lease", "castoff", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"]).await;
-        lease
-            .stdout
-            .strip_prefix("replica-")
-            .and_then(|rest| rest.split('-').next())
-            .and_then(|number| number.parse().ok())
-    }
-
-    /// A replica's metrics, as Prometheus would read them.
-    pub async fn metrics(&self, number: usize) -> String {
-        let admin = self.replicas.lock().unwrap()[number].admin;
-        reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().text().await.unwrap()
-    }
-
-    /// The lines of both replicas' logs that hold `word`.
-    pub async fn log(&self, word: &str) -> String {
-        let mut text = String::new();
-        for number in 0..2 {
-            let log = tokio::fs::read_to_string(self.log_file(number)).await.unwrap_or_default();
-            for line in log.lines().filter(|line| line.contains(word)) {
-                writeln!(text, "{number}: {line}").unwrap();
-            }
-        }
-        text
-    }
-
-    pub async fn stop(&self) {
-        for number in 0..2 {
-            self.terminate(number).await;
-        }
-        kubectl(&["delete", "validatingwebhookconfiguration", "castoff", "--ignore-not-found"]).await;
-        // So that the next run makes it again: a registration that a person has deleted is left alone.
-        kubectl(&["delete", "configmap", "castoff-registration", "-n", NAMESPACE, "--ignore-not-found"]).await;
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn log_file(&self, number: usize) -> PathBuf {
-        self.path(&format!("replica-{number}.log"))
-    }
+/// Who holds the lease, by the name that it has given itself.
+pub async fn holder() -> String {
+    kubectl(&["get", "lease", "castoff", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"]).await.stdout
 }
 
 /// What a command printed.
@@ -222,13 +92,32 @@ pub struct Printed {
 
 /// Runs kubectl, as an admin.
 pub async fn kubectl(arguments: &[&str]) -> Printed {
-    let output = Command::new("kubectl")
+    run("kubectl", arguments).await
+}
+
+/// Runs kubectl, which reads this.
+pub async fn kubectl_with(arguments: &[&str], input: &str) -> Printed {
+    run_with("kubectl", arguments, input).await
+}
+
+/// Runs a command from the repository.
+pub async fn run(program: &str, arguments: &[&str]) -> Printed {
+    run_with(program, arguments, "").await
+}
+
+async fn run_with(program: &str, arguments: &[&str], input: &str) -> Printed {
+    let mut child = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::null())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
-        .output()
-        .await
-        .expect("kubectl must be in PATH: hack/test e2e puts the control plane's own there");
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} must be in PATH: {error}"));
+    // What does not read its input has ended already, or will: its code tells.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+    let output = child.wait_with_output().await.unwrap();
     Printed {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -236,22 +125,13 @@ pub async fn kubectl(arguments: &[&str]) -> Printed {
     }
 }
 
-/// Applies YAML or JSON.
+/// Applies YAML or JSON, which must succeed.
 pub async fn apply(text: &str) {
-    use tokio::io::AsyncWriteExt as _;
-    let mut child = Command::new("kubectl")
-        .args(["apply", "--server-side", "--force-conflicts", "-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("kubectl must be in PATH");
-    child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
-    let output = child.wait_with_output().await.unwrap();
-    assert!(output.status.success(), "{}\nin\n{text}", String::from_utf8_lossy(&output.stderr));
+    try_apply(text).await.unwrap_or_else(|error| panic!("{error}\nin\n{text}"));
 }
 
-fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+/// Applies YAML or JSON; what kubectl says where it does not succeed.
+pub async fn try_apply(text: &str) -> Result<(), String> {
+    let printed = kubectl_with(&["apply", "--server-side", "--force-conflicts", "-f", "-"], text).await;
+    if printed.code == 0 { Ok(()) } else { Err(printed.stderr) }
 }

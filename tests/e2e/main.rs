@@ -1,6 +1,7 @@
 //! Scenarios on a real control plane: what users do, and what must come of it.
 //!
-//! `hack/test e2e` starts the control plane and runs them; any cluster that `KUBECONFIG` names will do.
+//! `hack/test e2e` starts the control plane and runs them; any cluster that `KUBECONFIG` names will do. Where they are
+//! played, with Castoff on this machine or in the cluster's pods, is the matter of [`ground`].
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
@@ -8,12 +9,17 @@ mod audit;
 mod backends;
 mod balancer;
 mod consul;
+mod doctor;
 mod etcd;
+mod ground;
 mod installation;
 mod moves;
+mod own_pods;
 mod rights;
 mod scenarios;
 mod scene;
+#[path = "../real_node/stream.rs"]
+mod stream;
 mod witness;
 
 use std::sync::Arc;
@@ -23,6 +29,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::RwLock;
 
+use ground::Need;
 use installation::Installation;
 use scenarios::{Kind, Scenario};
 use scene::Scene;
@@ -46,31 +53,31 @@ fn main() {
         .into_iter()
         .map(|scenario| {
             let (runtime, installation, alone) = (Arc::clone(&runtime), Arc::clone(&installation), Arc::clone(&alone));
-            let disturbs = matches!(scenario.kind, Kind::Disturbing);
+            let lacking = scenario.needs.and_then(|need| installation.lacks(need));
             let trial = Trial::test(scenario.name, move || runtime.block_on(play(scenario, installation, alone)));
-            if disturbs && !moves::has_own_control_plane() { does_not_apply(trial) } else { trial }
+            where_it_applies(trial, lacking)
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    runtime.block_on(installation.stop());
+    runtime.block_on(installation.ground.stop());
     // About all of it, so not where only some were asked for. It reads the whole log: after a run in which some failed
     // and were played again, it may be, too.
     if arguments.filter.as_ref().is_none_or(|filter| rights::NAME.contains(filter)) {
         let client = installation.client.clone();
         let check = move || runtime.block_on(rights::check(&client)).map_err(Failed::from);
-        let trial = if moves::has_own_control_plane() {
-            Trial::test(rights::NAME, check)
-        } else {
-            does_not_apply(Trial::test(rights::NAME, check))
-        };
-        libtest_mimic::run(&arguments, vec![trial]).exit_if_failed();
+        let lacking = installation.lacks(Need::OwnControlPlane);
+        libtest_mimic::run(&arguments, vec![where_it_applies(Trial::test(rights::NAME, check), lacking)])
+            .exit_if_failed();
     }
     conclusion.exit();
 }
 
 /// Said where the others say `ok`: not on this cluster.
-fn does_not_apply(trial: Trial) -> Trial {
-    trial.with_kind("does not apply: needs a control plane of hack/cluster").with_ignored_flag(true)
+fn where_it_applies(trial: Trial, lacking: Option<String>) -> Trial {
+    match lacking {
+        Some(why) => trial.with_kind(format!("does not apply: {why}")).with_ignored_flag(true),
+        None => trial,
+    }
 }
 
 /// Plays one scenario in a namespace of its own; on failure prints what one needs to find out why.
@@ -79,7 +86,7 @@ async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<Rw
     let _alone;
     match scenario.kind {
         Kind::Shared => _shared = alone.read().await,
-        Kind::Alone | Kind::Disturbing => _alone = alone.write().await,
+        Kind::Alone => _alone = alone.write().await,
     }
     let scene = Scene::new(scenario.name, &installation).await;
     let played = tokio::spawn(tokio::time::timeout(LONGEST, (scenario.play)(Arc::clone(&scene)))).await;
@@ -93,7 +100,10 @@ async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<Rw
             Err(Failed::from(format!("{text}\n{}", scene.what_is_there().await)))
         }
     };
-    installation.make_whole().await;
+    match (scenario.kind, &outcome) {
+        (Kind::Alone, Err(_)) => installation.ground.put_back().await,
+        _ => installation.ground.make_whole().await,
+    }
     scene.clean_up().await;
     outcome
 }

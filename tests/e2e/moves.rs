@@ -10,7 +10,7 @@ use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use crate::installation;
-use crate::scene::Scene;
+use crate::scene::{Scene, merge};
 
 /// What came of a request for a pod's departure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,19 +89,11 @@ impl Scene {
 
     /// A DaemonSet on the nodes that its `nodeSelector` names, and waits until its pods are Ready.
     pub async fn daemon_set(&self, name: &str, node_selector: Value, pods: u64) {
+        let mut template = self.pod_template(name);
+        merge(&mut template, &json!({"spec": {"nodeSelector": node_selector}}));
         let object = json!({
             "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name, "namespace": "{ns}"},
-            "spec": {
-                "selector": {"matchLabels": {"app": name}},
-                "template": {
-                    "metadata": {"labels": {"app": name}},
-                    "spec": {
-                        "containers": [{"name": "main", "image": "none"}],
-                        "terminationGracePeriodSeconds": 5,
-                        "nodeSelector": node_selector,
-                    },
-                },
-            },
+            "spec": {"selector": {"matchLabels": {"app": name}}, "template": template},
         });
         self.apply(&object.to_string()).await;
         self.all_ready(name, pods).await;
@@ -139,6 +131,11 @@ impl Scene {
     /// Nothing is left of any departure: all are over, no slot is taken, no pod is marked.
     pub async fn nothing_left_behind(&self) {
         self.until_all_completed().await;
+        for drain in self.drains().await {
+            for condition in drain.data["status"]["conditions"].as_array().unwrap() {
+                assert_eq!(condition["observedGeneration"].as_i64(), drain.metadata.generation, "{condition}");
+            }
+        }
         for policy in self.api("DrainPolicy").list(&ListParams::default()).await.unwrap() {
             let name = policy.metadata.name.unwrap();
             assert_eq!(self.slots(&name).await, Vec::<String>::new(), "slots of {name}");
@@ -152,7 +149,7 @@ impl Scene {
 
     /// How often a user asked for a pod, by the guard's log.
     pub async fn tries_of(&self, user: &str, pod: &str) -> usize {
-        let log = self.installation.log(&format!("{}/{pod}", self.namespace)).await;
+        let log = self.ground().log(&format!("{}/{pod}", self.namespace)).await;
         log.lines().filter(|line| line.contains("answered") && line.contains(user)).count()
     }
 
@@ -171,7 +168,7 @@ impl Scene {
     pub async fn counted(&self, metric: &str) -> f64 {
         let mut sum = 0.0;
         for number in 0..2 {
-            for line in self.installation.metrics(number).await.lines() {
+            for line in self.ground().metrics(number).await.lines() {
                 if let Some(value) = line.strip_prefix(metric) {
                     sum += value.trim().parse::<f64>().unwrap_or_default();
                 }
@@ -182,17 +179,12 @@ impl Scene {
 
     /// Waits until some replica is in charge, and tells which.
     pub async fn leader(&self) -> usize {
-        self.until("a replica is in charge", 60, || self.installation.leader()).await
+        self.until("a replica is in charge", 60, || self.ground().leader()).await
     }
 }
 
 fn is_mark(annotation: &str) -> bool {
     annotation == "castoff.dev/drained" || annotation == "castoff.dev/former-deletion-cost"
-}
-
-/// Whether the control plane is one that `hack/cluster` started, which can be disturbed.
-pub fn has_own_control_plane() -> bool {
-    std::env::var_os("CASTOFF_TEST_CLUSTER").is_some()
 }
 
 /// Disturbs the control plane: `restart apiserver`, `pause etcd`.
@@ -214,18 +206,19 @@ pub async fn control_plane(arguments: &[&str]) {
 pub struct Supervisor(tokio::task::JoinHandle<()>);
 
 impl Supervisor {
-    pub async fn start() -> Supervisor {
-        Self::look().await;
-        Supervisor(tokio::spawn(async {
+    pub async fn start(scene: &Scene) -> Supervisor {
+        let components = scene.ground().to_be_revived();
+        Self::look(components).await;
+        Supervisor(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(2)).await;
-                Self::look().await;
+                Self::look(components).await;
             }
         }))
     }
 
-    async fn look() {
-        for component in ["controller-manager", "scheduler", "kwok"] {
+    async fn look(components: &[&str]) {
+        for component in components {
             control_plane(&["start", component]).await;
         }
     }

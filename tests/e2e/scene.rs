@@ -12,7 +12,9 @@ use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::audit;
 use crate::backends::{Hooks, is_ready};
+use crate::ground::{Ground, Loopback};
 use crate::installation::{self, Installation, Printed};
 
 pub struct Scene {
@@ -49,6 +51,31 @@ impl Scene {
         &self.installation.hooks
     }
 
+    pub fn ground(&self) -> &dyn Ground {
+        self.installation.ground.as_ref()
+    }
+
+    /// The replicas as processes; for scenarios that say that they need them.
+    pub fn processes(&self) -> &Loopback {
+        self.ground().processes().expect("scenarios need Need::Processes for this")
+    }
+
+    /// One of the nodes, numbered from 1; where there are fewer, numbers share them.
+    pub fn node_name(&self, number: usize) -> &str {
+        let nodes = &self.installation.nodes;
+        &nodes[(number - 1) % nodes.len()]
+    }
+
+    /// Selects one of the nodes.
+    pub fn on_node(&self, number: usize) -> Value {
+        json!({"kubernetes.io/hostname": self.node_name(number)})
+    }
+
+    /// What workloads make pods of.
+    pub fn pod_template(&self, app: &str) -> Value {
+        json!({"metadata": {"labels": {"app": app}}, "spec": self.ground().pod()})
+    }
+
     /// Applies objects; `{ns}` in the text is this namespace.
     pub async fn apply(&self, text: &str) {
         installation::apply(&text.replace("{ns}", &self.namespace)).await;
@@ -75,7 +102,7 @@ impl Scene {
             "serviceName": format!("{name}-peer"),
             "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": {"app": name}},
-            "template": pod_template(name),
+            "template": self.pod_template(name),
         });
         merge(&mut spec, &extra);
         let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name, "namespace": "{ns}"}, "spec": spec});
@@ -88,7 +115,7 @@ impl Scene {
         let spec = json!({
             "replicas": replicas,
             "selector": {"matchLabels": {"app": name}},
-            "template": pod_template(name),
+            "template": self.pod_template(name),
         });
         let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "{ns}"}, "spec": spec});
         self.apply(&object.to_string()).await;
@@ -97,7 +124,7 @@ impl Scene {
 
     /// A pod of nobody's, not waited for. `extra` is merged into it.
     pub async fn bare_pod(&self, name: &str, app: &str, extra: Value) {
-        let mut pod = pod_template(app);
+        let mut pod = self.pod_template(app);
         merge(&mut pod, &json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "{ns}"}}));
         merge(&mut pod, &extra);
         self.apply(&pod.to_string()).await;
@@ -318,10 +345,11 @@ impl Scene {
             let printed = self.kubectl(arguments).await;
             let _ = writeln!(text, "{}{}", printed.stdout, printed.stderr);
         }
-        let log = self.installation.log(&self.namespace).await;
+        let log = self.ground().log(&self.namespace).await;
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.iter().skip(lines.len().saturating_sub(60)).copied().collect::<Vec<_>>().join("\n");
-        text + "the guard's log:\n" + &last
+        let changes = audit::last_changes(&self.namespace, 60);
+        format!("{text}the guard's log:\n{last}\nthe API server's audit log:\n{changes}\n")
     }
 
     /// Takes the namespace away without waiting for it.
@@ -329,13 +357,6 @@ impl Scene {
         self.kubectl(&["delete", "drainpolicies", "--all", "--wait=false"]).await;
         installation::kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]).await;
     }
-}
-
-fn pod_template(name: &str) -> Value {
-    json!({
-        "metadata": {"labels": {"app": name}},
-        "spec": {"containers": [{"name": "main", "image": "none"}], "terminationGracePeriodSeconds": 5},
-    })
 }
 
 /// Merges objects into one another, field by field.

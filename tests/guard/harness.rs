@@ -151,16 +151,21 @@ impl Guard {
 
     /// Asks again and again until the pod may go; every denial must be one that can be tried again.
     pub async fn ask_until_allowed(&self, ordinal: u64, by: By) -> Vec<Answer> {
+        self.ask_until(ordinal, by, "allowed", |answer| answer.allowed).await
+    }
+
+    /// Asks again and again until the answer is such; all answers, that one last.
+    pub async fn ask_until(&self, ordinal: u64, by: By, what: &str, is_it: impl Fn(&Answer) -> bool) -> Vec<Answer> {
         let mut answers = Vec::new();
         let began = Instant::now();
         loop {
             let answer = self.ask(ordinal, by).await;
-            let allowed = answer.allowed;
+            let over = is_it(&answer);
             answers.push(answer);
-            if allowed {
+            if over {
                 return answers;
             }
-            assert!(began.elapsed() < PATIENCE, "never allowed: {:#?}\n{}", answers.last(), self.end_of_log());
+            assert!(began.elapsed() < PATIENCE, "never {what}: {:#?}\n{}", answers.last(), self.end_of_log());
             pause().await;
         }
     }

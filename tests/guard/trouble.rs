@@ -194,13 +194,7 @@ async fn leaders_that_do_not_move_hold_the_pod_and_are_called_stalled() {
     let pd = pd().await;
     pd.set_fault(Some(Fault::StuckLeaders));
     let guard = Guard::start(&(policy(&pd) + "  progressDeadlineSeconds: 2\n"));
-    guard.ask(2, By::StatefulSet).await;
-    guard
-        .until("stalled", || {
-            guard.departure(2).is_some_and(|drain| drain.pointer("/status/stalled") == Some(&true.into()))
-        })
-        .await;
-    assert_eq!(guard.ask(2, By::StatefulSet).await.question, "Stalled");
+    guard.ask_until(2, By::StatefulSet, "stalled", |answer| answer.question == "Stalled").await;
     pd.set_fault(None);
     finish(&guard, &pd).await;
 }
@@ -210,14 +204,8 @@ async fn another_store_that_is_away_blocks_the_departure_before_anything_is_set(
     let pd = pd().await;
     let guard = Guard::start(&policy(&pd));
     pd.pod_ended(1);
-    guard.ask(2, By::StatefulSet).await;
-    guard
-        .until("blocked", || {
-            guard.departure(2).is_some_and(|drain| drain.pointer("/status/blocked") == Some(&true.into()))
-        })
-        .await;
-    let answer = guard.ask(2, By::StatefulSet).await;
-    assert_eq!(answer.question, "Blocked");
+    let answers = guard.ask_until(2, By::StatefulSet, "blocked", |answer| answer.question == "Blocked").await;
+    let answer = answers.last().unwrap();
     assert!(answer.message.contains("another store is away: basic-tikv-0"), "{}", answer.message);
     assert_eq!(posts(&pd), 0);
     pd.pod_started(1, &address_of(0));

@@ -79,31 +79,6 @@ pub fn leaders_are_moved_off_by_a_pd_that_a_service_names() {
     });
 }
 
-pub fn an_agent_stays_on_its_node_for_as_long_as_a_neighbour_needs_it() {
-    let namespace = Namespace::new("agent");
-    let node = node();
-    for version in ["one", "two"] {
-        namespace.apply(&include_str!("agent.yaml").replace("{version}", version));
-    }
-    namespace.apply(include_str!("neighbours.yaml"));
-    kubectl(&["label", "node", &node, "agent=one", "--overwrite"]);
-    namespace.all_ready("version=one", 1);
-    namespace.all_ready("app=neighbour", 1);
-    namespace.guarding("agent");
-    kubectl(&["label", "node", &node, "agent=two", "--overwrite"]);
-    // The new one comes beside it, and the old one is asked for, in vain.
-    namespace.all_ready("version=two", 1);
-    until("the agent waits for its neighbour", 60, || {
-        let events = namespace.kubectl(&["get", "events", "-o", "jsonpath={.items[*].message}"]);
-        events.contains("wait-for-neighbours").then_some(())
-    });
-    namespace.all_ready("version=one", 1);
-    namespace.kubectl(&["delete", "pod", "neighbour"]);
-    until("the old agent has gone", 90, || namespace.pods("version=one").is_empty().then_some(()));
-    namespace.all_ready("version=two", 1);
-    kubectl(&["label", "node", &node, "agent-"]);
-}
-
 pub fn a_drain_of_the_node_waits_for_the_guarded_pod() {
     let namespace = Namespace::new("drain");
     let node = node();

@@ -47,7 +47,8 @@ fn restarts(pod: &Value) -> u64 {
     pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap()
 }
 
-fn whole() {
+/// Waits until all replicas are there.
+pub fn whole() {
     kubectl(&["-n", SYSTEM, "rollout", "status", "deployment/castoff", "--timeout=180s"]);
     until("both replicas are Ready and alone", 90, || {
         let replicas = replicas();

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod agents;
 mod cluster;
 mod guarded;
 mod installation;
@@ -32,7 +33,8 @@ fn main() {
         guarded::a_roll_out_of_an_application_that_is_guarded_loses_no_request,
         guarded::without_a_guard_the_same_roll_out_loses_some,
         guarded::leaders_are_moved_off_by_a_pd_that_a_service_names,
-        guarded::an_agent_stays_on_its_node_for_as_long_as_a_neighbour_needs_it,
+        agents::an_agent_that_a_label_replaces_stays_for_as_long_as_a_neighbour_needs_it,
+        agents::an_agent_that_a_taint_replaces_leaves_after_its_neighbours,
         guarded::a_drain_of_the_node_waits_for_the_guarded_pod,
         installation::a_roll_out_of_castoff_itself_fails_no_delete,
         installation::a_replica_that_is_killed_is_replaced_and_lets_nothing_go,

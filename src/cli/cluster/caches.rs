@@ -15,12 +15,15 @@ use crate::kubernetes::cache::{Cache, Read, chain};
 use crate::kubernetes::cluster::{self, WatchedCluster};
 use crate::kubernetes::drains::Kept;
 use crate::kubernetes::policies::{self, PlanObject, PolicyObject};
-use crate::kubernetes::registration::Guarded;
+use crate::kubernetes::registration::{Guarded, Seen};
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::store::read_drain;
 use crate::lifecycle::Phase;
 use crate::policy::PolicyIndex;
 use crate::server::Readiness;
+
+/// What readiness says of a copy that is not there yet.
+const NOT_LISTED: &str = "the first list has not come in yet";
 
 /// Copies of what the API holds.
 pub(super) struct Caches {
@@ -34,13 +37,18 @@ pub(super) struct Caches {
 
 impl Caches {
     /// Begins to follow; readiness waits for each first list.
-    pub fn follow(client: &Client, readiness: &Readiness, tasks: &mut JoinSet<()>) -> Self {
+    pub fn follow(
+        client: &Client,
+        registration: watch::Receiver<Seen>,
+        readiness: &Readiness,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
         let caches = Caches {
             policies: Arc::default(),
             plans: Arc::default(),
             drains: Arc::default(),
             index: Arc::default(),
-            cluster: Arc::new(WatchedCluster::new(client.clone())),
+            cluster: Arc::new(WatchedCluster::new(client.clone(), registration)),
         };
         let mut follower = Follower { client, readiness, tasks };
         follower.follow("drainpolicies", &caches.policies, &drain_policies(), policies::read_policy);
@@ -90,13 +98,20 @@ impl Follower<'_> {
         resource: &ApiResource,
         read: Read<T>,
     ) {
-        let handle = self.readiness.register(name, "the first list has not come in yet");
-        let filled = Arc::clone(cache);
+        let handle = self.readiness.register(name, NOT_LISTED);
+        let (filled, mut trouble) = (Arc::clone(cache), cache.trouble());
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         let followed = Arc::clone(cache).follow(api, name, read);
         self.tasks.spawn(async move {
             let ready = async {
-                filled.filled().await;
+                loop {
+                    tokio::select! {
+                        () = filled.filled() => break,
+                        Ok(()) = trouble.changed() => {
+                            handle.not_ready(&format!("{NOT_LISTED}: {}", *trouble.borrow_and_update()));
+                        }
+                    }
+                }
                 handle.ready();
             };
             tokio::join!(followed, ready);

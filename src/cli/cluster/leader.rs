@@ -55,17 +55,19 @@ impl Leader {
         // Pods are watched once for the cluster, by the one in charge.
         let pods = Arc::clone(&self.caches.cluster.pods);
         tasks.spawn(pods.follow(Api::all_with(self.client.clone(), &cluster::pods()), "pods", cluster::read_pod));
-        let work = async {
-            self.caches.cluster.pods.filled().await;
-            self.caches.drains.filled().await;
-            self.caches.policies.filled().await;
-            tasks.spawn(self.writer().run());
-            Arc::clone(&self.controller).run(shutdown.begun()).await;
-        };
         tokio::select! {
-            () = work => {}
-            () = shutdown.begun() => {}
+            () = self.caches_filled() => {}
+            () = shutdown.begun() => return,
         }
+        tasks.spawn(self.writer().run());
+        // Until what is under way has ended: only then the lease is given back.
+        Arc::clone(&self.controller).run(shutdown.begun()).await;
+    }
+
+    async fn caches_filled(&self) {
+        self.caches.cluster.pods.filled().await;
+        self.caches.drains.filled().await;
+        self.caches.policies.filled().await;
     }
 
     fn writer(&self) -> Writer {

@@ -50,7 +50,8 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
     tracing::info!(user = %own_user, %identity, "speaks to the API server");
     let (registry, readiness) = (Registry::new(), Readiness::new());
     let mut tasks = JoinSet::new();
-    let caches = Caches::follow(&client, &readiness, &mut tasks);
+    let (tell_seen, seen) = watch::channel(Seen::NotYet);
+    let caches = Caches::follow(&client, seen.clone(), &readiness, &mut tasks);
 
     let (tell_bundle, bundle) = watch::channel(None);
     let certificates = if let Some(pair) = command.tls_cert.clone().zip(command.tls_key.clone()) {
@@ -69,11 +70,11 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
         certificates
     };
 
-    let (tell_seen, seen) = watch::channel(Seen::NotYet);
     let guarded = caches.guarded(&client, &mut tasks);
     let reporter = Reporter { controller: "castoff".to_owned(), instance: Some(identity.clone()) };
     let recorder = Recorder::new(client.clone(), reporter);
-    let registration = Registration::new(client.clone(), options.registration(), guarded, recorder, &registry);
+    let settings = options.registration(command.tls_cert.is_some());
+    let registration = Registration::new(client.clone(), settings, guarded, recorder, &registry);
     let registration = Arc::new(registration.map_err(said)?);
     let ready = readiness.register("registration", "not seen yet");
     let follower = Arc::clone(&registration);
@@ -157,14 +158,18 @@ impl InCluster {
     }
 
     /// How the API server is to send its requests.
-    fn registration(&self) -> Settings {
+    fn registration(&self, given_certificate: bool) -> Settings {
         let service = || Target::Service { namespace: self.namespace.clone(), name: self.service.clone(), port: 443 };
         let target = self.webhook_url.as_ref().map_or_else(service, |url| Target::Url(url.to_string()));
-        let injected = |from: &String| Trust::Injected { from: from.clone() };
+        let trust = match &self.inject_ca_from {
+            Some(from) => Trust::Injected { from: from.clone() },
+            None if given_certificate => Trust::Unknown,
+            None => Trust::Ours,
+        };
         Settings {
             manage: self.manage_webhook,
             target,
-            trust: self.inject_ca_from.as_ref().map_or(Trust::Ours, injected),
+            trust,
             failure_policy: self.failure_policy.into(),
             timeout_seconds: self.webhook_timeout,
             allowed_namespaces: self.allow_namespaces.iter().cloned().collect(),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::cli::departures::Departure;
 use crate::kubernetes::drains;
+use crate::kubernetes::registration::{INJECTED, NAME};
 use crate::lifecycle::Phase;
 
 use super::seen::{Definition, DrainSeen, Hook, LeaseSeen, Replica};
@@ -32,6 +33,13 @@ pub(super) fn hooks(configuration: &DynamicObject) -> Vec<Hook> {
         }
     };
     entries.into_iter().flatten().map(of).filter(|hook| hook.sends.iter().any(|sent| is_about_pods(sent))).collect()
+}
+
+/// Whether this is Castoff's registration, and certificates are made by cert-manager: Castoff keeps none then.
+pub(super) fn has_given_certificates(configuration: &DynamicObject) -> bool {
+    let annotations = configuration.metadata.annotations.as_ref();
+    configuration.metadata.name.as_deref() == Some(NAME)
+        && annotations.is_some_and(|annotations| annotations.contains_key(INJECTED))
 }
 
 /// What an entry's rules send, as `DELETE pods`.
@@ -80,12 +88,6 @@ pub(super) fn replica(pod: &DynamicObject) -> Replica {
 pub(super) fn admin_port(pod: &DynamicObject) -> Option<i64> {
     let ports = pod.data.pointer("/spec/containers/0/ports")?.as_array()?;
     ports.iter().find(|port| plain(port, "name") == "admin")?.get("containerPort")?.as_i64()
-}
-
-/// Whether a pod of Castoff's own is given its certificates as files, as cert-manager's are.
-pub(super) fn has_certificate_files(pod: &DynamicObject) -> bool {
-    let arguments = pod.data.pointer("/spec/containers/0/args").and_then(Value::as_array);
-    arguments.into_iter().flatten().filter_map(Value::as_str).any(|argument| argument.starts_with("--tls-cert"))
 }
 
 /// The Lease.

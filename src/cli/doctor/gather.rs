@@ -116,15 +116,17 @@ impl Look<'_> {
         let namespace = self.seen.namespace.clone();
         let configurations = ApiResource::erase::<ValidatingWebhookConfiguration>(&());
         let configurations = self.list(&configurations, None, None).await;
+        let given = configurations.iter().flatten().any(api::has_given_certificates);
         self.seen.hooks = configurations.map(|all| all.iter().flat_map(api::hooks).collect());
         let lease = self.get(&ApiResource::erase::<Lease>(&()), &namespace, "castoff").await;
         self.seen.lease = lease.map(|lease| lease.as_ref().map(api::lease).unwrap_or_default());
         let mark = self.get(&ApiResource::erase::<ConfigMap>(&()), &namespace, "castoff-registration").await;
         self.seen.was_registered = mark.flatten().is_some();
-        let secret = self.get(&ApiResource::erase::<Secret>(&()), &namespace, "castoff-tls").await.flatten();
-        self.seen.certificate = secret.and_then(|secret| api::decoded(secret.data.pointer("/data/tls.crt")?));
+        if !given {
+            let secret = self.get(&ApiResource::erase::<Secret>(&()), &namespace, "castoff-tls").await.flatten();
+            self.seen.certificate = secret.and_then(|secret| api::decoded(secret.data.pointer("/data/tls.crt")?));
+        }
         let pods = self.list(&cluster::pods(), Some(&namespace), Some("app.kubernetes.io/name=castoff")).await;
-        let own_certificates = !pods.iter().flatten().any(api::has_certificate_files);
         if let Some(pods) = pods {
             let mut replicas = Vec::new();
             for pod in &pods {
@@ -134,7 +136,7 @@ impl Look<'_> {
             }
             self.seen.replicas = Some(replicas);
         }
-        match rights::missing(self.client, &namespace, own_certificates).await {
+        match rights::missing(self.client, &namespace, !given).await {
             Ok(missing) => self.seen.missing_rights = missing,
             Err(error) => self.note("what Castoff may do", &error),
         }

@@ -7,6 +7,7 @@ use crate::cli::people::{program, span};
 use crate::cli::trial::Said;
 
 use super::findings::{Finding, finding, ours};
+use super::installation::{restart, whereabouts};
 use super::seen::{Budget, Seen};
 
 /// A plan that says "not now" for longer than this waits for somebody, not for something; in seconds.
@@ -54,11 +55,7 @@ pub(super) fn called(seen: &Seen) -> Vec<Finding> {
             Said::NotReached(webhook, why) if webhook.ends_with(".castoff.dev") => {
                 let trusted = !["x509", "certificate"].iter().any(|word| why.contains(word));
                 let reason = if trusted { "NotReached" } else { "CertificateNotAccepted" };
-                let fix = if trusted {
-                    format!("kubectl get pods,endpointslices -n {}", seen.namespace)
-                } else {
-                    format!("kubectl rollout restart deployment/castoff -n {}", seen.namespace)
-                };
+                let fix = if trusted { whereabouts(seen) } else { restart(seen) };
                 if told.insert(why.clone()) {
                     let what = format!("the API server can't ask Castoff: {why}");
                     found.push(finding(reason, &what, "guarded pods can't be deleted or evicted", &fix));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::cli::people::{program, span};
 
 use super::findings::{Finding, finding, ours};
-use super::seen::{Definition, Seen};
+use super::seen::{Definition, LeaseSeen, Seen};
 
 /// A lease that nobody has renewed for so many of its durations is nobody's. The clocks here and there may differ.
 const LEASE_PATIENCE: i64 = 4;
@@ -28,9 +28,36 @@ pub(super) fn definitions(seen: &Seen) -> Vec<Finding> {
     seen.definitions.iter().flatten().filter_map(of).collect()
 }
 
-/// Whether it runs outside the cluster, so that there is nothing to see of its pods.
+/// Whether it runs outside the cluster, so that there is nothing to see of its pods: none is there, and yet somebody is
+/// in charge, or is to be reached by a URL.
 fn runs_elsewhere(seen: &Seen) -> bool {
-    ours(seen).any(|hook| hook.service.is_none())
+    let no_pods = seen.replicas.as_ref().is_some_and(Vec::is_empty);
+    let in_charge = seen.lease.as_ref().is_some_and(|lease| vacancy(lease, seen).is_none());
+    no_pods && (in_charge || ours(seen).any(|hook| hook.service.is_none()))
+}
+
+/// What has Castoff begin anew.
+pub(super) fn restart(seen: &Seen) -> String {
+    if runs_elsewhere(seen) {
+        return "restart `castoff serve`, where it runs".to_owned();
+    }
+    format!("kubectl rollout restart deployment/castoff -n {}", seen.namespace)
+}
+
+/// What shows whether replicas are there to be reached.
+pub(super) fn whereabouts(seen: &Seen) -> String {
+    if runs_elsewhere(seen) {
+        return "see that `castoff serve` runs, and that the API server reaches its URL".to_owned();
+    }
+    format!("kubectl get pods,endpointslices -n {}", seen.namespace)
+}
+
+/// What shows what Castoff says.
+pub(super) fn logs(seen: &Seen) -> String {
+    if runs_elsewhere(seen) {
+        return "read what `castoff serve` has logged, where it runs".to_owned();
+    }
+    format!("kubectl logs -n {} -l app.kubernetes.io/name=castoff", seen.namespace)
 }
 
 pub(super) fn replicas(seen: &Seen) -> Vec<Finding> {
@@ -63,16 +90,17 @@ pub(super) fn replicas(seen: &Seen) -> Vec<Finding> {
 pub(super) fn lease(seen: &Seen) -> Vec<Finding> {
     let Some(lease) = &seen.lease else { return Vec::new() };
     let why = "nobody prepares pods: those that are guarded are denied, and nothing happens";
-    let fix = format!("kubectl logs -n {} -l app.kubernetes.io/name=castoff", seen.namespace);
-    let problem = match lease {
-        lease if lease.holder.is_empty() => Some(format!("nobody holds the Lease {}/castoff", seen.namespace)),
-        lease => {
-            let age = lease.renewed.map_or(0, |renewed| seen.now.duration_since(renewed).as_secs());
-            let stale = age > LEASE_PATIENCE * lease.duration_seconds.max(1);
-            stale.then(|| format!("{} holds the Lease and has not renewed it for {}", lease.holder, span(age)))
-        }
-    };
-    problem.iter().map(|what| finding("NotInCharge", what, why, &fix)).collect()
+    vacancy(lease, seen).iter().map(|what| finding("NotInCharge", what, why, &logs(seen))).collect()
+}
+
+/// Why nobody is in charge; `None` where somebody is.
+fn vacancy(lease: &LeaseSeen, seen: &Seen) -> Option<String> {
+    if lease.holder.is_empty() {
+        return Some(format!("nobody holds the Lease {}/castoff", seen.namespace));
+    }
+    let age = lease.renewed.map_or(0, |renewed| seen.now.duration_since(renewed).as_secs());
+    let stale = age > LEASE_PATIENCE * lease.duration_seconds.max(1);
+    stale.then(|| format!("{} holds the Lease and has not renewed it for {}", lease.holder, span(age)))
 }
 
 pub(super) fn rights(seen: &Seen) -> Vec<Finding> {

@@ -155,6 +155,9 @@ mod tests {
     #[test]
     fn a_right_is_named_as_kubectl_would() {
         let words: Vec<String> = needed("castoff-system", true).iter().map(words).collect();
+        assert!(words.iter().any(|word| word == "get secrets castoff-tls"), "{words:?}");
+        let others = needed("castoff-system", false);
+        assert!(!others.iter().map(super::words).any(|word| word.contains("secrets")), "cert-manager keeps them");
         for right in
             ["patch pods", "update poddrains/status", "get leases castoff", "create validatingwebhookconfigurations"]
         {

@@ -197,7 +197,8 @@ fn a_certificate_that_the_api_server_will_not_accept_or_that_ends_is_found() {
 
 #[test]
 fn replicas_that_do_not_answer_or_differ_are_found() {
-    assert_eq!(found(|seen| seen.replicas = Some(Vec::new())), ["NoReplica"]);
+    let nobody = |seen: &mut Seen| (seen.replicas, seen.lease) = (Some(Vec::new()), Some(LeaseSeen::default()));
+    assert_eq!(found(nobody), ["NoReplica", "NotInCharge"]);
     assert_eq!(found(|seen| seen.replicas = Some(vec![replica("a", "castoff:1", false)])), ["NoReplica"]);
     let one_down = vec![replica("a", "castoff:1", false), replica("b", "castoff:1", true)];
     assert_eq!(found(|seen| seen.replicas = Some(one_down)), ["ReplicaNotReady"]);
@@ -205,6 +206,32 @@ fn replicas_that_do_not_answer_or_differ_are_found() {
     assert_eq!(found(|seen| seen.replicas = Some(two_versions)), ["VersionsDiffer"]);
     let refused = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": connection refused";
     assert_eq!(found(|seen| seen.trials = vec![trial(500, refused, &[])]), ["NotReached"]);
+}
+
+#[test]
+fn outside_of_the_cluster_nothing_is_said_of_pods() {
+    let outside = |plant: &dyn Fn(&mut Seen)| {
+        let mut seen = healthy();
+        seen.replicas = Some(Vec::new());
+        seen.hooks.iter_mut().flatten().for_each(|hook| hook.service = None);
+        plant(&mut seen);
+        findings(&seen)
+    };
+    assert_eq!(outside(&|_| {}), []);
+    for plant in [
+        |seen: &mut Seen| seen.hooks = Some(Vec::new()),
+        |seen: &mut Seen| seen.lease = Some(LeaseSeen::default()),
+        |seen: &mut Seen| {
+            let refused = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": connection refused";
+            seen.trials = vec![trial(500, refused, &[])];
+        },
+    ] {
+        let found = outside(&|seen| {
+            seen.was_registered = false;
+            plant(seen);
+        });
+        assert!(matches!(found.as_slice(), [only] if only.fix.contains("`castoff serve`")), "{found:?}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::policy::selector;
 use crate::server::authority::{Validity, accepted, split};
 
 use super::findings::{Finding, finding, ours};
+use super::installation::{logs, restart};
 use super::seen::{Hook, Seen};
 
 /// Less time than this for an answer, in seconds, leaves no room for a look at the backend.
@@ -29,7 +30,7 @@ pub(super) fn registered(seen: &Seen) -> Vec<Finding> {
             "kubectl delete configmap castoff-registration -n {namespace}   (somebody has deleted it; this makes it again)"
         )
     } else {
-        format!("kubectl rollout restart deployment/castoff -n {namespace}")
+        restart(seen)
     };
     let missing: Vec<&str> =
         [PODS, EVICTIONS].into_iter().filter(|name| ours(seen).all(|hook| hook.name != *name)).collect();
@@ -120,7 +121,7 @@ pub(super) fn covered(seen: &Seen) -> Vec<Finding> {
             own if own == seen.namespace => {
                 format!("kubectl delete drainpolicies --all -n {own}   (it can't guard itself)")
             }
-            _ => format!("kubectl logs -n {} -l app.kubernetes.io/name=castoff", seen.namespace),
+            _ => logs(seen),
         };
         finding("NotCovered", &what, "its pods leave unprepared", &fix)
     };
@@ -129,8 +130,7 @@ pub(super) fn covered(seen: &Seen) -> Vec<Finding> {
 
 pub(super) fn certificates(seen: &Seen) -> Vec<Finding> {
     let mut found = Vec::new();
-    let namespace = &seen.namespace;
-    let renew = format!("kubectl rollout restart deployment/castoff -n {namespace}");
+    let renew = restart(seen);
     let mut checked = BTreeSet::new();
     for hook in ours(seen).filter(|hook| checked.insert(hook.bundle.clone())) {
         let trusted = split(&hook.bundle);

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::kubernetes::labels;
 
-use super::{EVICTIONS, MANAGER, NAME, PODS};
+use super::{EVICTIONS, INJECTED, MANAGER, NAME, PODS};
 
 /// The label that every namespace has, with its name.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
@@ -62,6 +62,8 @@ pub enum Trust {
         /// The Certificate, as `NAMESPACE/NAME`.
         from: String,
     },
+    /// The one that signed a certificate that Castoff is given, and nobody has said which that is.
+    Unknown,
 }
 
 /// What the registration depends on besides policies.
@@ -116,7 +118,7 @@ impl Settings {
         // AKS has a controller that rewrites every webhook's namespaceSelector but of those that say so.
         let mut annotations = BTreeMap::from([("admissions.enforcer/disabled".to_owned(), "true".to_owned())]);
         if let Trust::Injected { from } = &self.trust {
-            annotations.insert("cert-manager.io/inject-ca-from".to_owned(), from.clone());
+            annotations.insert(INJECTED.to_owned(), from.clone());
         }
         annotations
     }

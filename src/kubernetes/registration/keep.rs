@@ -25,13 +25,19 @@ use crate::kubernetes::is_conflict;
 use crate::server::readiness::Handle;
 
 use super::mark::{MARK, Mark};
-use super::{Action, MANAGER, NAME, Patch, Seen, Settings, Why, decide, reach};
+use super::{Action, MANAGER, NAME, Patch, Seen, Settings, Trust, Why, decide, reach};
 
 /// How long after a failure the leader tries again.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// How often it looks although nothing has changed: whether a person asks for a registration again.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// Why nothing is registered where a certificate is given and no authority.
+const UNKNOWN_TRUST: &str = "not registered, since the certificate is given by --tls-cert and nothing says whom the API \
+                             server is to trust for it: start Castoff with --inject-ca-from where cert-manager makes \
+                             the certificate, or with --manage-webhook=false and apply the \
+                             ValidatingWebhookConfiguration yourself, with its caBundle";
 
 /// The namespaces that pods are guarded in: those with policies, and those with open departures.
 #[async_trait]
@@ -106,6 +112,7 @@ impl Registration {
         let wanted = !self.wanted().is_empty();
         self.metrics.guards_nothing.set(i64::from(wanted && seen.guards_nothing()));
         match seen {
+            Seen::Absent if self.waits_for_trust() => ready.ready_but(&format!("guards nothing: {UNKNOWN_TRUST}")),
             Seen::Absent if self.settings.manage => ready.ready_but(&format!(
                 "guards nothing: the ValidatingWebhookConfiguration {NAME} is not there. If a person has deleted it: \
                  kubectl -n {} delete configmap {MARK} has it made again",
@@ -168,6 +175,11 @@ impl Registration {
             term.told = false;
         }
         match action {
+            Action::Wait if self.waits_for_trust() => {
+                if !std::mem::replace(&mut term.waits, true) {
+                    tracing::error!(name = NAME, "guards nothing: {UNKNOWN_TRUST}");
+                }
+            }
             Action::Nothing | Action::Wait => {}
             Action::LeaveAlone => {
                 if made_before && !std::mem::replace(&mut term.told, true) {
@@ -191,6 +203,11 @@ impl Registration {
             }
         }
         Ok(LOOK)
+    }
+
+    /// Whether nothing can be registered, since nobody has said whom the API server is to trust.
+    fn waits_for_trust(&self) -> bool {
+        self.settings.manage && self.settings.trust == Trust::Unknown
     }
 
     async fn tell_of_deletion(&self) {
@@ -305,6 +322,8 @@ struct Term {
     marked: Option<String>,
     /// Whether it has told that the registration was deleted.
     told: bool,
+    /// Whether it has told that it does not know whom the API server is to trust.
+    waits: bool,
     /// The webhooks that it wrote last.
     written: Option<Value>,
     patience: Patience,

@@ -26,6 +26,9 @@ pub use seen::Seen;
 /// The name of the ValidatingWebhookConfiguration.
 pub const NAME: &str = "castoff";
 
+/// The annotation by which cert-manager is told whose authority to put in.
+pub const INJECTED: &str = "cert-manager.io/inject-ca-from";
+
 /// The entry for deletes of pods.
 pub const PODS: &str = "pods.castoff.dev";
 
@@ -95,6 +98,7 @@ fn decide(
 ) -> Action {
     match live {
         None if made_before || !settings.manage => Action::LeaveAlone,
+        None if settings.trust == Trust::Unknown => Action::Wait,
         None if settings.trust == Trust::Ours && bundle.is_none() => Action::Wait,
         None => Action::Create(Box::new(settings.configuration(bundle, namespaces))),
         Some(live) if !settings.manage => bundle_alone(settings, live, bundle),
@@ -114,7 +118,7 @@ fn whole(
     // Until our own authority is known, whatever is trusted stays.
     let bundle = match settings.trust {
         Trust::Ours => bundle.or(trusted.as_deref()),
-        Trust::Injected { .. } => trusted.as_deref(),
+        Trust::Injected { .. } | Trust::Unknown => trusted.as_deref(),
     };
     let wanted = settings.webhooks(bundle, namespaces);
     let annotated = settings.annotations().iter().all(|(key, value)| {

@@ -115,6 +115,10 @@ fn a_new_authority_is_put_in_and_an_unknown_one_takes_none_out() {
     assert_eq!(desired::bundle(&patched(&live, &changed)).unwrap(), "CA2");
     assert_eq!(decide(&settings(), Some(&live), true, None, &set(&["db"])), Action::Nothing);
     assert_eq!(decide(&settings(), None, false, None, &set(&["db"])), Action::Wait);
+    // A certificate that is given, and no authority: nothing is registered that the API server would not accept.
+    let given = Settings { trust: Trust::Unknown, ..settings() };
+    assert_eq!(decide(&given, None, false, None, &set(&["db"])), Action::Wait);
+    assert_eq!(decide(&given, Some(&live), true, None, &set(&["db"])), Action::Nothing, "with a person's caBundle");
 }
 
 type Edit = fn(&mut ValidatingWebhookConfiguration);

@@ -262,7 +262,8 @@ fn to_response(answer: Answer) -> Response {
 }
 
 /// An answer that breaks off: the caller sees the connection closed.
-fn cut_off() -> Response {
+#[must_use]
+pub fn cut_off() -> Response {
     let broken = futures_util::stream::once(async { Err::<bytes::Bytes, _>(io::Error::other("cut off")) });
     let response = Response::builder().header(http::header::CONTENT_LENGTH, 1);
     response.body(Body::from_stream(broken)).unwrap_or_default()

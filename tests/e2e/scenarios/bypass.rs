@@ -9,9 +9,12 @@ use super::{Scenario, scenarios};
 use crate::audit;
 use crate::scene::Scene;
 
-pub const ALL: [Scenario; 2] = scenarios![Shared:
+pub const SHARED: [Scenario; 1] =
+    scenarios![Shared: broken_glass_expires_and_counts_only_with_a_reason_and_a_valid_time];
+
+pub const ALONE: [Scenario; 2] = scenarios![Alone:
     broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audited,
-    broken_glass_expires_and_counts_only_with_a_reason_and_a_valid_time,
+    broken_glass_on_the_webhook_configuration_lets_every_pod_go,
 ];
 
 /// Two annotations, of which the second ends after `seconds`.
@@ -25,22 +28,14 @@ async fn breaks(scene: &Scene, kind: &str, name: &str, annotations: &[String]) {
 }
 
 async fn broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audited(scene: Arc<Scene>) {
-    // A node of its own: on another one it would let go whatever runs there.
-    let node = scene.namespace.clone();
-    let object = json!({
-        "apiVersion": "v1", "kind": "Node", "metadata": {"name": node},
-        "spec": {"taints": [{"key": "test.castoff.dev/own", "effect": "NoSchedule"}]},
-    });
-    scene.apply(&object.to_string()).await;
     for name in ["by-pod", "by-node", "by-namespace"] {
-        let place = if name == "by-node" { json!({"nodeName": node}) } else { json!({}) };
-        scene.bare_pod(name, "app", json!({"spec": place})).await;
+        scene.bare_pod(name, "app", json!({"spec": {"nodeSelector": scene.on_node(1)}})).await;
     }
     scene.all_ready("app", 3).await;
     scene.hook_policy("app", json!({})).await;
     for (pod, kind, name) in [
         ("by-pod", "pod", "by-pod"),
-        ("by-node", "node", node.as_str()),
+        ("by-node", "node", scene.node_name(1)),
         ("by-namespace", "namespace", &scene.namespace),
     ] {
         let (uid, ip) = (scene.uid(pod).await, scene.ip(pod).await);
@@ -49,6 +44,9 @@ async fn broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audit
         breaks(&scene, kind, name, &broken("INC-4711", 600)).await;
         let said = scene.until_allowed(pod).await;
         assert!(said.contains(&format!("bypassed on the {kind}: INC-4711")), "{said}");
+        if kind == "node" {
+            scene.annotate(kind, name, &["castoff.dev/bypass-", "castoff.dev/bypass-until-"]).await;
+        }
         scene.until_gone(pod, &uid).await;
         scene.until_state(pod, "Completed").await;
         let drain = scene.drain(pod).await.unwrap();
@@ -63,7 +61,34 @@ async fn broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audit
         };
         assert!(["by-pod", "by-node", "by-namespace"].into_iter().all(bypassed), "in the API server's audit log");
     }
-    scene.must(&["delete", "node", &node]).await;
+}
+
+async fn broken_glass_on_the_webhook_configuration_lets_every_pod_go(scene: Arc<Scene>) {
+    scene.bare_pod("p", "app", json!({})).await;
+    scene.all_ready("app", 1).await;
+    scene.hook_policy("app", json!({})).await;
+    let (uid, ip) = (scene.uid("p").await, scene.ip("p").await);
+    scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
+    scene.denied("p").await;
+    let everywhere = ["validatingwebhookconfiguration", "castoff"];
+    // What goes wrong from here on ends by itself: it is over a minute later.
+    breaks(&scene, everywhere[0], everywhere[1], &broken("INC-4711", 60)).await;
+    let said = scene.until_allowed("p").await;
+    assert!(said.contains("bypassed on the webhook configuration: INC-4711"), "{said}");
+    scene.annotate(everywhere[0], everywhere[1], &["castoff.dev/bypass-", "castoff.dev/bypass-until-"]).await;
+    scene.until_gone("p", &uid).await;
+    scene
+        .until("it is told, with who and why", 20, || async {
+            let told = scene.events("Bypassed").await;
+            let expected = "\"INC-4711\" on the webhook configuration, asked for by kubernetes-admin";
+            told.iter().any(|text| text.contains(expected)).then_some(())
+        })
+        .await;
+    scene.bare_pod("p", "app", json!({})).await;
+    scene.all_ready("app", 1).await;
+    scene
+        .until("the glass is whole again", 20, || async { (scene.delete("p").await.code() == 429).then_some(()) })
+        .await;
 }
 
 async fn broken_glass_expires_and_counts_only_with_a_reason_and_a_valid_time(scene: Arc<Scene>) {

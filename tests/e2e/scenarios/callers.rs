@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Scenario, scenarios};
 use crate::moves::cluster_wide;
@@ -23,11 +23,18 @@ const TAINT_EVICTION: &str = "system:serviceaccount:kube-system:node-controller"
 const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
 
 async fn a_preempted_pod_is_prepared_first_and_holds_up_nobody_else(scene: Arc<Scene>) {
-    let on_node = json!({"kubernetes.io/hostname": "node-2"});
-    let needs = |cpu: &str| json!([{"name": "main", "image": "none", "resources": {"requests": {"cpu": cpu}}}]);
-    scene
-        .stateful_set("victim", 1, json!({"template": {"spec": {"nodeSelector": on_node, "containers": needs("10")}}}))
-        .await;
+    // A thing of which the node has one, so that there is room for one pod that needs it.
+    let (node, thing) = (scene.node_name(2), format!("test.castoff.dev/{}", scene.namespace));
+    let status = |count: Value| {
+        let counted = json!({thing.as_str(): count});
+        json!({"status": {"capacity": counted, "allocatable": counted}}).to_string()
+    };
+    let set = ["patch", "node", node, "--subresource=status", "--type=merge", "-p"];
+    cluster_wide(&[&set[..], &[&status(json!("1"))]].concat()).await;
+    let mut in_need = scene.pod_template("victim")["spec"].take();
+    in_need["containers"][0]["resources"] = json!({"limits": {thing.as_str(): "1"}});
+    in_need["nodeSelector"] = scene.on_node(2);
+    scene.stateful_set("victim", 1, json!({"template": {"spec": in_need}})).await;
     scene.hook_policy("victim", json!({})).await;
     let witness = Witness::of(&scene, "victim", 1).await;
     let (uid, ip) = (scene.uid("victim-0").await, scene.ip("victim-0").await);
@@ -37,11 +44,8 @@ async fn a_preempted_pod_is_prepared_first_and_holds_up_nobody_else(scene: Arc<S
         "metadata": {"name": "{ns}"}, "value": 1_000_000,
     });
     scene.apply(&class.to_string()).await;
-    let urgent = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "urgent", "namespace": "{ns}"},
-        "spec": {"priorityClassName": "{ns}", "nodeSelector": on_node, "containers": needs("10")},
-    });
-    scene.apply(&urgent.to_string()).await;
+    in_need["priorityClassName"] = json!(scene.namespace);
+    scene.bare_pod("urgent", "urgent", json!({"spec": in_need})).await;
     scene.until_phase("victim-0", "Draining").await;
     let before = scene.tries_of(SCHEDULER, "victim-0").await;
     // Meanwhile others are bound as ever.
@@ -63,6 +67,7 @@ async fn a_preempted_pod_is_prepared_first_and_holds_up_nobody_else(scene: Arc<S
     scene.until_replaced("victim-0", &uid).await;
     scene.nothing_left_behind().await;
     cluster_wide(&["delete", "priorityclass", &scene.namespace]).await;
+    cluster_wide(&[&set[..], &[&status(Value::Null)]].concat()).await;
 }
 
 async fn who_waits_when_told_is_told_and_nobody_else_is(scene: Arc<Scene>) {
@@ -85,7 +90,7 @@ async fn who_waits_when_told_is_told_and_nobody_else_is(scene: Arc<Scene>) {
 }
 
 async fn a_pod_that_a_taint_evicts_is_prepared_first_and_not_lost(scene: Arc<Scene>) {
-    let on_node = json!({"kubernetes.io/hostname": "node-3"});
+    let (node, on_node) = (scene.node_name(3), scene.on_node(3));
     scene.stateful_set("set", 1, json!({"template": {"spec": {"nodeSelector": on_node}}})).await;
     scene.ready_bare_pod("bare", "bare", json!({"nodeSelector": on_node})).await;
     scene.ready_bare_pod("unguarded", "unguarded", json!({"nodeSelector": on_node})).await;
@@ -96,7 +101,7 @@ async fn a_pod_that_a_taint_evicts_is_prepared_first_and_not_lost(scene: Arc<Sce
         scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (3, 0));
         held.push((pod, scene.uid(pod).await, ip, Witness::of(&scene, app, 1).await));
     }
-    cluster_wide(&["taint", "node", "node-3", "test=evict:NoExecute"]).await;
+    cluster_wide(&["taint", "node", node, "test=evict:NoExecute"]).await;
     scene
         .until("an unguarded pod leaves at once", 10, || async { scene.pod("unguarded").await.is_none().then_some(()) })
         .await;
@@ -125,7 +130,7 @@ async fn a_pod_that_a_taint_evicts_is_prepared_first_and_not_lost(scene: Arc<Sce
         witness.all_left_prepared_once();
         assert_eq!(witness.left().len(), 1, "{pod}");
     }
-    cluster_wide(&["taint", "node", "node-3", "test-"]).await;
+    cluster_wide(&["taint", "node", node, "test-"]).await;
     scene.until_replaced("set-0", &held[0].1).await;
     scene.nothing_left_behind().await;
 }

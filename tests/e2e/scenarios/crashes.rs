@@ -6,17 +6,19 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Scenario, scenarios};
+use crate::ground::Need;
 use crate::scene::Scene;
 use crate::witness::Witness;
 
-pub const ALONE: [Scenario; 6] = scenarios![Alone:
+pub const KILLING: [Scenario; 5] = scenarios![Alone, Need::Kill =>
     departures_in_every_phase_go_on_when_the_leader_is_killed,
     departures_in_every_phase_go_on_when_the_standby_is_killed,
     departures_in_every_phase_go_on_when_both_are_killed,
     a_roll_goes_on_while_whoever_leads_is_killed_again_and_again,
     a_request_of_a_killed_leader_that_lands_late_is_undone_all_the_same,
-    a_leader_that_is_told_to_end_hands_over_with_a_request_under_way,
 ];
+
+pub const ALONE: [Scenario; 1] = scenarios![Alone: a_leader_that_is_told_to_end_hands_over_with_a_request_under_way];
 
 /// Whom a scenario kills.
 #[derive(Clone, Copy, PartialEq)]
@@ -131,21 +133,21 @@ async fn in_every_phase(scene: &Arc<Scene>, whom: Whom) {
 async fn kill(scene: &Arc<Scene>, whom: Whom) {
     let leader = scene.leader().await;
     match whom {
-        Whom::Leader => scene.installation.kill(leader).await,
-        Whom::Standby => scene.installation.kill(1 - leader).await,
+        Whom::Leader => scene.ground().kill(leader).await,
+        Whom::Standby => scene.ground().kill(1 - leader).await,
         Whom::Both => {
-            scene.installation.kill(leader).await;
-            scene.installation.kill(1 - leader).await;
+            scene.ground().kill(leader).await;
+            scene.ground().kill(1 - leader).await;
             for pod in ["queued-1", "draining-0", "drained-0"] {
                 assert_eq!(scene.delete(pod).await.code(), 500, "nobody answers, so {pod} must stay");
             }
-            scene.installation.make_whole().await;
+            scene.ground().make_whole().await;
         }
     }
     if whom == Whom::Leader {
         scene
             .until("the other replica is in charge", 30, || async {
-                (scene.installation.leader().await == Some(1 - leader)).then_some(())
+                (scene.ground().leader().await == Some(1 - leader)).then_some(())
             })
             .await;
     }
@@ -170,8 +172,8 @@ async fn a_roll_goes_on_while_whoever_leads_is_killed_again_and_again(scene: Arc
             if !seen.contains(&moment) && killed < 6 {
                 seen.push(moment);
                 let leader = scene.leader().await;
-                scene.installation.kill(leader).await;
-                scene.installation.make_whole().await;
+                scene.ground().kill(leader).await;
+                scene.ground().make_whole().await;
                 killed += 1;
             }
         }
@@ -207,9 +209,9 @@ async fn late(scene: &Arc<Scene>, killed: bool) {
         })
         .await;
     if killed {
-        scene.installation.kill(leader).await;
+        scene.ground().kill(leader).await;
     } else {
-        scene.installation.terminate(leader).await;
+        scene.ground().terminate(leader).await;
     }
     scene.cancel("app-0").await;
     scene.until_phase("app-0", "Completed").await;

@@ -23,9 +23,9 @@ pub const ALL: [Scenario; 6] = scenarios![Shared:
 
 /// A TiKV in the middle of a rolling update that does not go on: one pod is being prepared, another waits for it.
 async fn in_the_middle(scene: &Scene) -> Tikv {
-    let tikv = Tikv::start(&scene.client, &scene.namespace, "tikv", 3, 30).await;
+    let tikv = Tikv::start(scene, "tikv", 3, 30).await;
     scene.stateful_set("tikv", 3, json!({})).await;
-    scene.policy("tikv", "tikv", json!({"pd": tikv.pd.url()}), json!({})).await;
+    scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     tikv.pd.set_fault(Some(Fault::StuckLeaders));
     scene.must(&["rollout", "restart", "statefulset/tikv"]).await;
     let store = Tikv::store_of(2);
@@ -55,7 +55,7 @@ async fn a_namespace_ends_even_where_nothing_can_be_restored_and_that_is_told(sc
     tikv.pd.set_fault(Some(Fault::Refuse));
     until_ended(&scene).await;
     // No Event can be made in a namespace that ends.
-    let told = scene.installation.log("NotRestored").await;
+    let told = scene.ground().log("NotRestored").await;
     assert!(told.lines().any(|line| line.contains(&scene.namespace) && line.contains("may be left")), "{told}");
     assert!(!tikv.pd.evict_entries().is_empty());
 }

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Scenario, scenarios};
+use crate::ground::Need;
 use crate::scene::Scene;
 
 pub const ALL: [Scenario; 4] = scenarios![Shared:
     a_forced_delete_waits_for_the_preparation_and_never_strands_the_pod,
     a_terminating_pod_is_never_denied,
-    pods_that_have_ended_or_run_nowhere_or_mirror_a_file_leave_at_once,
+    pods_that_have_ended_or_run_nowhere_leave_at_once,
     pod_garbage_collection_ends_a_pod_whose_node_is_gone,
 ];
+
+/// A kubelet takes a mirror away that it has not made.
+pub const MIRRORS: [Scenario; 1] = scenarios![Shared, Need::SimulatedNodes => a_pod_that_mirrors_a_file_leaves_at_once];
 
 /// Nothing but what the guard never holds lets these go.
 async fn guarded(scene: &Scene, pods: &[(&str, Value)]) {
@@ -45,8 +49,11 @@ async fn a_forced_delete_waits_for_the_preparation_and_never_strands_the_pod(sce
 }
 
 async fn a_terminating_pod_is_never_denied(scene: Arc<Scene>) {
-    let slow =
-        json!({"metadata": {"annotations": {"test.castoff.dev/ends-after": "10m"}}, "spec": {"nodeName": "node-1"}});
+    let node = scene.node_name(1);
+    let slow = json!({
+        "metadata": {"annotations": {"test.castoff.dev/ends-after": "1m"}},
+        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 60},
+    });
     guarded(&scene, &[("hurried", slow.clone()), ("forced", slow.clone()), ("finished-off", slow)]).await;
     let mut uids = Vec::new();
     for pod in ["hurried", "forced", "finished-off"] {
@@ -64,28 +71,24 @@ async fn a_terminating_pod_is_never_denied(scene: Arc<Scene>) {
     }
     scene.must(&["delete", "pod", "hurried", "--grace-period=1", "--wait=false"]).await;
     scene.must(&["delete", "pod", "forced", "--force", "--grace-period=0", "--wait=false"]).await;
-    let kubelet = ["--as=system:node:node-1", "--as-group=system:nodes"];
+    let kubelet = [&format!("--as=system:node:{node}"), "--as-group=system:nodes"];
     scene
         .must(
             &[&["delete", "pod", "finished-off", "--force", "--grace-period=0", "--wait=false"], &kubelet[..]].concat(),
         )
         .await;
-    scene.annotate("pod", "hurried", &["test.castoff.dev/ends-after=100ms"]).await;
+    // A simulated one is told that its time is over; a real one may be gone already.
+    scene.kubectl(&["annotate", "pod", "hurried", "--overwrite", "test.castoff.dev/ends-after=100ms"]).await;
     for (pod, uid) in uids {
         scene.until_gone(pod, &uid).await;
         scene.until_state(pod, "Completed").await;
     }
 }
 
-async fn pods_that_have_ended_or_run_nowhere_or_mirror_a_file_leave_at_once(scene: Arc<Scene>) {
+async fn pods_that_have_ended_or_run_nowhere_leave_at_once(scene: Arc<Scene>) {
     let behaves = |how: &str| json!({"metadata": {"annotations": {"test.castoff.dev/behave": how, "test.castoff.dev/runs-for": "100ms"}}, "spec": {"restartPolicy": "Never"}});
     let nowhere = json!({"spec": {"nodeSelector": {"test.castoff.dev/no-such": "node"}}});
-    let mirror = json!({
-        "metadata": {"annotations": {"kubernetes.io/config.mirror": "0123456789abcdef"}},
-        "spec": {"nodeName": "node-1", "automountServiceAccountToken": false},
-    });
-    let pods =
-        [("succeeded", behaves("complete")), ("failed", behaves("fail")), ("nowhere", nowhere), ("mirror", mirror)];
+    let pods = [("succeeded", behaves("complete")), ("failed", behaves("fail")), ("nowhere", nowhere)];
     guarded(&scene, &pods).await;
     for (pod, phase) in [("succeeded", "Succeeded"), ("failed", "Failed")] {
         scene
@@ -94,8 +97,22 @@ async fn pods_that_have_ended_or_run_nowhere_or_mirror_a_file_leave_at_once(scen
             })
             .await;
     }
+    leave_at_once(&scene, &pods).await;
+}
+
+async fn a_pod_that_mirrors_a_file_leaves_at_once(scene: Arc<Scene>) {
+    let mirror = json!({
+        "metadata": {"annotations": {"kubernetes.io/config.mirror": "0123456789abcdef"}},
+        "spec": {"nodeName": scene.node_name(1), "automountServiceAccountToken": false},
+    });
+    let pods = [("mirror", mirror)];
+    guarded(&scene, &pods).await;
     until_running(&scene, "mirror").await;
-    for (pod, _) in &pods {
+    leave_at_once(&scene, &pods).await;
+}
+
+async fn leave_at_once(scene: &Scene, pods: &[(&str, Value)]) {
+    for (pod, _) in pods {
         let uid = scene.uid(pod).await;
         let printed = scene.kubectl(&["delete", "pod", pod, "--wait=false"]).await;
         assert_eq!(printed.code, 0, "{printed:?}");

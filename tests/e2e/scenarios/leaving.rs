@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Scenario, scenarios};
 use crate::backends::Tikv;
+use crate::ground::Need;
 use crate::moves::cluster_wide;
 use crate::scene::Scene;
 
@@ -15,16 +16,14 @@ pub const SHARED: [Scenario; 2] = scenarios![Shared:
     a_pod_that_goes_by_a_bypass_is_told_counted_and_restored,
 ];
 
-pub const ALONE: [Scenario; 1] =
-    scenarios![Alone: a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restored];
-
-pub const DISTURBING: [Scenario; 1] = scenarios![Disturbing: a_pod_whose_node_was_removed_is_told_counted_and_restored];
+pub const KILLING: [Scenario; 1] =
+    scenarios![Alone, Need::Kill => a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restored];
 
 /// A store whose leaders don't move, in the middle of its preparation.
-async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
-    let tikv = Tikv::start(&scene.client, &scene.namespace, "tikv", 2, 12).await;
+pub(super) async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
+    let tikv = Tikv::start(scene, "tikv", 2, 12).await;
     scene.stateful_set("tikv", 2, json!({})).await;
-    scene.policy("tikv", "tikv", json!({"pd": tikv.pd.url()}), json!({})).await;
+    scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     tikv.pd.set_fault(Some(Fault::StuckLeaders));
     assert_eq!(scene.delete("tikv-1").await.code(), 429);
     scene.until("its leaders are to move", 20, || async { (tikv.pd.evict_entries() == [2]).then_some(()) }).await;
@@ -38,12 +37,19 @@ async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
     (tikv, uid)
 }
 
-async fn counted(scene: &Scene, outcome: &str) -> f64 {
+pub(super) async fn counted(scene: &Scene, outcome: &str) -> f64 {
     scene.counted(&format!("castoff_departures_total{{outcome=\"{outcome}\"}}")).await
 }
 
 /// It was told, counted, and what was set is taken back once the next pod is Ready.
-async fn told_counted_restored(scene: &Scene, tikv: &Tikv, uid: &str, reason: &str, outcome: &str, before: f64) {
+pub(super) async fn told_counted_restored(
+    scene: &Scene,
+    tikv: &Tikv,
+    uid: &str,
+    reason: &str,
+    outcome: &str,
+    before: f64,
+) {
     scene
         .until("it is told", 60, || async {
             let told = scene.events(reason).await;
@@ -81,7 +87,7 @@ async fn a_pod_that_goes_by_a_bypass_is_told_counted_and_restored(scene: Arc<Sce
 async fn a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restored(scene: Arc<Scene>) {
     let (tikv, uid) = half_prepared(&scene).await;
     for number in 0..2 {
-        scene.installation.kill(number).await;
+        scene.ground().kill(number).await;
     }
     assert_eq!(scene.delete("tikv-1").await.code(), 500, "nobody answers, so the pod stays");
     failure_policy("Ignore").await;
@@ -90,7 +96,7 @@ async fn a_pod_that_was_deleted_while_no_replica_ran_is_told_counted_and_restore
     });
     gone.await;
     scene.until_replaced("tikv-1", &uid).await;
-    scene.installation.make_whole().await;
+    scene.ground().make_whole().await;
     failure_policy("Fail").await;
     told_counted_restored(&scene, &tikv, &uid, "LeftUnprepared", "unprepared", 0.0).await;
 }
@@ -99,27 +105,4 @@ async fn failure_policy(policy: &str) {
     let of = |number| json!({"op": "replace", "path": format!("/webhooks/{number}/failurePolicy"), "value": policy});
     let patch = json!([of(0), of(1)]).to_string();
     cluster_wide(&["patch", "validatingwebhookconfiguration", "castoff", "--type=json", "-p", &patch]).await;
-}
-
-async fn a_pod_whose_node_was_removed_is_told_counted_and_restored(scene: Arc<Scene>) {
-    let (tikv, uid) = half_prepared(&scene).await;
-    let before = counted(&scene, "unprepared").await;
-    let node = scene.pod("tikv-1").await.unwrap().spec.unwrap().node_name.unwrap();
-    cluster_wide(&["delete", "node", &node]).await;
-    // Pods of a node that is gone are collected a good while later.
-    scene
-        .until("the pod is gone", 120, || async {
-            (scene.pod("tikv-1").await.and_then(|pod| pod.metadata.uid).as_deref() != Some(&uid)).then_some(())
-        })
-        .await;
-    let nodes = format!("{}/nodes.yaml", std::env::var("CASTOFF_TEST_CLUSTER_FOLDER").unwrap());
-    cluster_wide(&["apply", "-f", &nodes]).await;
-    told_counted_restored(&scene, &tikv, &uid, "LeftUnprepared", "unprepared", before).await;
-    scene
-        .until("the node is back", 60, || async {
-            let node = scene.node(&node).await?;
-            let ready = node.status?.conditions?.into_iter().any(|seen| seen.type_ == "Ready" && seen.status == "True");
-            (ready && node.spec.is_none_or(|spec| spec.taints.is_none_or(|taints| taints.is_empty()))).then_some(())
-        })
-        .await;
 }

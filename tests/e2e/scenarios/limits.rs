@@ -9,12 +9,11 @@ use super::{Scenario, scenarios};
 use crate::scene::Scene;
 use crate::witness::Witness;
 
-pub const ALL: [Scenario; 5] = scenarios![Shared:
+pub const ALL: [Scenario; 4] = scenarios![Shared:
     a_budget_that_refuses_leaves_the_pod_prepared_until_it_allows,
     a_pod_that_a_budget_keeps_is_restored_once_nobody_asks_any_more,
     never_more_pods_are_away_than_the_policy_allows_whoever_asks,
     a_parallel_scale_in_keeps_to_the_policys_limit,
-    a_statefulset_that_rolls_three_at_once_keeps_to_the_policys_limit,
 ];
 
 /// One prepared pod of two, under a disruption budget that lets none go.
@@ -131,26 +130,4 @@ async fn a_parallel_scale_in_keeps_to_the_policys_limit(scene: Arc<Scene>) {
     witness.all_left_prepared_once();
     // What has left for good is not away: at most two were on their way out at the same moment.
     assert!(witness.most_leaving() <= 2, "{} left at once", witness.most_leaving());
-}
-
-async fn a_statefulset_that_rolls_three_at_once_keeps_to_the_policys_limit(scene: Arc<Scene>) {
-    let strategy = json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 3}}});
-    scene.stateful_set("app", 6, strategy).await;
-    let kept = scene
-        .must(&["get", "statefulset", "app", "-o", "jsonpath={.spec.updateStrategy.rollingUpdate.maxUnavailable}"])
-        .await;
-    if kept != "3" {
-        println!(
-            "does not apply in full: this control plane drops a StatefulSet's maxUnavailable \
-             (hack/cluster up --feature-gates MaxUnavailableStatefulSet=true)"
-        );
-    }
-    scene.hook_policy("app", json!({"maxUnavailable": 2})).await;
-    let witness = Witness::of(&scene, "app", 6).await;
-    scene.must(&["rollout", "restart", "statefulset/app"]).await;
-    scene.must(&["rollout", "status", "statefulset/app", "--timeout=180s"]).await;
-    scene.nothing_left_behind().await;
-    assert_eq!(witness.left().len(), 6);
-    witness.all_left_prepared_once();
-    assert!(witness.most_away() <= 2, "{} were away at once", witness.most_away());
 }

@@ -1,13 +1,17 @@
 //! The scenarios, by what they promise.
 
+mod apart;
 mod bypass;
 mod callers;
-mod control_plane;
 mod crashes;
 mod deletion;
+mod doctor_guarding;
+mod doctor_installation;
 mod endings;
 mod leaving;
 mod limits;
+mod own_pods;
+mod own_trouble;
 mod people;
 mod policies;
 mod races;
@@ -24,6 +28,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::ground::Need;
 use crate::scene::Scene;
 
 /// Whether a scenario bears company.
@@ -33,8 +38,6 @@ pub enum Kind {
     Shared,
     /// Takes the guard, a node or the API server away.
     Alone,
-    /// Disturbs the control plane itself, which only `hack/cluster` lets one do; runs alone.
-    Disturbing,
 }
 
 /// A scenario on its way.
@@ -44,15 +47,25 @@ type Play = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Scenario {
     pub name: &'static str,
     pub kind: Kind,
+    /// What not every cluster has.
+    pub needs: Option<Need>,
     pub play: fn(Arc<Scene>) -> Play,
 }
 
-/// Lists scenarios: each is an async function of a scene.
+/// Lists scenarios, with how they are played, and with what they need that not every cluster has: each is an async
+/// function of a scene.
 macro_rules! scenarios {
     ($kind:ident: $($name:ident),* $(,)?) => {
+        $crate::scenarios::scenarios!(@ $kind, None, $($name),*)
+    };
+    ($kind:ident, $need:expr => $($name:ident),* $(,)?) => {
+        $crate::scenarios::scenarios!(@ $kind, Some($need), $($name),*)
+    };
+    (@ $kind:ident, $needs:expr, $($name:ident),*) => {
         [$($crate::scenarios::Scenario {
             name: concat!(module_path!(), "::", stringify!($name)),
             kind: $crate::scenarios::Kind::$kind,
+            needs: $needs,
             play: |scene| Box::pin($name(scene)),
         }),*]
     };
@@ -61,15 +74,19 @@ pub(crate) use scenarios;
 
 pub fn all() -> Vec<Scenario> {
     let mut all = Vec::new();
-    all.extend(bypass::ALL);
+    all.extend(bypass::SHARED);
+    all.extend(bypass::ALONE);
     all.extend(deletion::ALL);
     all.extend(endings::ALL);
+    all.extend(endings::MIRRORS);
     all.extend(policies::ALL);
     all.extend(real_etcd::ALL);
     all.extend(replacements::ALL);
     all.extend(rolling::ALL);
     all.extend(scaling::ALL);
     all.extend(selection::ALL);
+    all.extend(selection::ON_TWO_NODES);
+    all.extend(selection::ON_THREE_NODES);
     all.extend(people::SHARED);
     all.extend(people::ALONE);
     all.extend(limits::ALL);
@@ -78,12 +95,16 @@ pub fn all() -> Vec<Scenario> {
     all.extend(callers::ALONE);
     all.extend(races::ALL);
     all.extend(leaving::SHARED);
-    all.extend(leaving::ALONE);
-    all.extend(leaving::DISTURBING);
+    all.extend(leaving::KILLING);
     all.extend(upkeep::SHARED);
     all.extend(upkeep::ALONE);
+    all.extend(crashes::KILLING);
     all.extend(crashes::ALONE);
-    all.extend(control_plane::DISTURBING);
-    all.extend(writes::DISTURBING);
+    all.extend(doctor_guarding::ALONE);
+    all.extend(doctor_installation::ALONE);
+    all.extend(own_trouble::ALONE);
+    all.extend(own_pods::ALONE);
+    all.extend(writes::ALONE);
+    all.extend(apart::all());
     all
 }

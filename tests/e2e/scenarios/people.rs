@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
 
 use super::{Scenario, scenarios};
 use crate::moves::cluster_wide;
@@ -25,7 +26,7 @@ pub const ALONE: [Scenario; 3] = scenarios![Alone:
 async fn a_persons_delete_is_not_kept_whoever_owns_the_pod(scene: Arc<Scene>) {
     scene.stateful_set("set", 2, json!({})).await;
     scene.deployment("deployment", 2).await;
-    scene.daemon_set("daemon", json!({"kubernetes.io/hostname": "node-2"}), 1).await;
+    scene.daemon_set("daemon", scene.on_node(2), 1).await;
     scene.ready_bare_pod("bare", "bare", json!({})).await;
     let mut pods = Vec::new();
     for app in ["set", "deployment", "daemon", "bare"] {
@@ -68,6 +69,14 @@ async fn a_persons_delete_is_not_kept_whoever_owns_the_pod(scene: Arc<Scene>) {
     scene.until_replaced(pod, uid).await;
 }
 
+/// What anybody but its kubelet may have changed about a pod.
+async fn kept(scene: &Scene, pod: &str) -> Pod {
+    let mut pod = scene.pod(pod).await.unwrap();
+    pod.status = None;
+    (pod.metadata.resource_version, pod.metadata.managed_fields) = (None, None);
+    pod
+}
+
 async fn a_dry_run_answers_as_the_real_call_and_changes_nothing(scene: Arc<Scene>) {
     scene.stateful_set("app", 1, json!({})).await;
     scene.hook_policy("app", json!({})).await;
@@ -79,11 +88,11 @@ async fn a_dry_run_answers_as_the_real_call_and_changes_nothing(scene: Arc<Scene
     assert_eq!(scene.hooks().at(&ip, |app| app.changes()), 0, "a dry run asked the application for something");
     assert_eq!(scene.delete("app-0").await.code(), 429);
     scene.until_phase("app-0", "Drained").await;
-    let (pod, before) = (scene.pod("app-0").await.unwrap(), scene.versions().await);
+    let (pod, before) = (kept(&scene, "app-0").await, scene.versions().await);
     let printed = scene.kubectl(&dry).await;
     assert_eq!(printed.code, 0, "the real call would be allowed: {printed:?}");
     assert_eq!(scene.versions().await, before, "a dry run changed the departure");
-    assert_eq!(scene.pod("app-0").await.unwrap().metadata.resource_version, pod.metadata.resource_version);
+    assert_eq!(kept(&scene, "app-0").await, pod);
     assert_eq!(scene.hooks().at(&ip, |app| app.prepared_times()), 1);
 }
 
@@ -121,8 +130,8 @@ async fn a_forced_delete_of_a_prepared_pod_leaves_nothing_stranded(scene: Arc<Sc
 }
 
 /// Two pods on one node, which come back there. The name tells them from those of other scenarios.
-async fn two_pods_on(scene: &Scene, app: &str, node: &str) -> [String; 2] {
-    let on_node = json!({"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": node}}}});
+async fn two_pods_on(scene: &Scene, app: &str, node: usize) -> [String; 2] {
+    let on_node = json!({"template": {"spec": {"nodeSelector": scene.on_node(node)}}});
     scene.stateful_set(app, 2, on_node).await;
     // Both at once: what only fits this node comes back after the drain.
     scene.hook_policy(app, json!({"maxUnavailable": 2})).await;
@@ -139,11 +148,12 @@ fn drain<'a>(node: &'a str, selector: &'a str, more: &[&'a str]) -> Vec<&'a str>
 }
 
 async fn a_drain_of_a_node_waits_for_its_pods_and_succeeds(scene: Arc<Scene>) {
-    let pods = two_pods_on(&scene, "drained", "node-1").await;
+    let pods = two_pods_on(&scene, "drained", 1).await;
+    let node = scene.node_name(1);
     let uids = [scene.uid(&pods[0]).await, scene.uid(&pods[1]).await];
     let witness = Witness::of(&scene, "drained", 2).await;
-    let printed = scene.kubectl(&drain("node-1", "--pod-selector=app=drained", &["--timeout=120s"])).await;
-    cluster_wide(&["uncordon", "node-1"]).await;
+    let printed = scene.kubectl(&drain(node, "--pod-selector=app=drained", &["--timeout=120s"])).await;
+    cluster_wide(&["uncordon", node]).await;
     assert_eq!(printed.code, 0, "{printed:?}");
     for pod in &pods {
         let retries = format!("error when evicting pods/\"{pod}\" -n \"{}\" (will retry after 5s)", scene.namespace);
@@ -159,15 +169,16 @@ async fn a_drain_of_a_node_waits_for_its_pods_and_succeeds(scene: Arc<Scene>) {
 }
 
 async fn a_drain_that_deletes_is_denied_and_succeeds_when_it_is_repeated(scene: Arc<Scene>) {
-    let pods = two_pods_on(&scene, "deleted", "node-2").await;
+    let pods = two_pods_on(&scene, "deleted", 2).await;
+    let node = scene.node_name(2);
     let uids = [scene.uid(&pods[0]).await, scene.uid(&pods[1]).await];
     let witness = Witness::of(&scene, "deleted", 2).await;
-    let arguments = drain("node-2", "--pod-selector=app=deleted", &["--disable-eviction", "--timeout=60s"]);
+    let arguments = drain(node, "--pod-selector=app=deleted", &["--disable-eviction", "--timeout=60s"]);
     let first = scene.kubectl(&arguments).await;
     assert_eq!(first.code, 1, "{first:?}");
     assert!(first.stderr.contains("This delete is not kept"), "{first:?}");
     scene.until("the drain succeeds", 90, || async { (scene.kubectl(&arguments).await.code == 0).then_some(()) }).await;
-    cluster_wide(&["uncordon", "node-2"]).await;
+    cluster_wide(&["uncordon", node]).await;
     for (pod, uid) in pods.iter().zip(&uids) {
         scene.until_replaced(pod, uid).await;
     }
@@ -177,23 +188,18 @@ async fn a_drain_that_deletes_is_denied_and_succeeds_when_it_is_repeated(scene: 
 }
 
 async fn a_dry_run_of_a_drain_leaves_no_trace(scene: Arc<Scene>) {
-    let pods = two_pods_on(&scene, "dry", "node-3").await;
-    let versions = || async {
-        let mut versions: Vec<Value> = Vec::new();
-        for pod in &pods {
-            versions.push(json!(scene.pod(pod).await.unwrap().metadata.resource_version));
-        }
-        versions
-    };
-    let before = versions().await;
+    let pods = two_pods_on(&scene, "dry", 3).await;
+    let node = scene.node_name(3);
+    let both = || async { (kept(&scene, &pods[0]).await, kept(&scene, &pods[1]).await) };
+    let before = both().await;
     for more in [&["--dry-run=server", "--timeout=7s"][..], &["--dry-run=server", "--timeout=7s", "--disable-eviction"]]
     {
-        let printed = scene.kubectl(&drain("node-3", "--pod-selector=app=dry", more)).await;
+        let printed = scene.kubectl(&drain(node, "--pod-selector=app=dry", more)).await;
         assert_eq!(printed.code, 1, "the real call would be denied: {printed:?}");
         assert!(scene.drains().await.is_empty(), "a dry run left a departure behind: {printed:?}");
     }
-    assert_eq!(versions().await, before, "a dry run changed a pod");
-    let cordoned = scene.node("node-3").await.unwrap().spec.unwrap().unschedulable;
+    assert_eq!(both().await, before, "a dry run changed a pod");
+    let cordoned = scene.node(node).await.unwrap().spec.unwrap().unschedulable;
     assert_ne!(cordoned, Some(true), "a dry run cordoned the node");
     for pod in &pods {
         let ip = scene.ip(pod).await;

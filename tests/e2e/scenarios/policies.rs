@@ -111,9 +111,9 @@ async fn a_plan_that_fails_when_it_runs_holds_the_pod_says_so_and_goes_on(scene:
 }
 
 async fn a_policy_deleted_in_the_middle_lets_the_pod_go_and_what_was_set_is_restored(scene: Arc<Scene>) {
-    let tikv = Tikv::start(&scene.client, &scene.namespace, "tikv", 3, 30).await;
+    let tikv = Tikv::start(&scene, "tikv", 3, 30).await;
     scene.stateful_set("tikv", 3, json!({})).await;
-    scene.policy("tikv", "tikv", json!({"pd": tikv.pd.url()}), json!({})).await;
+    scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     tikv.pd.set_fault(Some(Fault::StuckLeaders));
     let (uid, store) = (scene.uid("tikv-2").await, Tikv::store_of(2));
     scene.denied("tikv-2").await;

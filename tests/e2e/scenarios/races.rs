@@ -134,9 +134,9 @@ async fn evictions_that_come_while_a_pod_is_replaced_let_nobody_go_unprepared(sc
 
 /// Two stores; the entry of one of them is there before anything else happens.
 async fn with_a_persons_entry(scene: &Arc<Scene>, store: Option<u64>) -> Tikv {
-    let tikv = Tikv::start(&scene.client, &scene.namespace, "tikv", 2, 20).await;
+    let tikv = Tikv::start(scene, "tikv", 2, 20).await;
     scene.stateful_set("tikv", 2, json!({})).await;
-    scene.policy("tikv", "tikv", json!({"pd": tikv.pd.url()}), json!({})).await;
+    scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     if let Some(store) = store {
         tikv.pd.with_state(|state| state.set_entry(store));
     }

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::{Scenario, scenarios};
 use crate::etcd::{self, ELECTION, Etcd, SET};
+use crate::ground::Need;
 use crate::scene::Scene;
 
-pub const ALL: [Scenario; 1] = scenarios![Shared:
+pub const ALL: [Scenario; 1] = scenarios![Shared, Need::SimulatedNodes =>
     a_real_etcd_rolls_without_losing_its_leader_or_its_quorum_and_waits_while_a_member_is_down,
 ];
 

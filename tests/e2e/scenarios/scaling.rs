@@ -26,12 +26,12 @@ const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 async fn a_pod_that_will_not_come_back_leaves_once_its_store_is_gone_from_pd_unless_it_is_wanted_again(
     scene: Arc<Scene>,
 ) {
-    let tikv = Tikv::start(&scene.client, &scene.namespace, "tikv", 4, 30).await;
+    let tikv = Tikv::start(&scene, "tikv", 4, 30).await;
     let store = Tikv::store_of(3);
     let state = || tikv.pd.with_state(|pd| pd.state_of(store));
     tikv.pd.with_state(|pd| pd.tombstone_after = Duration::from_secs(1));
     scene.stateful_set("tikv", 4, json!({})).await;
-    scene.policy("tikv", "tikv", json!({"pd": tikv.pd.url()}), json!({})).await;
+    scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     let uid = scene.uid("tikv-3").await;
 
     tikv.pd.set_fault(Some(Fault::StuckLeaders));
@@ -172,7 +172,7 @@ async fn forbid_deletes(scene: &Scene, pod: &str) {
 async fn a_suspended_job_is_drained_then_gone(scene: Arc<Scene>) {
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "work", "namespace": "{ns}"},
-        "spec": {"parallelism": 2, "template": worker("work")},
+        "spec": {"parallelism": 2, "template": worker(&scene, "work")},
     });
     scene.apply(&job.to_string()).await;
     scene.all_ready("work", 2).await;
@@ -190,7 +190,7 @@ async fn a_job_that_its_cronjob_replaces_is_drained_then_gone(scene: Arc<Scene>)
         "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "cron", "namespace": "{ns}"},
         "spec": {
             "schedule": "* * * * *", "concurrencyPolicy": "Replace",
-            "jobTemplate": {"spec": {"template": worker("cron")}},
+            "jobTemplate": {"spec": {"template": worker(&scene, "cron")}},
         },
     });
     scene.apply(&cron.to_string()).await;
@@ -209,14 +209,10 @@ async fn a_job_that_its_cronjob_replaces_is_drained_then_gone(scene: Arc<Scene>)
     all_leave_prepared(&scene, &pods).await;
 }
 
-fn worker(app: &str) -> serde_json::Value {
-    json!({
-        "metadata": {"labels": {"app": app}},
-        "spec": {
-            "restartPolicy": "Never", "terminationGracePeriodSeconds": 5,
-            "containers": [{"name": "main", "image": "none"}],
-        },
-    })
+fn worker(scene: &Scene, app: &str) -> serde_json::Value {
+    let mut template = scene.pod_template(app);
+    template["spec"]["restartPolicy"] = json!("Never");
+    template
 }
 
 async fn all_leave_prepared(scene: &Scene, pods: &[Pod]) {

@@ -15,16 +15,21 @@ use super::{Scenario, scenarios};
 use crate::audit;
 use crate::backends::is_ready;
 use crate::consul::Consul;
+use crate::ground::Need;
 use crate::scene::Scene;
 
-pub const ALL: [Scenario; 3] = scenarios![Shared:
-    two_roles_in_one_set_leave_each_in_its_own_way,
+pub const ALL: [Scenario; 1] = scenarios![Shared: two_roles_in_one_set_leave_each_in_its_own_way];
+
+pub const ON_TWO_NODES: [Scenario; 1] = scenarios![Shared, Need::Nodes(2) =>
     only_pods_on_labelled_nodes_are_guarded_and_those_of_one_more_node_at_once,
+];
+
+pub const ON_THREE_NODES: [Scenario; 1] = scenarios![Shared, Need::Nodes(3) =>
     an_agent_leaves_its_node_after_its_neighbours_one_at_a_time_and_the_sick_one_first,
 ];
 
 async fn two_roles_in_one_set_leave_each_in_its_own_way(scene: Arc<Scene>) {
-    let consul = Consul::start(&["app-0", "app-1"]).await;
+    let consul = Consul::start(&scene, &["app-0", "app-1"]).await;
     // Slow enough to see that a service stays out until its pod is back.
     let slow = json!({"metadata": {"annotations": {"test.castoff.dev/ready-after": "2s"}}});
     scene.stateful_set("app", 4, json!({"template": slow})).await;
@@ -73,11 +78,12 @@ async fn two_roles_in_one_set_leave_each_in_its_own_way(scene: Arc<Scene>) {
 async fn only_pods_on_labelled_nodes_are_guarded_and_those_of_one_more_node_at_once(scene: Arc<Scene>) {
     let label = format!("test.castoff.dev/{}", scene.namespace);
     let is_canary = format!("{label}=yes");
-    for (name, node) in [("a", "node-1"), ("b", "node-2"), ("c", "node-2")] {
+    let (one, two) = (scene.node_name(1), scene.node_name(2));
+    for (name, node) in [("a", one), ("b", two), ("c", two)] {
         scene.bare_pod(name, "app", json!({"spec": {"nodeName": node}})).await;
     }
     scene.all_ready("app", 3).await;
-    scene.must(&["label", "node", "node-1", &is_canary]).await;
+    scene.must(&["label", "node", one, &is_canary]).await;
     scene.hook_policy("app", json!({"nodeSelector": {label.as_str(): "yes"}})).await;
     // Not guarded, not Ready: does not keep a guarded one from its turn.
     scene.annotate("pod", "c", &["test.castoff.dev/behave=never-ready"]).await;
@@ -90,7 +96,7 @@ async fn only_pods_on_labelled_nodes_are_guarded_and_those_of_one_more_node_at_o
         || async { scene.object("DrainPolicy", "app").await.map(|policy| policy.data["status"]["pods"].clone()) };
     scene.until("no pod is counted", 10, || async { (pods().await? == 0).then_some(()) }).await;
 
-    scene.must(&["label", "node", "node-2", &is_canary]).await;
+    scene.must(&["label", "node", two, &is_canary]).await;
     scene
         .until("the guard has seen it", 2, || async {
             let printed = scene.kubectl(&["delete", "pod", "c", "--dry-run=server"]).await;
@@ -98,33 +104,28 @@ async fn only_pods_on_labelled_nodes_are_guarded_and_those_of_one_more_node_at_o
         })
         .await;
     scene.denied("c").await;
-    for node in ["node-1", "node-2"] {
+    for node in [one, two] {
         scene.must(&["label", "node", node, &format!("{label}-")]).await;
     }
 }
 
 async fn an_agent_leaves_its_node_after_its_neighbours_one_at_a_time_and_the_sick_one_first(scene: Arc<Scene>) {
-    let agents = json!({
-        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "agent", "namespace": "{ns}"},
-        "spec": {
-            "selector": {"matchLabels": {"app": "agent"}},
-            "template": {"metadata": {"labels": {"app": "agent"}}, "spec": {
-                "terminationGracePeriodSeconds": 5, "containers": [{"name": "main", "image": "none"}],
-                "nodeSelector": {"kubernetes.io/os": "linux"},
-            }},
-        },
-    });
-    scene.apply(&agents.to_string()).await;
-    scene.all_ready("agent", 3).await;
-    for number in 1..=3 {
-        scene.bare_pod(&format!("web-{number}"), "web", json!({"spec": {"nodeName": format!("node-{number}")}})).await;
+    let nodes = [1, 2, 3].map(|number| scene.node_name(number));
+    // On these alone, where there are more.
+    let label = format!("test.castoff.dev/{}", scene.namespace);
+    for node in nodes {
+        scene.must(&["label", "node", node, &format!("{label}=yes")]).await;
+    }
+    scene.daemon_set("agent", json!({label.as_str(): "yes"}), 3).await;
+    for (number, node) in nodes.iter().enumerate() {
+        scene.bare_pod(&format!("web-{number}"), "web", json!({"spec": {"nodeName": node}})).await;
     }
     scene.all_ready("web", 3).await;
     let spared = "test.castoff.dev/spared";
     scene.policy("agent", "neighbours", json!({"selector": "app=web", "annotation": spared}), json!({})).await;
     let old = scene.pods_of("agent").await;
     let on_node = |node: &str| old.iter().find(|pod| node_of(pod) == node).unwrap().clone();
-    let sick = on_node("node-2");
+    let sick = on_node(nodes[1]);
     scene.annotate("pod", &sick.name_any(), &["test.castoff.dev/behave=never-ready"]).await;
     scene.until("it is sick", 20, || async { (!is_ready(&scene.pod(&sick.name_any()).await?)).then_some(()) }).await;
     let away = Away::watch(&scene, "agent");
@@ -152,7 +153,8 @@ async fn an_agent_leaves_its_node_after_its_neighbours_one_at_a_time_and_the_sic
             .await;
         assert!(round > 0 || next.uid() == sick.uid(), "the sick one goes first, not {}", next.name_any());
         scene.stays("all wait", Duration::from_secs(2), || all_stand(left.clone())).await;
-        let neighbour = format!("web-{}", node_of(&next).trim_start_matches("node-"));
+        let number = nodes.iter().position(|node| *node == node_of(&next)).unwrap();
+        let neighbour = format!("web-{number}");
         if round == 1 {
             scene.annotate("pod", &neighbour, &[&format!("{spared}=true")]).await;
         } else {
@@ -165,6 +167,9 @@ async fn an_agent_leaves_its_node_after_its_neighbours_one_at_a_time_and_the_sic
     scene.must(&["rollout", "status", "daemonset/agent", "--timeout=60s"]).await;
     scene.until_all_completed().await;
     assert_eq!(away.most(), 1, "agents away at the same moment");
+    for node in nodes {
+        scene.must(&["label", "node", node, &format!("{label}-")]).await;
+    }
     if let Some(lines) = audit::of_namespace(&scene.namespace) {
         // The controller chooses afresh each time, and may ask for the prepared one by chance before the guard does.
         let let_go =

@@ -46,10 +46,10 @@ async fn denied(scene: &Scene, pod: &str) -> String {
 
 /// Two pods: one is asked for while the backend fails, the other is being prepared when it begins to.
 async fn fails(scene: &Scene, fault: Fault, clear: &str) {
-    let tikv = Tikv::start(&scene.client, &scene.namespace, "tikv", 2, 40).await;
+    let tikv = Tikv::start(scene, "tikv", 2, 40).await;
     scene.stateful_set("tikv", 2, json!({})).await;
     let limits = json!({"maxUnavailable": 2, "progressDeadlineSeconds": 5, "abandonAfterSeconds": 600});
-    scene.policy("tikv", "tikv", json!({"pd": tikv.pd.url()}), limits).await;
+    scene.policy("tikv", "tikv", json!({"pd": tikv.url}), limits).await;
     let uids = [scene.uid("tikv-0").await, scene.uid("tikv-1").await];
     tikv.pd.set_fault(Some(Fault::StuckLeaders));
     denied(scene, "tikv-1").await;
@@ -60,7 +60,7 @@ async fn fails(scene: &Scene, fault: Fault, clear: &str) {
         scene
             .until(&format!("the denial of {pod} says why"), 20, || async {
                 let said = denied(scene, pod).await;
-                (said.contains(clear) && said.contains(&tikv.pd.url())).then_some(())
+                (said.contains(clear) && said.contains(&tikv.url)).then_some(())
             })
             .await;
         scene.until_state(pod, "Stalled").await;
@@ -98,16 +98,16 @@ async fn fails(scene: &Scene, fault: Fault, clear: &str) {
 }
 
 async fn a_backend_that_fails_once_its_pod_is_prepared_is_seen_before_the_pod_is_let_go(scene: Arc<Scene>) {
-    let tikv = Tikv::start(&scene.client, &scene.namespace, "tikv", 1, 10).await;
+    let tikv = Tikv::start(&scene, "tikv", 1, 10).await;
     scene.stateful_set("tikv", 1, json!({})).await;
-    scene.policy("tikv", "tikv", json!({"pd": tikv.pd.url()}), json!({})).await;
+    scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     let uid = scene.uid("tikv-0").await;
     denied(&scene, "tikv-0").await;
     for fault in [Fault::Refuse, Fault::Hang, Fault::Status500, Fault::Garbage] {
         scene.until_phase("tikv-0", "Drained").await;
         tikv.pd.set_fault(Some(fault));
         let said = denied(&scene, "tikv-0").await;
-        assert!(said.contains(&tikv.pd.url()), "{fault:?}: {said}");
+        assert!(said.contains(&tikv.url), "{fault:?}: {said}");
         assert_eq!(scene.uid("tikv-0").await, uid);
         tikv.pd.set_fault(None);
     }

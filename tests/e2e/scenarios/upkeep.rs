@@ -9,12 +9,13 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::{Scenario, scenarios};
+use crate::ground::Need;
 use crate::installation::NAMESPACE;
 use crate::scene::Scene;
 
 pub const SHARED: [Scenario; 1] = scenarios![Shared: a_secret_of_a_policy_is_read_only_where_a_role_allows_it];
 
-pub const ALONE: [Scenario; 2] = scenarios![Alone:
+pub const ALONE: [Scenario; 2] = scenarios![Alone, Need::Processes =>
     a_certificate_that_is_spoilt_is_made_anew_and_pods_are_held_all_the_while,
     a_departure_that_is_over_is_removed_after_its_time,
 ];
@@ -66,7 +67,7 @@ async fn a_departure_that_is_over_is_removed_after_its_time(scene: Arc<Scene>) {
     scene.until_replaced("app-0", &uid).await;
     scene.until_all_completed().await;
     assert_eq!(scene.drains().await.len(), 1, "it is kept for an hour");
-    scene.installation.serve_with(&["--completed-ttl", "2s"]).await;
+    scene.processes().serve_with(&["--completed-ttl", "2s"]).await;
     scene.until("it is removed", 30, || async { scene.drains().await.is_empty().then_some(()) }).await;
-    scene.installation.serve_with(&[]).await;
+    scene.processes().serve_with(&[]).await;
 }

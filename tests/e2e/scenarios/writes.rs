@@ -5,9 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Scenario, scenarios};
+use crate::ground::Need;
 use crate::scene::Scene;
 
-pub const DISTURBING: [Scenario; 1] = scenarios![Disturbing: a_departure_that_goes_well_takes_at_most_ten_writes];
+pub const ALONE: [Scenario; 1] =
+    scenarios![Alone, Need::OwnControlPlane => a_departure_that_goes_well_takes_at_most_ten_writes];
 
 /// Needs the audit log, so a control plane whose files can be read.
 async fn a_departure_that_goes_well_takes_at_most_ten_writes(scene: Arc<Scene>) {

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Scenario, scenarios};
+use crate::ground::Need;
 use crate::moves::{Supervisor, control_plane};
+use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 use crate::witness::Witness;
 
-pub const DISTURBING: [Scenario; 3] = scenarios![Disturbing:
+pub const ALONE: [Scenario; 3] = scenarios![Alone, Need::OwnControlPlane =>
     a_roll_goes_on_after_the_api_server_was_restarted,
     a_roll_goes_on_after_etcd_stood_still,
     a_roll_goes_on_after_the_api_server_stood_still,
@@ -20,7 +21,7 @@ pub const DISTURBING: [Scenario; 3] = scenarios![Disturbing:
 const STILL: Duration = Duration::from_secs(20);
 
 async fn a_roll_goes_on_after_the_api_server_was_restarted(scene: Arc<Scene>) {
-    let _supervisor = Supervisor::start().await;
+    let _supervisor = Supervisor::start(&scene).await;
     // Three times: in the middle of the preparation, when a pod has just left, and when one has just come.
     let witness = begin_to_roll(&scene).await;
     control_plane(&["restart", "apiserver"]).await;
@@ -42,7 +43,7 @@ async fn a_roll_goes_on_after_the_api_server_stood_still(scene: Arc<Scene>) {
 }
 
 async fn stands_still(scene: &Arc<Scene>, component: &str) {
-    let _supervisor = Supervisor::start().await;
+    let _supervisor = Supervisor::start(scene).await;
     let witness = begin_to_roll(scene).await;
     control_plane(&["pause", component]).await;
     let since = Instant::now();

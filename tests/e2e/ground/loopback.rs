@@ -1,0 +1,230 @@
+//! Two replicas of the real program as processes on this machine, under the manifests' ServiceAccount, behind one
+//! address. Pods are simulated by kwok; each has an address on loopback, where the tests' hooks listen.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::{Ground, Need};
+use crate::balancer::Balancer;
+use crate::installation::{LEASE_DURATION, LOG, NAMESPACE, holder, install, kubectl, unregister};
+
+pub struct Loopback {
+    directory: tempfile::TempDir,
+    pub balancer: Balancer,
+    replicas: Mutex<Vec<Replica>>,
+    /// What replicas are started with besides what is usual.
+    further: Mutex<Vec<String>>,
+}
+
+struct Replica {
+    number: usize,
+    port: u16,
+    admin: u16,
+    child: Option<Child>,
+}
+
+impl Loopback {
+    pub async fn start() -> Loopback {
+        let directory = tempfile::tempdir().unwrap();
+        let ports = free_ports(4);
+        let replicas = (0..2)
+            .map(|number| Replica { number, port: ports[number], admin: ports[2 + number], child: None })
+            .collect();
+        let balancer = Balancer::start(ports[..2].to_vec()).await;
+        let ground = Loopback { directory, balancer, replicas: Mutex::new(replicas), further: Mutex::default() };
+        ground.take_account().await;
+        ground
+    }
+
+    /// Writes the file by which the replicas are the ServiceAccount of the manifests.
+    async fn take_account(&self) {
+        let token = kubectl(&["create", "token", "castoff", "-n", NAMESPACE, "--duration=6h"]).await;
+        assert_eq!(token.code, 0, "{}", token.stderr);
+        let server = kubectl(&["config", "view", "--raw", "--minify", "-o", "json"]).await;
+        let mut kubeconfig: Value = serde_json::from_str(&server.stdout).unwrap();
+        kubeconfig["users"][0]["user"] = json!({"token": token.stdout.trim()});
+        std::fs::write(self.path("kubeconfig"), kubeconfig.to_string()).unwrap();
+    }
+
+    async fn wait_until_ready(&self, admin: u16) {
+        let mut last = String::new();
+        for _ in 0..300 {
+            match reqwest::get(format!("http://127.0.0.1:{admin}/readyz")).await {
+                Ok(answer) if answer.status().is_success() => return,
+                Ok(answer) => last = answer.text().await.unwrap_or_default(),
+                Err(error) => last = error.to_string(),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("a replica does not become ready: {last}\n{}", self.log("").await);
+    }
+
+    /// Ends both replicas, and starts them with these further arguments.
+    pub async fn serve_with(&self, further: &[&str]) {
+        for number in 0..2 {
+            self.terminate(number).await;
+        }
+        *self.further.lock().unwrap() = further.iter().map(|&argument| argument.to_owned()).collect();
+        self.make_whole().await;
+    }
+
+    /// Where the replicas answer.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.replicas.lock().unwrap().iter().map(|replica| SocketAddr::from(([127, 0, 0, 1], replica.port))).collect()
+    }
+
+    /// What a replica says of its readiness.
+    pub async fn readiness(&self, number: usize) -> String {
+        let admin = self.replicas.lock().unwrap()[number].admin;
+        match reqwest::get(format!("http://127.0.0.1:{admin}/readyz")).await {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Starts what does not run; where readiness is told.
+    pub fn start_all(&self) -> Vec<u16> {
+        let mut replicas = self.replicas.lock().unwrap();
+        for replica in replicas.iter_mut() {
+            let runs = replica.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none());
+            if !runs {
+                replica.child = Some(self.spawn(replica));
+            }
+        }
+        replicas.iter().map(|replica| replica.admin).collect()
+    }
+
+    fn spawn(&self, replica: &Replica) -> Child {
+        let listen = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let identity = format!("replica-{}-{}", replica.number, std::process::id());
+        self.replica(&identity, listen(replica.port), listen(replica.admin), &self.log_file(replica.number))
+            .args(self.further.lock().unwrap().iter())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The real program, as one replica.
+    pub fn replica(&self, identity: &str, listen: SocketAddr, admin: SocketAddr, log: &Path) -> Command {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_castoff"));
+        command
+            .arg("serve")
+            .args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string(), "--identity", identity])
+            .args(["--webhook-url", &format!("https://127.0.0.1:{}/validate", self.balancer.port)])
+            .args(["--namespace", NAMESPACE, "--lease-duration", LEASE_DURATION, "--shutdown-delay", "1"])
+            .args(["--log", LOG, "--allow-loopback"])
+            .env("KUBECONFIG", self.path("kubeconfig"))
+            .stdout(Stdio::from(log.try_clone().unwrap()))
+            .stderr(Stdio::from(log))
+            .kill_on_drop(true);
+        command
+    }
+
+    /// A place for a file, for as long as this runs.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn log_file(&self, number: usize) -> PathBuf {
+        self.path(&format!("replica-{number}.log"))
+    }
+}
+
+#[async_trait]
+impl Ground for Loopback {
+    async fn make_whole(&self) {
+        for admin in self.start_all() {
+            self.wait_until_ready(admin).await;
+        }
+    }
+
+    async fn put_back(&self) {
+        kubectl(&["delete", "deployment", "castoff", "-n", NAMESPACE, "--ignore-not-found"]).await;
+        install().await;
+        if self.further.lock().unwrap().is_empty() {
+            self.make_whole().await;
+        } else {
+            self.serve_with(&[]).await;
+        }
+        self.balancer.set(self.addresses());
+    }
+
+    fn processes(&self) -> Option<&Loopback> {
+        Some(self)
+    }
+
+    async fn kill(&self, number: usize) {
+        let child = self.replicas.lock().unwrap()[number].child.take();
+        if let Some(mut child) = child {
+            child.kill().await.unwrap();
+        }
+    }
+
+    async fn terminate(&self, number: usize) {
+        let child = self.replicas.lock().unwrap()[number].child.take();
+        if let Some(mut child) = child {
+            let pid = child.id().unwrap().to_string();
+            Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+            let ended = child.wait().await.unwrap();
+            assert!(ended.success(), "a replica that was told to end did not end in peace: {ended}");
+        }
+    }
+
+    async fn leader(&self) -> Option<usize> {
+        let holder = holder().await;
+        holder.strip_prefix("replica-")?.split('-').next()?.parse().ok()
+    }
+
+    async fn metrics(&self, number: usize) -> String {
+        let admin = self.replicas.lock().unwrap()[number].admin;
+        reqwest::get(format!("http://127.0.0.1:{admin}/metrics")).await.unwrap().text().await.unwrap()
+    }
+
+    async fn log(&self, word: &str) -> String {
+        let mut text = String::new();
+        for number in 0..2 {
+            let log = tokio::fs::read_to_string(self.log_file(number)).await.unwrap_or_default();
+            for line in log.lines().filter(|line| line.contains(word)) {
+                writeln!(text, "{number}: {line}").unwrap();
+            }
+        }
+        text
+    }
+
+    async fn stop(&self) {
+        for number in 0..2 {
+            self.terminate(number).await;
+        }
+        unregister().await;
+    }
+
+    fn pod(&self) -> Value {
+        json!({"containers": [{"name": "main", "image": "none"}], "terminationGracePeriodSeconds": 5})
+    }
+
+    async fn reach(&self, url: &str) -> String {
+        url.to_owned()
+    }
+
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        super::lacks(need)
+    }
+
+    fn to_be_revived(&self) -> &'static [&'static str] {
+        &["controller-manager", "scheduler", "kwok"]
+    }
+}
+
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}

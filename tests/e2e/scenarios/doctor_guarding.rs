@@ -1,0 +1,153 @@
+//! `castoff doctor` finds what is wrong with what is guarded: policies, backends, whatever else is in the way.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use castoff::admission::Malformed;
+use castoff::server::authority::Authority;
+use castoff::server::shutdown::Shutdown;
+use castoff::server::{Certificates, Config, Gate, Readiness, Server};
+use prometheus::Registry;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::{Scenario, scenarios};
+use crate::doctor::shell;
+use crate::moves::cluster_wide;
+use crate::scene::Scene;
+
+pub const ALONE: [Scenario; 4] = scenarios![Alone:
+    the_doctor_finds_nothing_wrong_with_a_healthy_installation,
+    the_doctor_finds_policies_that_guard_nothing_or_hold_everything,
+    the_doctor_finds_a_backend_that_is_silent_and_a_departure_that_is_stalled,
+    the_doctor_finds_what_else_keeps_a_prepared_pod,
+];
+
+async fn guarded(scene: &Scene) {
+    scene.stateful_set("app", 1, json!({})).await;
+    scene.hook_policy("app", json!({})).await;
+}
+
+async fn the_doctor_finds_nothing_wrong_with_a_healthy_installation(scene: Arc<Scene>) {
+    guarded(&scene).await;
+    scene.doctor_finds_nothing().await;
+    // A departure under way is no fault.
+    let ip = scene.ip("app-0").await;
+    scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
+    scene.denied("app-0").await;
+    scene.until_phase("app-0", "Draining").await;
+    let printed = shell("castoff doctor").await;
+    assert_eq!(printed.code, 0, "{printed:?}");
+    assert!(printed.stdout.starts_with("nothing is wrong; looked at policies: 1, departures: 1"), "{printed:?}");
+}
+
+async fn the_doctor_finds_policies_that_guard_nothing_or_hold_everything(scene: Arc<Scene>) {
+    guarded(&scene).await;
+    let named = |name: &str| format!("policy {}/{name}: ", scene.namespace);
+
+    scene.named_policy("nobody", "nobody", "http-hook", json!({}), json!({})).await;
+    scene.doctor_finds("PolicyWithoutPods", &named("nobody")).await;
+    scene.must(&["delete", "drainpolicy", "nobody"]).await;
+    scene.doctor_no_longer_finds("PolicyWithoutPods").await;
+
+    scene.named_policy("second", "app", "http-hook", json!({}), json!({})).await;
+    scene.doctor_finds("PolicyConflict", &named("app")).await;
+    scene.must(&["delete", "drainpolicy", "second"]).await;
+    scene.doctor_no_longer_finds("PolicyConflict").await;
+
+    let no_such_plan = json!([{"name": "prepare", "plan": {"name": "no-such-plan"}}]);
+    scene.named_policy("app", "app", "http-hook", json!({}), json!({"steps": no_such_plan})).await;
+    let found = scene.doctor_finds("PolicyNotValid", &named("app")).await;
+    assert!(found.what.contains("there is no DrainPlan no-such-plan"), "{found:?}");
+    scene.hook_policy("app", json!({})).await;
+    scene.doctor_finds_nothing().await;
+}
+
+async fn the_doctor_finds_a_backend_that_is_silent_and_a_departure_that_is_stalled(scene: Arc<Scene>) {
+    scene.stateful_set("app", 1, json!({})).await;
+    scene.hook_policy("app", json!({"progressDeadlineSeconds": 2})).await;
+    let ip = scene.ip("app-0").await;
+    scene.hooks().at(&ip, |app| app.broken = Some(500));
+    let found = scene.doctor_finds("BackendSilent", &format!("policy {}/app", scene.namespace)).await;
+    assert!(found.what.contains("step prepare") && found.what.contains(&ip), "{found:?}");
+    scene.hooks().at(&ip, |app| app.broken = None);
+    scene.doctor_finds_nothing().await;
+
+    scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (3, 0));
+    scene.denied("app-0").await;
+    let found = scene.doctor_finds("Stalled", &format!("{}/app-0", scene.namespace)).await;
+    assert!(found.fix.contains("describe pdr app-0-"), "{found:?}");
+    scene.hooks().at(&ip, |app| app.done_per_look = 3);
+    scene.doctor_finds_nothing().await;
+}
+
+async fn the_doctor_finds_what_else_keeps_a_prepared_pod(scene: Arc<Scene>) {
+    guarded(&scene).await;
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "never", "namespace": "{ns}"},
+        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "app"}}},
+    });
+    scene.apply(&budget.to_string()).await;
+    scene.doctor_finds("BudgetInTheWay", &format!("{}/never", scene.namespace)).await;
+    scene.must(&["delete", "pdb", "never"]).await;
+    scene.doctor_no_longer_finds("BudgetInTheWay").await;
+
+    // Prepared, so that nothing but the other one holds it.
+    scene.denied("app-0").await;
+    scene.until_phase("app-0", "Drained").await;
+    let other = OtherWebhook::start(&scene).await;
+    let found = scene.doctor_finds("OtherWebhook", "other.example.com, denies the delete of").await;
+    assert!(found.what.contains("never on a Thursday"), "{found:?}");
+    other.server.abort();
+    scene.doctor_finds("OtherWebhook", "other.example.com, can't be asked").await;
+    cluster_wide(&["delete", "validatingwebhookconfiguration", &scene.namespace]).await;
+    scene.doctor_finds_nothing().await;
+}
+
+/// A webhook of somebody else's, which denies every delete of a pod in the scene's namespace.
+struct OtherWebhook {
+    server: JoinHandle<()>,
+}
+
+impl OtherWebhook {
+    async fn start(scene: &Scene) -> OtherWebhook {
+        let authority = Authority::make("other", None).unwrap();
+        let pair = authority.issue(&["127.0.0.1".to_owned()], None).unwrap();
+        let certificates = Certificates::none_yet();
+        certificates.serve(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
+        let mut config = Config::new(certificates);
+        (config.listen, config.admin_listen) = ("127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
+        let server = Server::bind(config).await.unwrap();
+        let url = format!("https://{}/validate", server.local_addr());
+        let run = server.run(Arc::new(Denies), Readiness::new(), Registry::new(), Shutdown::new());
+        let server = tokio::spawn(async move { run.await.unwrap() });
+        let bundle = k8s_openapi::ByteString(authority.certificate().as_bytes().to_vec());
+        let webhook = json!({
+            "name": "other.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "clientConfig": {"url": url, "caBundle": bundle},
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["pods"]}],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "{ns}"}},
+        });
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": "{ns}"}, "webhooks": [webhook],
+        });
+        scene.apply(&configuration.to_string()).await;
+        OtherWebhook { server }
+    }
+}
+
+struct Denies;
+
+#[async_trait]
+impl Gate for Denies {
+    async fn answer(&self, body: Bytes, _: Instant) -> Result<Bytes, Malformed> {
+        let review: Value = serde_json::from_slice(&body).unwrap();
+        let status = json!({"code": 403, "message": "never on a Thursday"});
+        let response = json!({"uid": review["request"]["uid"], "allowed": false, "status": status});
+        let answer = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+        Ok(answer.to_string().into())
+    }
+}
