@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::compiled::Plan;
 use super::labels::{self, Labels};
 use super::spec::{Parameter, ParameterType};
+use super::syntax::References;
 use super::template::Template;
 use super::{Mistake, Parameters};
 use crate::nearest::did_you_mean;
@@ -102,16 +103,51 @@ fn check_value(field: &str, kind: ParameterType, value: &Value, mistakes: &mut V
     }
 }
 
+/// The longest text with expressions that a parameter may be, in bytes.
+const LONGEST: usize = 512;
+
+/// What expressions in parameters may call: whoever may write a policy writes them, and with these alone none of them
+/// costs more than the text is long and the pod is large. No loops, and nothing by which a text grows beyond its parts.
+const FUNCTIONS: [&str; 15] = [
+    "charAt",
+    "contains",
+    "endsWith",
+    "has",
+    "indexOf",
+    "int",
+    "lastIndexOf",
+    "lowerAscii",
+    "size",
+    "split",
+    "startsWith",
+    "string",
+    "substring",
+    "trim",
+    "upperAscii",
+];
+
 /// A parameter is filled in before anything was read, so that it can refer to the pod alone.
 fn check_template(field: &str, text: &str, mistakes: &mut Vec<Mistake>) {
     let mut add = |message: String| mistakes.push(Mistake { field: field.to_owned(), message, hint: None });
-    match Template::compile(field, text) {
-        Err(message) => add(message),
-        Ok(template) => template
-            .expressions()
-            .flat_map(|expression| &expression.references.names)
-            .filter(|name| *name != "pod")
-            .for_each(|name| add(format!("refers to {name}: a parameter can refer to pod alone"))),
+    if text.len() > LONGEST {
+        return add(format!("is longer than {LONGEST} bytes, which is the most for a parameter with expressions"));
+    }
+    let template = match Template::compile(field, text) {
+        Err(message) => return add(message),
+        Ok(template) => template,
+    };
+    for References { names, functions, loop_variables, .. } in template.expressions().map(|it| &it.references) {
+        for name in names.iter().filter(|name| *name != "pod") {
+            add(format!("refers to {name}: a parameter can refer to pod alone"));
+        }
+        if !loop_variables.is_empty() {
+            add("loops: a parameter can't; a variable of a plan can".to_owned());
+        }
+        // What loops are made of is no mistake of its own.
+        let strange = |name: &&String| !FUNCTIONS.contains(&name.as_str()) && loop_variables.is_empty();
+        for name in functions.iter().filter(strange) {
+            add(format!("calls {name}, which a parameter can't; a variable of a plan can"));
+        }
     }
 }
 
