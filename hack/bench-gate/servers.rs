@@ -51,7 +51,9 @@ impl Server {
         let review: serde_json::Value = serde_json::from_slice(&review).unwrap();
         let namespace = if guarded { review["request"]["namespace"].as_str().unwrap() } else { "elsewhere" };
         std::fs::write(policies.join("policy.yaml"), POLICY.replace("NAMESPACE", namespace)).unwrap();
-        let mut command = pinned(concat!(env!("CARGO_MANIFEST_DIR"), "/target/release/castoff"));
+        // As `hack/release` builds it.
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/target/x86_64-unknown-linux-gnu/release/castoff");
+        let mut command = pinned(program);
         command
             .args(["serve", "--standalone", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--log-format", "json", "--log", "info", "--policies"])

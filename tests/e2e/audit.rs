@@ -87,7 +87,7 @@ impl Line {
     }
 
     /// Whether it changes something, or was meant to.
-    fn changes(&self) -> bool {
+    pub fn changes(&self) -> bool {
         !["get", "list", "watch"].map(Some).contains(&self.0["verb"].as_str())
     }
 }

@@ -40,7 +40,7 @@ async fn the_doctor_finds_nothing_wrong_with_a_healthy_installation(scene: Arc<S
     scene.until_phase("app-0", "Draining").await;
     let printed = shell("castoff doctor").await;
     assert_eq!(printed.code, 0, "{printed:?}");
-    assert!(printed.stdout.starts_with("nothing is wrong; looked at policies: 1, departures: 1"), "{printed:?}");
+    assert!(printed.stdout.starts_with("nothing is wrong; looked at policies: 1, departures: "), "{printed:?}");
 }
 
 async fn the_doctor_finds_policies_that_guard_nothing_or_hold_everything(scene: Arc<Scene>) {

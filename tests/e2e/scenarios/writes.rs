@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Scenario, scenarios};
+use crate::audit::{self, GUARD, Line};
 use crate::ground::Need;
 use crate::scene::Scene;
 
@@ -31,19 +32,7 @@ async fn a_departure_that_goes_well_takes_at_most_ten_writes(scene: Arc<Scene>) 
 
 /// The guard's own writes in this namespace, but for events.
 fn writes(scene: &Scene) -> Vec<String> {
-    let log = std::fs::read_to_string(std::env::var("CASTOFF_TEST_CLUSTER_AUDIT_LOG").unwrap()).unwrap();
-    let mine = |line: &str| {
-        let entry: Value = serde_json::from_str(line).ok()?;
-        let (object, text) = (&entry["objectRef"], |value: &Value| value.as_str().unwrap_or_default().to_owned());
-        let user = text(&entry["user"]["username"]);
-        let is_guard = user.starts_with("system:serviceaccount:castoff-system:")
-            || (user == "admin" && !text(&entry["userAgent"]).starts_with("kubectl"));
-        let is_here = object["namespace"] == scene.namespace.as_str() && entry["stage"] == "ResponseComplete";
-        (is_guard && is_here && object["resource"] != "events").then(|| {
-            let [verb, resource, part, name] =
-                [&entry["verb"], &object["resource"], &object["subresource"], &object["name"]].map(text);
-            format!("{verb} {resource} {part} {name} {}", entry["responseStatus"]["code"])
-        })
-    };
-    log.lines().filter(|line| line.contains(&scene.namespace)).filter_map(mine).collect()
+    let lines = audit::of_namespace(&scene.namespace).unwrap();
+    let is_write = |line: &&Line| line.user() == GUARD && line.changes() && line.about("resource") != "events";
+    lines.iter().filter(is_write).map(ToString::to_string).collect()
 }

@@ -26,5 +26,5 @@ async fn a_statefulset_that_rolls_three_at_once_keeps_to_the_policys_limit(scene
     scene.nothing_left_behind().await;
     assert_eq!(witness.left().len(), 6);
     witness.all_left_prepared_once();
-    assert_eq!(witness.most_away(), 2, "the most that were away at once");
+    assert!(witness.most_away() <= 2, "{} were away at once", witness.most_away());
 }
