@@ -44,6 +44,8 @@ pub struct PolicyObject {
 pub struct PlanObject {
     /// Its name.
     pub name: String,
+    /// Tells it from a later one of the same name.
+    pub uid: String,
     /// Changes with the spec, and only with it.
     pub generation: i64,
     /// As it was written.
@@ -74,8 +76,13 @@ pub fn read_policy(object: &DynamicObject) -> Option<(String, PolicyObject)> {
 /// How a plan becomes an entry of the cache.
 #[must_use]
 pub fn read_plan(object: &DynamicObject) -> Option<(String, PlanObject)> {
-    let generation = object.metadata.generation.unwrap_or(0);
-    Some((key_of(object), PlanObject { name: object.name_any(), generation, spec: part(object, "spec") }))
+    let plan = PlanObject {
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        generation: object.metadata.generation.unwrap_or(0),
+        spec: part(object, "spec"),
+    };
+    Some((key_of(object), plan))
 }
 
 /// Keeps the index of policies in step with the caches, for ever.
@@ -112,7 +119,7 @@ fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTr
     let of_policy = |policy: &Arc<PolicyObject>| {
         (format!("{}/{}", policy.namespace, policy.name), (policy.uid.clone(), policy.generation))
     };
-    let of_plan = |plan: &Arc<PlanObject>| (plan.name.clone(), (String::new(), plan.generation));
+    let of_plan = |plan: &Arc<PlanObject>| (plan.name.clone(), (plan.uid.clone(), plan.generation));
     policies.iter().map(of_policy).chain(plans.iter().map(of_plan)).collect()
 }
 
@@ -227,6 +234,14 @@ mod tests {
         assert!(policy.as_ref().is_some_and(|policy| policy.selects(&pod, None)));
         let mistakes = policy.and_then(|policy| policy.steps.clone().err()).unwrap_or_default();
         assert!(said(&mistakes).contains("NewerCase"), "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_plan_that_was_made_anew_under_its_name_is_compiled_anew() {
+        let plan = |uid: &str| {
+            Arc::new(PlanObject { name: "mine".to_owned(), uid: uid.to_owned(), generation: 1, spec: Value::Null })
+        };
+        assert_ne!(generations(&[], &[plan("a")]), generations(&[], &[plan("b")]));
     }
 
     #[test]
