@@ -39,7 +39,9 @@ pub fn spec(image: &str) -> Value {
             "image": image,
             "args": ["simulate", "stand-in"],
             "volumeMounts": [{"name": "pod", "mountPath": "/etc/pod"}],
-            "readinessProbe": {"httpGet": {"path": "/ready", "port": CONTROL_PORT}, "periodSeconds": 1},
+            "readinessProbe": {
+                "httpGet": {"path": "/ready", "port": CONTROL_PORT}, "periodSeconds": 1, "timeoutSeconds": 5,
+            },
         }],
         "volumes": [{"name": "pod", "downwardAPI": {"items": [
             {"path": "annotations", "fieldRef": {"fieldPath": "metadata.annotations"}},
