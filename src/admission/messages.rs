@@ -137,9 +137,7 @@ pub fn bypassed(name: &str, place: &str, reason: &str, user: &str, left: Option<
     let key = bypass::REASON;
     let text = format!("{name} may leave unprepared by {key} \"{reason}\" on the {place}, asked for by {user}");
     match left {
-        Some(StepProgress { left, .. }) => {
-            format!("{text}; {} {} were left", left.remaining, printable(&left.unit))
-        }
+        Some(left) => format!("{text}; {}", printable(&left.were_left())),
         None => text,
     }
 }

@@ -241,6 +241,14 @@ pub struct StepProgress {
     pub left: Progress,
 }
 
+impl StepProgress {
+    /// As `12 leaders were left`, of a pod that goes.
+    #[must_use]
+    pub fn were_left(&self) -> String {
+        format!("{} {} were left", self.left.remaining, self.left.unit)
+    }
+}
+
 /// One step's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

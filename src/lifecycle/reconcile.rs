@@ -122,9 +122,8 @@ impl Turn {
         }
         let departure = *self.drain.status.departure.get_or_insert(Departure::Unprepared);
         self.effects.push(Effect::Count(departure));
-        let left = self.drain.status.progress.as_ref().map_or_else(String::new, |progress| {
-            format!(", {} {} were left", progress.left.remaining, progress.left.unit)
-        });
+        let progress = self.drain.status.progress.as_ref();
+        let left = progress.map_or_else(String::new, |progress| format!(", {}", progress.were_left()));
         let pod = self.drain.pod_name();
         match departure {
             // Told by whoever let it go, who knows why.

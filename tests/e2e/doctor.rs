@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::process::Command;
+use serde_json::json;
 
-use crate::installation::Printed;
+use crate::installation::{self, Printed};
 use crate::scene::Scene;
 
 /// How long a fault takes to be seen, or to be gone, in seconds: a lease, a cache and a retry of each.
@@ -31,19 +31,7 @@ struct Report {
 /// Runs a line of a shell, in which `castoff` is the program that is tested.
 pub async fn shell(line: &str) -> Printed {
     let programs = Path::new(env!("CARGO_BIN_EXE_castoff")).parent().unwrap().display();
-    let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new("bash")
-        .args(["-c", line])
-        .env("PATH", format!("{programs}:{path}"))
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("bash must be in PATH");
-    Printed {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    installation::run("bash", &["-c", &format!("PATH='{programs}':\"$PATH\"\n{line}")]).await
 }
 
 /// What the doctor finds. Its exit code tells whether that is anything.
@@ -56,6 +44,12 @@ pub async fn findings() -> Vec<Finding> {
 }
 
 impl Scene {
+    /// One pod under a policy: an installation that has something to guard.
+    pub async fn guarded(&self) {
+        self.stateful_set("app", 1, json!({})).await;
+        self.hook_policy("app", json!({})).await;
+    }
+
     /// Waits until the doctor finds something of this reason whose description has these words.
     pub async fn doctor_finds(&self, reason: &str, words: &str) -> Finding {
         let what = format!("the doctor finds {reason} ({words})");

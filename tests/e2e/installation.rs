@@ -10,7 +10,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::backends::Hooks;
-use crate::ground::{self, Ground, Need};
+use crate::ground::{self, Ground, Loopback, Need};
 
 /// The guard's own namespace.
 pub const NAMESPACE: &str = "castoff-system";
@@ -45,6 +45,11 @@ impl Installation {
         Installation { client, hooks, nodes: nodes.items.iter().map(ResourceExt::name_any).collect(), ground }
     }
 
+    /// The replicas as processes; for scenarios that say that they need them.
+    pub fn processes(&self) -> &Loopback {
+        self.ground.processes().expect("scenarios need Need::Processes for this")
+    }
+
     /// Why a scenario with this need can't be played here.
     pub fn lacks(&self, need: Need) -> Option<String> {
         match need {
@@ -54,20 +59,25 @@ impl Installation {
     }
 }
 
-/// All that the manifests hold but the Deployment, which is returned: replicas run where the ground says.
+/// Applies all that the manifests hold but the Deployment, which is returned: replicas run where the ground says.
 pub async fn install() -> String {
-    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base");
-    let built = kubectl(&["kustomize", manifests]).await;
-    assert_eq!(built.code, 0, "{}", built.stderr);
-    let (deployments, objects): (Vec<&str>, Vec<&str>) =
-        built.stdout.split("\n---\n").partition(|object| object.contains("\nkind: Deployment\n"));
-    let (first, rest): (Vec<&str>, Vec<&str>) = objects.into_iter().partition(|object| {
+    let (objects, deployment) = manifests().await;
+    let (first, rest): (Vec<String>, Vec<String>) = objects.into_iter().partition(|object| {
         ["\nkind: Namespace\n", "\nkind: CustomResourceDefinition\n"].iter().any(|kind| object.contains(kind))
     });
     apply(&first.join("\n---\n")).await;
     apply(&rest.join("\n---\n")).await;
-    let [deployment] = deployments[..] else { panic!("the manifests hold {} Deployments", deployments.len()) };
-    deployment.to_owned()
+    deployment
+}
+
+/// What the manifests hold, and the Deployment.
+pub async fn manifests() -> (Vec<String>, String) {
+    let built = kubectl(&["kustomize", concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base")]).await;
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let (mut deployments, objects): (Vec<String>, Vec<String>) =
+        built.stdout.split("\n---\n").map(str::to_owned).partition(|object| object.contains("\nkind: Deployment\n"));
+    assert_eq!(deployments.len(), 1, "the manifests hold one Deployment");
+    (objects, deployments.remove(0))
 }
 
 /// Takes the registration away, when no replica runs any more.

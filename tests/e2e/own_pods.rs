@@ -14,8 +14,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use crate::backends::is_ready;
-use crate::ground::{Loopback, free_ports};
-use crate::installation::{Installation, NAMESPACE, apply, kubectl};
+use crate::ground::free_ports;
+use crate::installation::{Installation, NAMESPACE, apply, holder, kubectl, manifests};
 use crate::moves::cluster_wide;
 use crate::scene::{Scene, merge};
 
@@ -74,10 +74,9 @@ impl OwnPods {
 
     /// The pod that is in charge, and the other.
     pub async fn leader_and_standby(&self, scene: &Scene) -> (Pod, Pod) {
-        let holder = ["get", "lease", "castoff", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"];
         scene
             .until("a pod is in charge", 60, || async {
-                let holder = kubectl(&holder).await.stdout;
+                let holder = holder().await;
                 let (leader, mut others): (Vec<Pod>, Vec<Pod>) =
                     all(&self.installation).await.into_iter().partition(|pod| name(pod) == holder);
                 Some((leader.into_iter().next()?, others.pop()?))
@@ -118,9 +117,8 @@ async fn gone(scene: &Scene) {
 /// The manifests' Deployment. Its pods are not Ready until they are said to be, and end once their program has had the
 /// time to.
 async fn deployment() -> String {
-    let built = kubectl(&["kustomize", concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/base")]).await;
-    let text = built.stdout.split("\n---\n").find(|object| object.contains("\nkind: Deployment\n")).unwrap();
-    let mut object = serde_saphyr::from_str(text).unwrap();
+    let (_, deployment) = manifests().await;
+    let mut object = serde_saphyr::from_str(&deployment).unwrap();
     let annotations = json!({NOT_READY: "never-ready", "test.castoff.dev/ends-after": "4s"});
     merge(&mut object, &json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}));
     object.to_string()
@@ -130,10 +128,6 @@ async fn deployment() -> String {
 pub async fn all(installation: &Installation) -> Vec<Pod> {
     let api: Api<Pod> = Api::namespaced(installation.client.clone(), NAMESPACE);
     api.list(&ListParams::default().labels(LABEL)).await.map(|list| list.items).unwrap_or_default()
-}
-
-fn processes_of(installation: &Installation) -> &Loopback {
-    installation.ground.processes().expect("scenarios need Need::Processes for this")
 }
 
 pub fn name(pod: &Pod) -> String {
@@ -163,7 +157,7 @@ async fn kubelet(installation: Arc<Installation>, running: Arc<Mutex<BTreeMap<St
         let ready: Vec<SocketAddr> =
             pods.iter().filter(|pod| serves(pod)).filter_map(|pod| address(pod, ports.webhook)).collect();
         if !ready.is_empty() {
-            processes_of(&installation).balancer.set(ready);
+            installation.processes().balancer.set(ready);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -180,7 +174,7 @@ fn run(installation: &Installation, running: &Mutex<BTreeMap<String, Running>>, 
             let _ = std::process::Command::new("kill").args(["-TERM", &pid]).status();
         }
         (None, Some(listen), Some(admin)) if !terminates => {
-            let processes = processes_of(installation);
+            let processes = installation.processes();
             let log = processes.path(&format!("{}.log", name(pod)));
             let child = processes.replica(&name(pod), listen, admin, &log).spawn().unwrap();
             running.insert(name(pod), Running { child, told_to_end: false });

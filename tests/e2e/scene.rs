@@ -57,7 +57,7 @@ impl Scene {
 
     /// The replicas as processes; for scenarios that say that they need them.
     pub fn processes(&self) -> &Loopback {
-        self.ground().processes().expect("scenarios need Need::Processes for this")
+        self.installation.processes()
     }
 
     /// One of the nodes, numbered from 1; where there are fewer, numbers share them.

@@ -25,13 +25,8 @@ pub const ALONE: [Scenario; 4] = scenarios![Alone:
     the_doctor_finds_what_else_keeps_a_prepared_pod,
 ];
 
-async fn guarded(scene: &Scene) {
-    scene.stateful_set("app", 1, json!({})).await;
-    scene.hook_policy("app", json!({})).await;
-}
-
 async fn the_doctor_finds_nothing_wrong_with_a_healthy_installation(scene: Arc<Scene>) {
-    guarded(&scene).await;
+    scene.guarded().await;
     scene.doctor_finds_nothing().await;
     // A departure under way is no fault.
     let ip = scene.ip("app-0").await;
@@ -44,7 +39,7 @@ async fn the_doctor_finds_nothing_wrong_with_a_healthy_installation(scene: Arc<S
 }
 
 async fn the_doctor_finds_policies_that_guard_nothing_or_hold_everything(scene: Arc<Scene>) {
-    guarded(&scene).await;
+    scene.guarded().await;
     let named = |name: &str| format!("policy {}/{name}: ", scene.namespace);
 
     scene.named_policy("nobody", "nobody", "http-hook", json!({}), json!({})).await;
@@ -84,7 +79,7 @@ async fn the_doctor_finds_a_backend_that_is_silent_and_a_departure_that_is_stall
 }
 
 async fn the_doctor_finds_what_else_keeps_a_prepared_pod(scene: Arc<Scene>) {
-    guarded(&scene).await;
+    scene.guarded().await;
     let budget = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "never", "namespace": "{ns}"},
         "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "app"}}},

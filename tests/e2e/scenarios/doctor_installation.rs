@@ -27,11 +27,6 @@ pub const ALONE: [Scenario; 4] = scenarios![Alone, Need::Processes =>
     the_doctor_finds_rights_that_are_missing_and_that_nobody_is_in_charge,
 ];
 
-async fn guarded(scene: &Scene) {
-    scene.stateful_set("app", 1, json!({})).await;
-    scene.hook_policy("app", json!({})).await;
-}
-
 fn registrations(scene: &Scene) -> Api<ValidatingWebhookConfiguration> {
     Api::all(scene.client.clone())
 }
@@ -43,7 +38,7 @@ async fn edit(scene: &Scene, patch: Value) {
 
 /// A registration that is kept in git: Castoff puts nothing back but its own authority.
 async fn the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep(scene: Arc<Scene>) {
-    guarded(&scene).await;
+    scene.guarded().await;
     scene.processes().serve_with(&["--manage-webhook=false"]).await;
     let mut good = registrations(&scene).get(NAME).await.unwrap();
     scene.doctor_finds_nothing().await;
@@ -76,7 +71,7 @@ async fn the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep(sce
 
 /// A certificate that others make, as cert-manager does, whose part is played here.
 async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: Arc<Scene>) {
-    guarded(&scene).await;
+    scene.guarded().await;
     let processes = scene.processes();
     let (one, other) = (processes.path("certificates"), processes.path("others"));
     for directory in [&one, &other] {
@@ -142,7 +137,7 @@ async fn logged(scene: &Scene, words: &str) -> Option<()> {
 
 /// A leader that may not write the Secret can't renew what is in it.
 async fn the_doctor_finds_certificates_that_end_and_callers_see_those_that_have_ended(scene: Arc<Scene>) {
-    guarded(&scene).await;
+    scene.guarded().await;
     let (uid, ip) = (scene.uid("app-0").await, scene.ip("app-0").await);
     scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
     may("castoff-certificates", json!(["get", "list", "watch"])).await;
@@ -208,7 +203,7 @@ async fn put_rights_back() {
 }
 
 async fn the_doctor_finds_rights_that_are_missing_and_that_nobody_is_in_charge(scene: Arc<Scene>) {
-    guarded(&scene).await;
+    scene.guarded().await;
     may("castoff", json!(["get"])).await;
     scene.doctor_finds("RightsMissing", "Castoff may not update leases castoff").await;
     let found = scene.doctor_finds("NotInCharge", "has not renewed it for").await;

@@ -86,16 +86,40 @@ async fn with_no_replica_nothing_guarded_leaves_callers_are_told_and_the_runbook
     scene.doctor_finds_nothing().await;
 }
 
-/// What decides is measured by each process itself: whatever a process with a wrong clock has written changes nothing.
-async fn times_that_a_clock_that_has_jumped_wrote_decide_nothing(scene: Arc<Scene>) {
+/// A departure of `app-0` that does not get ready before it is let.
+struct Held {
+    uid: String,
+    ip: String,
+    witness: Witness,
+}
+
+/// Begins it, under a policy with these further fields.
+async fn held(scene: &Arc<Scene>, policy: Value) -> Held {
     scene.stateful_set("app", 1, json!({})).await;
-    scene.hook_policy("app", json!({"abandonAfterSeconds": 60, "progressDeadlineSeconds": 60})).await;
-    let witness = Witness::of(&scene, "app", 1).await;
+    scene.hook_policy("app", policy).await;
+    let witness = Witness::of(scene, "app", 1).await;
     let (uid, ip) = (scene.uid("app-0").await, scene.ip("app-0").await);
     scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
-    let leader = scene.leader().await;
     scene.denied("app-0").await;
     scene.until_phase("app-0", "Draining").await;
+    Held { uid, ip, witness }
+}
+
+impl Held {
+    /// Lets it get ready: it goes on to its end, prepared once.
+    async fn goes_on(self, scene: &Scene) {
+        scene.hooks().at(&self.ip, |app| app.done_per_look = 1);
+        scene.until_allowed("app-0").await;
+        scene.until_replaced("app-0", &self.uid).await;
+        scene.nothing_left_behind().await;
+        self.witness.all_left_prepared_once();
+    }
+}
+
+/// What decides is measured by each process itself: whatever a process with a wrong clock has written changes nothing.
+async fn times_that_a_clock_that_has_jumped_wrote_decide_nothing(scene: Arc<Scene>) {
+    let held = held(&scene, json!({"abandonAfterSeconds": 60, "progressDeadlineSeconds": 60})).await;
+    let leader = scene.leader().await;
     // Written behind and ahead: neither is the lease taken from its holder, nor is the departure stalled or given up.
     for time in ["1970-01-01T00:00:00", "2100-01-01T00:00:00"] {
         write_times(&scene, time).await;
@@ -114,11 +138,7 @@ async fn times_that_a_clock_that_has_jumped_wrote_decide_nothing(scene: Arc<Scen
             (scene.ground().leader().await == Some(1 - leader)).then_some(())
         })
         .await;
-    scene.hooks().at(&ip, |app| app.done_per_look = 1);
-    scene.until_allowed("app-0").await;
-    scene.until_replaced("app-0", &uid).await;
-    scene.nothing_left_behind().await;
-    witness.all_left_prepared_once();
+    held.goes_on(&scene).await;
 }
 
 /// Writes this time wherever Castoff writes times: into the Lease, and into the departure of `app-0`.
@@ -140,13 +160,7 @@ async fn write_status(scene: &Scene, pod: &str, status: Value) {
 }
 
 async fn a_lease_that_is_deleted_is_made_again_and_departures_go_on(scene: Arc<Scene>) {
-    scene.stateful_set("app", 1, json!({})).await;
-    scene.hook_policy("app", json!({})).await;
-    let witness = Witness::of(&scene, "app", 1).await;
-    let (uid, ip) = (scene.uid("app-0").await, scene.ip("app-0").await);
-    scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
-    scene.denied("app-0").await;
-    scene.until_phase("app-0", "Draining").await;
+    let held = held(&scene, json!({})).await;
     let lease = ["get", "lease", "castoff", "-n", NAMESPACE, "-o", "jsonpath={.metadata.uid}"];
     let before = cluster_wide(&lease).await;
     cluster_wide(&["delete", "lease", "castoff", "-n", NAMESPACE]).await;
@@ -156,11 +170,7 @@ async fn a_lease_that_is_deleted_is_made_again_and_departures_go_on(scene: Arc<S
             (!now.is_empty() && now != before && scene.ground().leader().await.is_some()).then_some(())
         })
         .await;
-    scene.hooks().at(&ip, |app| app.done_per_look = 1);
-    scene.until_allowed("app-0").await;
-    scene.until_replaced("app-0", &uid).await;
-    scene.nothing_left_behind().await;
-    witness.all_left_prepared_once();
+    held.goes_on(&scene).await;
 }
 
 async fn a_definition_that_is_missing_at_the_start_is_waited_for_and_told(scene: Arc<Scene>) {
