@@ -15,6 +15,7 @@ use crate::backend::metrics::Metrics as BackendMetrics;
 use crate::controller::interfaces::{Cluster, Events, Store};
 use crate::controller::log_events::LogEvents;
 use crate::controller::observe::Observer;
+use crate::controller::owners::Owners;
 use crate::controller::{self, Controller};
 use crate::lifecycle::{self, Settings};
 use crate::policy::PolicyIndex;
@@ -128,8 +129,8 @@ impl Parts {
         let backend_metrics = BackendMetrics::register(registry).map_err(metric)?;
         let backend = Backend::new(self.endpoints, self.secrets, Arc::new(SystemDns::new()), backend_metrics);
         let observer = Arc::new(Observer::new(backend, Arc::clone(&self.cluster)));
-        let controller_metrics =
-            controller::metrics::Metrics::register(registry, Arc::clone(&self.store)).map_err(metric)?;
+        let (store, in_charge) = (Arc::clone(&self.store), Arc::clone(&self.in_charge));
+        let controller_metrics = controller::metrics::Metrics::register(registry, store, in_charge).map_err(metric)?;
         let gate = Gatekeeper {
             policies: Arc::clone(&self.policies),
             store: Arc::clone(&self.store),
@@ -145,6 +146,7 @@ impl Parts {
             cluster: self.cluster,
             events: self.events,
             observer,
+            owners: Owners::default(),
             policies: self.policies,
             settings: self.settings,
             quiet: lifecycle::LATE,

@@ -144,6 +144,9 @@ pub trait Cluster: Send + Sync {
     /// pods: plans conclude from pods that are missing, so that a memory that is not filled yet must not answer.
     fn pods(&self, namespace: &str) -> Vec<Arc<Pod<'static>>>;
 
+    /// A number that is another one whenever a pod of this namespace has changed.
+    fn pods_version(&self, namespace: &str) -> u64;
+
     /// The pods of a namespace, or of all, and on one node where one is named: from memory where pods are followed,
     /// else live.
     ///

@@ -3,6 +3,7 @@
 use super::interfaces::Events;
 use crate::lifecycle::{Drain, Event};
 use crate::pod::Pod;
+use crate::runbook;
 
 /// Writes events to the log.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,7 +17,7 @@ impl Events for LogEvents {
     fn tell_of_pod(&self, pod: &Pod<'_>, event: &Event) {
         let (pod, reason, message) = (pod.full_name(), event.reason, &event.message);
         if event.warning {
-            tracing::warn!(%pod, reason, "{message}");
+            tracing::warn!(%pod, reason, runbook = runbook::command(reason), "{message}");
         } else {
             tracing::info!(%pod, reason, "{message}");
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::lifecycle::{Departure, Phase};
 
+use super::InCharge;
 use super::interfaces::Store;
 
 /// Counters of the controller.
@@ -17,11 +18,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers them; departures by phase are counted when somebody asks.
+    /// Registers them. Who is in charge, and how many departures are in each phase, is looked up when somebody asks.
     ///
     /// # Errors
     /// When a metric of that name is registered already.
-    pub fn register(registry: &Registry, store: Arc<dyn Store>) -> prometheus::Result<Self> {
+    pub fn register(registry: &Registry, store: Arc<dyn Store>, in_charge: InCharge) -> prometheus::Result<Self> {
         let departures = IntCounterVec::new(
             Opts::new("castoff_departures_total", "Guarded pods that have left, by how they left."),
             &["outcome"],
@@ -31,6 +32,8 @@ impl Metrics {
         }
         registry.register(Box::new(departures.clone()))?;
         registry.register(Box::new(DrainsByPhase::new(store)?))?;
+        let help = "1 where this replica is in charge of bringing departures about.";
+        registry.register(Box::new(Charge { gauge: IntGauge::new("castoff_in_charge", help)?, in_charge }))?;
         Ok(Metrics { departures })
     }
 
@@ -46,6 +49,23 @@ fn label(departure: Departure) -> &'static str {
         Departure::Exempt => "exempt",
         Departure::Bypassed => "bypassed",
         Departure::Unprepared => "unprepared",
+    }
+}
+
+/// Whether this process is in charge, as it is when scraped.
+struct Charge {
+    gauge: IntGauge,
+    in_charge: InCharge,
+}
+
+impl Collector for Charge {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gauge.set(i64::from((self.in_charge)()));
+        self.gauge.collect()
     }
 }
 

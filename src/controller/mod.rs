@@ -6,6 +6,7 @@ pub mod interfaces;
 pub mod log_events;
 pub mod metrics;
 pub mod observe;
+pub mod owners;
 pub mod sight;
 mod turn;
 
@@ -24,6 +25,7 @@ use crate::policy::PolicyIndex;
 use interfaces::{Cluster, Events, Store};
 use metrics::Metrics;
 use observe::Observer;
+use owners::Owners;
 
 /// The most departures that are looked at side by side.
 const SIDE_BY_SIDE: usize = 16;
@@ -51,6 +53,8 @@ pub struct Controller {
     pub events: Arc<dyn Events>,
     /// Backends.
     pub observer: Arc<Observer>,
+    /// Owners of pods that wait.
+    pub owners: Owners,
     /// Policies in force.
     pub policies: Arc<ArcSwap<PolicyIndex>>,
     /// Waits that do not depend on a policy.
@@ -70,6 +74,8 @@ struct Watched {
     memory: Memory,
     /// The version that the last turn has seen.
     version: String,
+    /// The version of its namespace's pods that the last turn has seen, or an older one.
+    pods: u64,
     due: Instant,
     under_way: bool,
 }
@@ -100,7 +106,7 @@ impl Controller {
                 () = &mut stop => break,
                 Some(report) = turns.join_next() => settle(&mut watched, report),
                 _ = store_changes.changed() => { self.take_stock(&mut watched, Duration::ZERO); }
-                _ = pod_changes.changed() => make_due(&mut watched),
+                _ = pod_changes.changed() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
         }
@@ -108,27 +114,25 @@ impl Controller {
         let _ = tokio::time::timeout(ENDING, ended).await;
     }
 
-    /// Compares what is watched with what the store holds; a departure that changed is due at once.
+    /// Compares what is watched with what the store holds; a departure that is new is due at once.
     fn take_stock(&self, watched: &mut HashMap<String, Watched>, quiet: Duration) -> usize {
         let drains = self.store.all();
         let keys: std::collections::HashSet<String> = drains.iter().map(|drain| key(drain)).collect();
         watched.retain(|key, _| keys.contains(key));
         for drain in &drains {
-            let now = Instant::now();
-            let entry = watched.entry(key(drain)).or_insert_with(|| Watched {
+            watched.entry(key(drain)).or_insert_with(|| Watched {
                 memory: Memory::new(drain, self.now(), quiet),
                 version: String::new(),
-                due: now,
+                pods: 0,
+                due: Instant::now(),
                 under_way: false,
             });
-            if entry.version != drain.metadata.resource_version {
-                entry.due = now;
-            }
         }
         drains.len()
     }
 
-    /// Begins the turns that are due; tells when the next one is.
+    /// Begins the turns that are due, by time or since the departure or a pod of its namespace has changed; tells when
+    /// the next one is. What goes on in other namespaces is no reason: in a large cluster something always does.
     fn begin_turns(self: &Arc<Self>, watched: &mut HashMap<String, Watched>, turns: &mut JoinSet<Report>) -> Instant {
         let now = Instant::now();
         let mut next = now + Duration::from_mins(1);
@@ -137,11 +141,15 @@ impl Controller {
             if entry.under_way {
                 continue;
             }
+            let pods = self.cluster.pods_version(&drain.metadata.namespace);
+            if entry.version != drain.metadata.resource_version || entry.pods != pods {
+                entry.due = entry.due.min(now);
+            }
             if entry.due > now || turns.len() >= SIDE_BY_SIDE {
                 next = next.min(entry.due.max(now + Duration::from_millis(1)));
                 continue;
             }
-            entry.under_way = true;
+            (entry.under_way, entry.pods) = (true, pods);
             let (controller, memory) = (Arc::clone(self), entry.memory.clone());
             turns.spawn(async move { controller.turn(drain, memory).await });
         }
@@ -177,12 +185,5 @@ fn settle(watched: &mut HashMap<String, Watched>, report: Result<Report, tokio::
                 entry.due = Instant::now() + SOON;
             }
         }
-    }
-}
-
-fn make_due(watched: &mut HashMap<String, Watched>) {
-    let now = Instant::now();
-    for entry in watched.values_mut() {
-        entry.due = now;
     }
 }

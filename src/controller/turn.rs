@@ -83,7 +83,14 @@ impl Controller {
         let pods = self.cluster.pods(namespace);
         let pod = if self.cluster.sees_pods() { sight::pod_seen(drain, &pods) } else { PodSeen::Unseen };
         let owner = match drain.spec.pod.controller() {
-            Some(owner) => self.cluster.owner(namespace, owner).await,
+            Some(owner) => match drain.status.phase {
+                // What can't be undone must not go by what was a moment ago.
+                Phase::Draining | Phase::Drained => self.cluster.owner(namespace, owner).await,
+                Phase::Queued | Phase::Departing | Phase::Restoring => {
+                    self.owners.lately(&*self.cluster, namespace, owner).await
+                }
+                Phase::Completed | Phase::Unknown => OwnerSeen::Unknown,
+            },
             None => OwnerSeen::Unknown,
         };
         let slots = self.store.slots(namespace, &drain.spec.policy).await?;

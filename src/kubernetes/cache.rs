@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use futures_util::{StreamExt, pin_mut};
 use kube::Api;
@@ -20,6 +20,8 @@ pub struct Cache<T> {
     entries: RwLock<HashMap<String, Entry<T>>>,
     filled: watch::Sender<bool>,
     changes: watch::Sender<u64>,
+    /// What `changes` was at the last change in a namespace, and under no name at the last whole list.
+    changed: Mutex<HashMap<String, u64>>,
     /// Why the last list or watch failed.
     trouble: watch::Sender<String>,
     /// How many lists have begun.
@@ -43,6 +45,7 @@ impl<T> Default for Cache<T> {
             entries: RwLock::default(),
             filled: watch::Sender::new(false),
             changes: watch::Sender::new(0),
+            changed: Mutex::default(),
             trouble: watch::Sender::new(String::new()),
             lists: AtomicU64::new(0),
         }
@@ -73,6 +76,13 @@ impl<T: Send + Sync + 'static> Cache<T> {
         self.changes.subscribe()
     }
 
+    /// A number that is another one whenever an entry of this namespace has changed.
+    #[must_use]
+    pub fn changed_in(&self, namespace: &str) -> u64 {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        ["", namespace].into_iter().filter_map(|place| changed.get(place)).max().copied().unwrap_or(0)
+    }
+
     /// Whether the first list has come in whole. Before, an entry that is not there says nothing.
     #[must_use]
     pub fn is_filled(&self) -> bool {
@@ -99,15 +109,16 @@ impl<T: Send + Sync + 'static> Cache<T> {
     /// Takes up what this process has just written, before the watch brings it. An older version changes nothing.
     pub fn put(&self, key: String, version: &str, value: T) -> Arc<T> {
         let value = Arc::new(value);
+        let namespace = namespace_of(&key).to_owned();
         self.insert(key, version_of(version), &value, self.lists.load(Ordering::Relaxed));
-        self.tell();
+        self.tell(&namespace);
         value
     }
 
     /// Forgets what this process has just removed.
     pub fn forget(&self, key: &str) {
         self.write().remove(key);
-        self.tell();
+        self.tell(namespace_of(key));
     }
 
     /// Follows all objects that `api` lists, for ever. A watch that breaks is begun again; what is known stays.
@@ -129,17 +140,18 @@ impl<T: Send + Sync + 'static> Cache<T> {
                 Ok(Event::InitDone) => {
                     self.keep_only(&listed);
                     self.filled.send_replace(true);
-                    self.tell();
+                    self.tell("");
                 }
                 Ok(Event::Apply(object)) => {
-                    self.apply(&object, read);
-                    self.tell();
+                    if let Some((key, _)) = self.apply(&object, read) {
+                        self.tell(namespace_of(&key));
+                    }
                 }
                 Ok(Event::Delete(object)) => {
                     if let Some((key, _)) = read(&object) {
                         self.remove(&key, object_version(&object));
+                        self.tell(namespace_of(&key));
                     }
-                    self.tell();
                 }
                 Err(error) => {
                     let error = chain(&error);
@@ -177,8 +189,12 @@ impl<T: Send + Sync + 'static> Cache<T> {
         self.write().retain(|key, entry| listed.contains_key(key) || entry.written == lists);
     }
 
-    fn tell(&self) {
-        self.changes.send_modify(|changes| *changes += 1);
+    /// Tells of a change in this namespace; everywhere, where it has no name.
+    fn tell(&self, namespace: &str) {
+        self.changes.send_modify(|changes| {
+            *changes += 1;
+            self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_owned(), *changes);
+        });
     }
 
     fn entries(&self) -> RwLockReadGuard<'_, HashMap<String, Entry<T>>> {
@@ -211,6 +227,10 @@ pub fn key_of(object: &DynamicObject) -> String {
     object.metadata.namespace.as_deref().map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"))
 }
 
+fn namespace_of(key: &str) -> &str {
+    key.split_once('/').map_or("", |(namespace, _)| namespace)
+}
+
 fn object_version(object: &DynamicObject) -> u64 {
     version_of(object.metadata.resource_version.as_deref().unwrap_or_default())
 }
@@ -233,6 +253,25 @@ mod tests {
         assert_eq!(cache.get("a").as_deref(), Some(&"written"));
         cache.insert("a".to_owned(), 13, &Arc::new("newer"), 0);
         assert_eq!(cache.get("a").as_deref(), Some(&"newer"));
+    }
+
+    #[test]
+    fn a_change_in_one_namespace_is_none_in_another_and_a_whole_list_is_one_everywhere() {
+        let cache: Cache<&str> = Cache::default();
+        let seen = || ["a", "b", "c"].map(|namespace| cache.changed_in(namespace));
+        cache.put("a/x".to_owned(), "1", "x");
+        let first = seen();
+        cache.put("b/x".to_owned(), "2", "x");
+        let second = seen();
+        assert!(first[0] == second[0] && first[1] != second[1] && first[2] == second[2], "{first:?} {second:?}");
+        cache.forget("a/x");
+        assert!(seen()[0] != second[0] && seen()[1] == second[1]);
+        let before = seen();
+        cache.tell("");
+        assert!(
+            seen().iter().zip(before).all(|(now, before)| *now != before),
+            "after a list anything may have changed"
+        );
     }
 
     #[test]

@@ -144,6 +144,10 @@ impl Cluster for WatchedCluster {
         self.pods.pick(|pod| pod.metadata.namespace == *namespace)
     }
 
+    fn pods_version(&self, namespace: &str) -> u64 {
+        self.pods.changed_in(namespace)
+    }
+
     async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String> {
         let is_asked = |pod: &Pod<'_>| {
             namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)

@@ -92,6 +92,10 @@ impl Cluster for LocalCluster {
         self.look(of_namespace).unwrap_or_default()
     }
 
+    fn pods_version(&self, _namespace: &str) -> u64 {
+        *self.changes.borrow()
+    }
+
     async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String> {
         let is_asked = |pod: &&Arc<Pod<'static>>| {
             namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)

@@ -1,16 +1,20 @@
 //! What a departure costs the API server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Scenario, scenarios};
 use crate::audit::{self, GUARD, Line};
 use crate::ground::Need;
+use crate::moves::cluster_wide;
 use crate::scene::Scene;
 
-pub const ALONE: [Scenario; 1] =
-    scenarios![Alone, Need::OwnControlPlane => a_departure_that_goes_well_takes_at_most_ten_writes];
+pub const ALONE: [Scenario; 2] = scenarios![Alone, Need::OwnControlPlane =>
+    a_departure_that_goes_well_takes_at_most_ten_writes,
+    a_departure_under_way_reads_by_its_poll_period_however_busy_other_namespaces_are,
+];
 
 /// Needs the audit log, so a control plane whose files can be read.
 async fn a_departure_that_goes_well_takes_at_most_ten_writes(scene: Arc<Scene>) {
@@ -22,7 +26,7 @@ async fn a_departure_that_goes_well_takes_at_most_ten_writes(scene: Arc<Scene>) 
     scene.until_replaced("app-0", &uid).await;
     scene.nothing_left_behind().await;
     // Whatever would come a little later counts too.
-    scene.stays("it is over", std::time::Duration::from_secs(3), || async { true }).await;
+    scene.stays("it is over", Duration::from_secs(3), || async { true }).await;
     let writes = writes(&scene).split_off(before);
     println!("writes of one departure:\n  {}", writes.join("\n  "));
     assert!(writes.len() > 5, "the audit log holds less than there must have been");
@@ -30,9 +34,54 @@ async fn a_departure_that_goes_well_takes_at_most_ten_writes(scene: Arc<Scene>) 
     assert!(writes.len() <= 10, "{} writes:\n{}", writes.len(), writes.join("\n"));
 }
 
+/// One departure is being prepared, one waits for it, and one is over.
+async fn a_departure_under_way_reads_by_its_poll_period_however_busy_other_namespaces_are(scene: Arc<Scene>) {
+    scene.stateful_set("app", 3, json!({})).await;
+    scene.hook_policy("app", json!({"pollPeriodSeconds": 2})).await;
+    let uid = scene.uid("app-0").await;
+    scene.until_allowed("app-0").await;
+    scene.until_replaced("app-0", &uid).await;
+    scene.until_all_completed().await;
+    let (ip, other) = (scene.ip("app-2").await, format!("{}-busy", scene.namespace));
+    scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
+    scene.denied("app-2").await;
+    scene.until_phase("app-2", "Draining").await;
+    scene.denied("app-1").await;
+    scene.until_phase("app-1", "Queued").await;
+    cluster_wide(&["run", &other, "-n", "default", "--image=none"]).await;
+    scene.stays("all is written", Duration::from_secs(3), || async { true }).await;
+
+    let (asked, read) = (scene.hooks().at(&ip, |app| app.asked.len()), reads(&scene));
+    let begun = std::time::Instant::now();
+    for change in 0..40 {
+        let mark = format!("test.castoff.dev/change={change}");
+        cluster_wide(&["annotate", "pod", &other, "-n", "default", "--overwrite", &mark]).await;
+    }
+    let periods = usize::try_from(begun.elapsed().as_secs() / 2 + 2).unwrap();
+    let asked = scene.hooks().at(&ip, |app| app.asked.len()) - asked;
+    let read = reads(&scene) - read;
+    cluster_wide(&["delete", "pod", &other, "-n", "default", "--wait=false"]).await;
+    println!("in {periods} periods: the application was asked {asked} times, the API {read} times");
+    assert!((2..=periods).contains(&asked), "in {periods} periods the application was asked {asked} times");
+    // The one that is prepared and the one that waits.
+    assert!((2..=2 * periods).contains(&read), "in {periods} periods the API was asked {read} times");
+
+    scene.hooks().at(&ip, |app| app.done_per_look = 1);
+    for pod in ["app-2", "app-1"] {
+        scene.until_allowed(pod).await;
+    }
+    scene.until_all_completed().await;
+}
+
 /// The guard's own writes in this namespace, but for events.
 fn writes(scene: &Scene) -> Vec<String> {
     let lines = audit::of_namespace(&scene.namespace).unwrap();
     let is_write = |line: &&Line| line.user() == GUARD && line.changes() && line.about("resource") != "events";
     lines.iter().filter(is_write).map(ToString::to_string).collect()
+}
+
+/// How often the guard has read something in this namespace.
+fn reads(scene: &Scene) -> usize {
+    let lines = audit::of_namespace(&scene.namespace).unwrap();
+    lines.iter().filter(|line| line.user() == GUARD && line.verb() == "get").count()
 }

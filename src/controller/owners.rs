@@ -1,0 +1,39 @@
+//! Owners of pods, as they were a moment ago.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::pod::OwnerReference;
+
+use super::interfaces::{Cluster, OwnerSeen};
+
+/// For how long a read is good enough for a departure that only waits.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// What was read lately. Many pods of one owner may wait at the same time: it is read once for all of them.
+#[derive(Debug, Default)]
+pub struct Owners(Mutex<HashMap<String, (Instant, OwnerSeen)>>);
+
+impl Owners {
+    /// The owner as it was a second ago at most.
+    pub async fn lately(&self, cluster: &dyn Cluster, namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
+        let key = format!("{namespace}/{}/{}/{}", owner.kind, owner.name, owner.uid);
+        let begun = Instant::now();
+        let is_fresh = |read: &Instant| begun.saturating_duration_since(*read) < MOMENT;
+        if let Some((_, seen)) = self.known().get(&key).filter(|(read, _)| is_fresh(read)) {
+            return seen.clone();
+        }
+        let seen = cluster.owner(namespace, owner).await;
+        let mut known = self.known();
+        known.retain(|_, (read, _)| is_fresh(read));
+        known.insert(key, (begun, seen.clone()));
+        seen
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (Instant, OwnerSeen)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
