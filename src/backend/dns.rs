@@ -7,18 +7,28 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::proto::rr::{RData, Record};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::{address, guard};
 
+/// What DNS answers for a host.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Its addresses, none twice.
+    pub addresses: Vec<IpAddr>,
+    /// The other name that it is one for, where it is (CNAME).
+    pub alias_of: Option<String>,
+}
+
 /// Finds the addresses of a host.
 #[async_trait]
 pub trait Lookup: Send + Sync {
-    /// The addresses of `host`, none twice.
+    /// What is known of `host`.
     ///
     /// # Errors
     /// For the log: why there is no answer.
-    async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, String>;
+    async fn lookup(&self, host: &str) -> Result<Found, String>;
 }
 
 /// The machine's own DNS: `/etc/hosts`, then the name servers and search list of `/etc/resolv.conf`, read once.
@@ -36,6 +46,8 @@ impl SystemDns {
             options.attempts = 2;
             options.positive_max_ttl = Some(Duration::from_secs(5));
             options.negative_max_ttl = Some(Duration::from_secs(1));
+            // CNAMEs are to be seen.
+            options.preserve_intermediates = true;
             builder.build()
         });
         Self(resolver.map_err(|error| format!("the machine's DNS configuration can't be used: {error}")))
@@ -50,20 +62,42 @@ impl Default for SystemDns {
 
 #[async_trait]
 impl Lookup for SystemDns {
-    async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+    async fn lookup(&self, host: &str) -> Result<Found, String> {
         let resolver = self.0.as_ref().map_err(Clone::clone)?;
         let answer = resolver.lookup_ip(host).await.map_err(|error| error.to_string())?;
-        Ok(answer.iter().collect())
+        Ok(Found { addresses: answer.iter().collect(), alias_of: alias_of(answer.as_lookup().answers()) })
     }
 }
 
-/// DNS has an answer, but only with addresses that are never allowed.
+/// The name that a CNAME among these leads to first.
+fn alias_of(answers: &[Record]) -> Option<String> {
+    answers.iter().find_map(|record| match &record.data {
+        RData::CNAME(target) => Some(target.to_string().trim_end_matches('.').to_owned()),
+        _ => None,
+    })
+}
+
+/// DNS has an answer, and it leads where no request may go.
 #[derive(Debug, thiserror::Error)]
-#[error("DNS answers {host} with {address}, {kind}: never allowed")]
-pub struct ForbiddenAnswer {
-    host: String,
-    address: IpAddr,
-    kind: &'static str,
+pub enum ForbiddenAnswer {
+    /// To addresses that are never allowed.
+    #[error("DNS answers {host} with {address}, {kind}: never allowed")]
+    Address {
+        /// What was asked for.
+        host: String,
+        /// One of the addresses.
+        address: IpAddr,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// From a Service of the policy's namespace to any name that its author likes: its type is `ExternalName`.
+    #[error("{host} is another name for {target}: ask that, and have it allowed by --allow-endpoint")]
+    Alias {
+        /// What was asked for.
+        host: String,
+        /// The name that it stands for.
+        target: String,
+    },
 }
 
 /// There is no answer.
@@ -79,23 +113,33 @@ struct NoAnswer {
 pub struct GuardedDns {
     lookup: Arc<dyn Lookup>,
     loopback: bool,
+    cluster_domain: Arc<str>,
 }
 
 impl GuardedDns {
     /// Drops the forbidden ones of what `lookup` finds.
     pub fn new(lookup: Arc<dyn Lookup>, loopback: bool) -> Self {
-        Self { lookup, loopback }
+        Self { lookup, loopback, cluster_domain: guard::Settings::default().cluster_domain.into() }
+    }
+
+    /// The same where Services have names in this domain.
+    #[must_use]
+    pub fn in_cluster(self, domain: &str) -> Self {
+        Self { cluster_domain: domain.into(), ..self }
     }
 
     async fn addresses(self, host: String) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
         let found = if guard::is_localhost(host.trim_end_matches('.')) {
-            vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            Found { addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], alias_of: None }
         } else {
             self.lookup.lookup(&host).await.map_err(|reason| NoAnswer { host: host.clone(), reason })?
         };
+        if let Some(target) = found.alias_of.filter(|_| guard::is_service(&host, &self.cluster_domain)) {
+            return Err(ForbiddenAnswer::Alias { host, target }.into());
+        }
         let mut forbidden = None;
-        let mut allowed = Vec::with_capacity(found.len());
-        for address in found {
+        let mut allowed = Vec::with_capacity(found.addresses.len());
+        for address in found.addresses {
             match address::forbidden(address, self.loopback) {
                 Some(kind) => forbidden = Some((address, kind)),
                 // Port 0: the client puts in the URL's.
@@ -103,7 +147,7 @@ impl GuardedDns {
             }
         }
         match forbidden {
-            Some((address, kind)) if allowed.is_empty() => Err(ForbiddenAnswer { host, address, kind }.into()),
+            Some((address, kind)) if allowed.is_empty() => Err(ForbiddenAnswer::Address { host, address, kind }.into()),
             _ if allowed.is_empty() => Err(NoAnswer { host, reason: "the answer is empty".to_owned() }.into()),
             _ => Ok(Box::new(allowed.into_iter())),
         }

@@ -224,6 +224,13 @@ pub(super) fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
+/// Whether `host` is the name of a Service: such names are allowed by their namespace, and must not lead elsewhere.
+pub(super) fn is_service(host: &str, cluster_domain: &str) -> bool {
+    let name = host.trim_end_matches('.');
+    let in_domain = name.strip_suffix(cluster_domain).and_then(|rest| rest.strip_suffix('.'));
+    in_domain.unwrap_or(name).rsplit('.').next() == Some("svc")
+}
+
 fn is_host_name(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     text.split('.').all(|label| !label.is_empty() && label.bytes().all(fits))

@@ -95,7 +95,7 @@ pub struct Backend {
 impl Backend {
     /// A backend that finds names with `lookup` (but `localhost`) and credentials in `secrets`.
     pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
-        let clients = Clients::new(GuardedDns::new(lookup, settings.loopback));
+        let clients = Clients::new(GuardedDns::new(lookup, settings.loopback).in_cluster(&settings.cluster_domain));
         Self { settings, secrets, clients, metrics, round: ROUND, cluster: None, shared: SharedReads::default() }
     }
 

@@ -36,8 +36,15 @@ impl Trouble {
     pub fn of_error(url: &str, error: reqwest::Error, trusted: &str) -> Self {
         let error = error.without_url();
         let detail = chain(&error);
-        if find::<ForbiddenAnswer>(&error).is_some() {
-            return Self::new(Outcome::Guard, url, "is never allowed: DNS leads it to a forbidden address", detail);
+        match find::<ForbiddenAnswer>(&error) {
+            Some(ForbiddenAnswer::Address { .. }) => {
+                return Self::new(Outcome::Guard, url, "is never allowed: DNS leads it to a forbidden address", detail);
+            }
+            Some(ForbiddenAnswer::Alias { target, .. }) => {
+                let message = format!("is not allowed: the Service is another name for {target}. Ask that itself");
+                return Self::new(Outcome::Guard, url, &message, detail);
+            }
+            None => {}
         }
         match find::<rustls::Error>(&error) {
             Some(rustls::Error::InvalidCertificate(_)) => Self::new(

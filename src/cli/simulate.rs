@@ -120,7 +120,7 @@ pub(super) async fn run(command: Simulate) -> Result<(), Failure> {
 async fn find(url: &url::Url) -> Result<SocketAddr, Failure> {
     let host = url.host_str().unwrap_or_default();
     let found = SystemDns::new().lookup(host).await.map_err(|error| Failure::No(format!("{host}: {error}")))?;
-    let address = found.first().ok_or_else(|| Failure::No(format!("{host} has no address")))?;
+    let address = found.addresses.first().ok_or_else(|| Failure::No(format!("{host} has no address")))?;
     Ok(SocketAddr::new(*address, url.port_or_known_default().unwrap_or(80)))
 }
 

@@ -164,6 +164,21 @@ async fn connects_to_the_allowed_ones_among_what_dns_answers_with() {
 }
 
 #[tokio::test]
+async fn follows_no_service_that_is_another_name_for_something_else() {
+    let (address, count) = counting().await;
+    let url = format!("http://pd:{}/", address.port());
+    for host in ["pd.tidb.svc", "pd.tidb.svc.cluster.local", "pd-0.pd.tidb.svc"] {
+        let bench = Bench::new().name(host, &["127.0.0.1"]).alias(host, "vault.vault.svc.cluster.local");
+        let url = url.replace("//pd:", &format!("//{host}:"));
+        let (message, detail) = failure(observe_one(&bench.backend(), &scope(), get(&url)).await);
+        let why = "is not allowed: the Service is another name for vault.vault.svc.cluster.local. Ask that itself";
+        assert_eq!(message, format!("{url} {why}"));
+        assert!(detail.contains("--allow-endpoint"), "{detail}");
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn tells_a_name_that_nobody_knows() {
     let (message, detail) = failure(observe_one(&Bench::new().backend(), &scope(), get("http://pd:1/x")).await);
     assert_eq!(message, "http://pd:1/x does not answer");

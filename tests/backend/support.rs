@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::Router;
 use castoff::backend::credentials::{Secret, Secrets};
-use castoff::backend::dns::Lookup;
+use castoff::backend::dns::{Found, Lookup};
 use castoff::backend::{Backend, Metrics, Scope, Settings};
 use castoff::plan::spec::{Accept, Parse};
 use castoff::plan::{
@@ -41,11 +41,11 @@ impl Secrets for TestSecrets {
 
 /// DNS that knows a few names.
 #[derive(Default)]
-pub struct TestDns(pub HashMap<String, Vec<IpAddr>>);
+pub struct TestDns(pub HashMap<String, Found>);
 
 #[async_trait]
 impl Lookup for TestDns {
-    async fn lookup(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+    async fn lookup(&self, host: &str) -> Result<Found, String> {
         self.0.get(host).cloned().ok_or_else(|| "no such name".to_owned())
     }
 }
@@ -70,7 +70,13 @@ impl Bench {
     }
 
     pub fn name(mut self, host: &str, addresses: &[&str]) -> Self {
-        self.dns.0.insert(host.to_owned(), addresses.iter().map(|address| address.parse().unwrap()).collect());
+        let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        self.dns.0.entry(host.to_owned()).or_default().addresses = addresses;
+        self
+    }
+
+    pub fn alias(mut self, host: &str, of: &str) -> Self {
+        self.dns.0.entry(host.to_owned()).or_default().alias_of = Some(of.to_owned());
         self
     }
 
