@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::signal::unix::Signal;
 
 use crate::policy::PolicyIndex;
-use crate::server::Certificates;
 use crate::server::readiness::Handle;
+use crate::server::{Certificates, Expiry};
 use crate::standalone::policies;
 
 /// How often files are looked at. What they hold is compared, not their times: a mounted Secret changes by a link that
@@ -28,13 +29,18 @@ pub(super) trait Files: Send + Sync {
 
     /// Puts what they hold in force, and says so; else the former stays in force.
     fn take_up(&self) -> Result<String, String>;
+
+    /// What people should know of what is in force.
+    fn remark(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A directory of policies and plans, and the policies in force.
 pub(super) struct PolicyFiles(pub PathBuf, pub Arc<ArcSwap<PolicyIndex>>);
 
-/// A certificate's file and its key's, and the certificate in force.
-pub(super) struct CertificateFiles((PathBuf, PathBuf), pub Certificates);
+/// A certificate's file and its key's, the certificate in force, and where its end is told.
+pub(super) struct CertificateFiles((PathBuf, PathBuf), pub Certificates, Expiry);
 
 /// The counter of reloads.
 pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> {
@@ -56,8 +62,7 @@ pub(super) fn print_of_policies(directory: &Path) -> u64 {
 }
 
 /// Looks at the files again and again, and at once on `hangup`; for ever. What is in force was read after `before` was
-/// taken. What can't be taken up is told in the log, in
-/// `reloads` and in `ready`.
+/// taken. What can't be taken up is told in the log, in `reloads` and in `ready`.
 pub(super) async fn follow(
     files: impl Files,
     mut before: u64,
@@ -65,7 +70,12 @@ pub(super) async fn follow(
     reloads: IntCounterVec,
     mut hangup: Signal,
 ) {
+    let mut refused = None;
     loop {
+        match refused.clone().or_else(|| files.remark()) {
+            Some(remark) => ready.ready_but(&remark),
+            None => ready.ready(),
+        }
         let told = tokio::select! {
             _ = hangup.recv() => true,
             () = tokio::time::sleep(PERIOD) => false,
@@ -80,12 +90,12 @@ pub(super) async fn follow(
             Ok(message) => {
                 tracing::info!(what, message, "reloaded");
                 reloads.with_label_values(&[what, "ok"]).inc();
-                ready.ready();
+                refused = None;
             }
             Err(error) => {
                 tracing::error!(what, %error, "changed files can't be taken up; the former ones stay in force");
                 reloads.with_label_values(&[what, "refused"]).inc();
-                ready.ready_but(&format!("the files have changed and can't be taken up: {error}"));
+                refused = Some(format!("the files have changed and can't be taken up: {error}"));
             }
         }
     }
@@ -109,11 +119,12 @@ impl Files for PolicyFiles {
 }
 
 impl CertificateFiles {
-    /// Reads the pair, and its print before it.
-    pub fn load(pair: (PathBuf, PathBuf)) -> Result<(Self, u64), String> {
+    /// Reads the pair, and its print before it; when it ends goes into `registry`.
+    pub fn load(pair: (PathBuf, PathBuf), registry: &Registry) -> Result<(Self, u64), String> {
         let before = print_of_pair(&pair);
         let certificates = Certificates::load(&pair.0, &pair.1)?;
-        Ok((CertificateFiles(pair, certificates), before))
+        let expiry = Expiry::register(registry).map_err(|error| error.to_string())?;
+        Ok((CertificateFiles(pair, certificates, expiry), before))
     }
 }
 
@@ -128,6 +139,10 @@ impl Files for CertificateFiles {
 
     fn take_up(&self) -> Result<String, String> {
         self.1.replace(&self.0.0, &self.0.1).map(|()| "replaced".to_owned())
+    }
+
+    fn remark(&self) -> Option<String> {
+        self.2.note(&self.1, None, Timestamp::now())
     }
 }
 

@@ -28,14 +28,14 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     let policies_before = reload::print_of_policies(&directory);
     let parts = Standalone::read(&command.sources)?;
     tell_of(&command, &parts);
-    let (certificates, certificates_before) = certificates(&command)?;
+    let (registry, readiness) = (Registry::new(), Readiness::new());
+    let (certificates, certificates_before) = certificates(&command, &registry)?;
     let config = server::Config {
         listen: command.listen,
         admin_listen: command.admin_listen,
         shutdown_delay: Duration::from_secs(command.shutdown_delay),
         ..server::Config::new(certificates.1.clone())
     };
-    let (registry, readiness) = (Registry::new(), Readiness::new());
     let mut background = JoinSet::new();
     if let Some(directory) = command.sources.pods.clone() {
         background.spawn(Arc::clone(&parts.cluster).follow(directory));
@@ -92,7 +92,7 @@ pub(super) async fn guarded(
 }
 
 /// The certificate to serve with the files that it came from, and their print.
-fn certificates(command: &Serve) -> Result<(CertificateFiles, u64), Failure> {
+fn certificates(command: &Serve, registry: &Registry) -> Result<(CertificateFiles, u64), Failure> {
     let pair = match (&command.self_signed, &command.tls_cert, &command.tls_key) {
         (Some(directory), _, _) => {
             let files = self_signed::make(directory, &[]).map_err(Failure::Usage)?;
@@ -102,7 +102,7 @@ fn certificates(command: &Serve) -> Result<(CertificateFiles, u64), Failure> {
         (None, Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => return Err(Failure::Usage("give --tls-cert and --tls-key, or --self-signed".to_owned())),
     };
-    CertificateFiles::load(pair).map_err(Failure::Usage)
+    CertificateFiles::load(pair, registry).map_err(Failure::Usage)
 }
 
 /// Says at the start what this guard can and can't do.

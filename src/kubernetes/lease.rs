@@ -15,6 +15,9 @@ use tokio::time::Instant;
 
 use super::cache::chain;
 
+/// The Lease's name.
+pub const NAME: &str = "castoff";
+
 /// Waits around a lease.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {

@@ -33,7 +33,8 @@ impl Validity {
         Self::of_der(&der(certificate)?)
     }
 
-    fn of_der(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+    /// What a certificate (DER) says of itself.
+    pub(super) fn of_der(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, read) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
         let time = |seconds| Timestamp::from_second(seconds).map_err(|error| error.to_string());
         let validity = read.validity();

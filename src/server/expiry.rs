@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use prometheus::{IntGaugeVec, Opts, Registry};
 
+use super::Certificates;
 use super::authority::{self, Validity};
 
 /// A certificate that has less left than this was not renewed as it should have been, by whoever renews it.
@@ -27,14 +28,14 @@ impl Expiry {
         Ok(Expiry(gauges))
     }
 
-    /// Takes down when the certificate (PEM) that is served ends, and the first CA of the bundle, where there is one.
+    /// Takes down when the certificate that is served ends, and the first CA of the bundle (PEM), where there is one.
     /// Gives a remark for people when one of them is over, or so near its end that its renewal must have failed.
     #[must_use]
-    pub fn note(&self, certificate: &str, bundle: Option<&str>, now: Timestamp) -> Option<String> {
-        let server = Validity::of(certificate).ok();
+    pub fn note(&self, served: &Certificates, bundle: Option<&str>, now: Timestamp) -> Option<String> {
+        let end_entity = served.validity();
         let authorities = authority::split(bundle.unwrap_or_default());
         let authority = authorities.iter().filter_map(|pem| Validity::of(pem).ok()).min_by_key(|read| read.until);
-        let ends = [("server", server), ("ca", authority)].map(|(name, read)| {
+        let ends = [("server", end_entity), ("ca", authority)].map(|(name, read)| {
             let read = read?;
             self.0.with_label_values(&[name]).set(read.until.as_second());
             remark(name, read, now)
@@ -67,9 +68,11 @@ mod tests {
         let from = at("2030-01-01T00:00:00Z");
         let authority = Authority::make("one", Some(Validity { from, until: later })).unwrap();
         let pair = authority.issue(&["a".to_owned()], Some(Validity { from, until: ends })).unwrap();
+        let served = Certificates::none_yet();
+        served.serve(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
         let registry = Registry::new();
         let expiry = Expiry::register(&registry).unwrap();
-        let note = |now: &str| expiry.note(&pair.certificate, Some(authority.certificate()), at(now));
+        let note = |now: &str| expiry.note(&served, Some(authority.certificate()), at(now));
         assert_eq!(note("2030-02-01T00:00:00Z"), None);
         assert_eq!(
             note("2030-03-28T00:00:00Z").unwrap(),

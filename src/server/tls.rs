@@ -12,6 +12,8 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, Se
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
+use super::authority::Validity;
+
 /// The certificate that is served, for as long as no other is put in its place. A handshake never touches the disk.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates(Arc<ArcSwapOption<CertifiedKey>>);
@@ -51,6 +53,11 @@ impl Certificates {
     pub fn serve(&self, certificate: &[u8], key: &[u8]) -> Result<(), String> {
         self.0.store(Some(Arc::new(Pem { certificate, key }.pair(("tls.crt", "tls.key"))?)));
         Ok(())
+    }
+
+    /// When the certificate that is served counts, where one is.
+    pub(super) fn validity(&self) -> Option<Validity> {
+        Validity::of_der(self.0.load().as_ref()?.cert.first()?).ok()
     }
 
     /// Answers handshakes: HTTP/1.1 only, as API servers speak to webhooks, and without session tickets, which they

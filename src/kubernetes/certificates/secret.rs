@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -15,7 +16,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 
 use crate::kubernetes::cache::chain;
-use crate::kubernetes::{is_conflict, labels};
+use crate::kubernetes::{is_conflict, labels, lease};
 use crate::server::readiness::Handle;
 use crate::server::{Certificates, Expiry};
 
@@ -70,12 +71,13 @@ impl Place {
 /// whenever `bundle` changes, which [`follow`] sees to. A write names the version that was read, so that of two
 /// leaders one reads what the other wrote.
 pub async fn keep(client: Client, place: Place, lives: Lives, mut bundle: watch::Receiver<Bundle>) {
+    let leases = Api::namespaced(client.clone(), &place.namespace);
     let secrets = Api::namespaced(client, &place.namespace);
     // With lives of minutes, as in tests, a minute is long.
     let look = LOOK.min(Duration::try_from(lives.overlap / 10).unwrap_or(LOOK)).max(Duration::from_secs(1));
     loop {
         bundle.mark_unchanged();
-        let pause = match look_after(&secrets, &place, &lives, Timestamp::now()).await {
+        let pause = match look_after(&secrets, &leases, &place, &lives).await {
             Ok(Looked::AsItShouldBe) => look,
             Ok(Looked::SomebodyElseWrote) => Duration::ZERO,
             Err(error) => {
@@ -97,14 +99,19 @@ enum Looked {
     SomebodyElseWrote,
 }
 
-async fn look_after(secrets: &Api<Secret>, place: &Place, lives: &Lives, now: Timestamp) -> Result<Looked, String> {
+async fn look_after(
+    secrets: &Api<Secret>,
+    leases: &Api<Lease>,
+    place: &Place,
+    lives: &Lives,
+) -> Result<Looked, String> {
     let said = |error: kube::Error| format!("the Secret {}/{}: {}", place.namespace, place.secret, chain(&error));
     let found = secrets.get_opt(&place.secret).await.map_err(said)?;
-    if let Some(written) = found.as_ref().and_then(|secret| last_written(&secret.metadata))
-        && later_than(written, now, lives.backdate)
-    {
-        return Err(format!("the Secret was written at {written:.0}: this node's clock is behind, it says {now:.0}"));
-    }
+    let lease = leases.get_opt(lease::NAME).await.map_err(|error| format!("the Lease: {}", chain(&error)))?;
+    let now = Timestamp::now();
+    let written = found.as_ref().and_then(|secret| last_written(&secret.metadata));
+    let renewed = lease.as_ref().and_then(|lease| last_written(&lease.metadata));
+    in_step(written, renewed, now, lives.backdate)?;
     let held = found.as_ref().map(read).unwrap_or_default();
     let (content, changes) = renew(&held, &place.names(), lives, now)?;
     if changes.is_empty() {
@@ -135,8 +142,23 @@ fn last_written(metadata: &ObjectMeta) -> Option<Timestamp> {
     Timestamp::from_second(newest).ok()
 }
 
-fn later_than(written: Timestamp, now: Timestamp, slack: SignedDuration) -> bool {
-    written.duration_since(now) > slack
+/// Whether this node's clock agrees with the API server's, by when that saw the Secret written, and the Lease renewed,
+/// which the one in charge does all the time. With a clock that is off by more than `slack`, certificates would be made
+/// that callers do not accept, and good ones be taken for those that are over.
+fn in_step(
+    written: Option<Timestamp>,
+    renewed: Option<Timestamp>,
+    now: Timestamp,
+    slack: SignedDuration,
+) -> Result<(), String> {
+    let off = |server: Timestamp, how: &str| {
+        Err(format!("this node's clock is {how}: it says {now:.0}, and the API server said {server:.0}"))
+    };
+    match (written.max(renewed), renewed) {
+        (Some(server), _) if server.duration_since(now) > slack => off(server, "behind"),
+        (_, Some(server)) if now.duration_since(server) > slack => off(server, "ahead"),
+        _ => Ok(()),
+    }
 }
 
 fn read(secret: &Secret) -> Content {
@@ -178,7 +200,7 @@ pub async fn follow(
 ) {
     let secrets: Api<Secret> = Api::namespaced(client, &place.namespace);
     let mut seen = pin!(watcher::watch_object(secrets, &place.secret).default_backoff());
-    let mut served = None;
+    let mut trusted: Option<String> = None;
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
@@ -188,7 +210,7 @@ pub async fn follow(
                     match certificates.serve(content.certificate.as_bytes(), content.key.as_bytes()) {
                         Ok(()) => {
                             bundle.send_replace(Some(Arc::from(content.bundle.as_str())));
-                            served = Some((content.certificate, content.bundle));
+                            trusted = Some(content.bundle);
                             tracing::info!(secret = place.secret, "serves the certificate that the Secret holds");
                         }
                         Err(error) => {
@@ -207,8 +229,8 @@ pub async fn follow(
             },
             _ = look.tick() => {}
         }
-        if let Some((certificate, trusted)) = &served {
-            match expiry.note(certificate, Some(trusted), Timestamp::now()) {
+        if trusted.is_some() {
+            match expiry.note(&certificates, trusted.as_deref(), Timestamp::now()) {
                 Some(remark) => ready.ready_but(&remark),
                 None => ready.ready(),
             }
@@ -245,13 +267,28 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_behind_the_api_servers_makes_no_certificates() {
+    fn a_clock_that_is_off_the_api_servers_makes_no_certificates() {
         let written = serde_json::json!({"creationTimestamp": "2030-01-01T00:00:00Z", "managedFields": [
             {"manager": "castoff", "operation": "Update", "time": "2030-03-01T00:00:00Z"}]});
         let written = last_written(&serde_json::from_value(written).unwrap()).unwrap();
-        let (slack, now) = (Lives::default().backdate, |text: &str| text.parse::<Timestamp>().unwrap());
-        assert!(later_than(written, now("1970-01-01T00:10:00Z"), slack));
-        assert!(!later_than(written, now("2030-02-28T23:30:00Z"), slack));
-        assert!(!later_than(written, now("2031-01-01T00:00:00Z"), slack));
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let said = |renewed: Option<&str>, now: &str| {
+            in_step(Some(written), renewed.map(at), at(now), Lives::default().backdate).err()
+        };
+        let behind = "this node's clock is behind: it says 1970-01-01T00:10:00Z, and the API server said ";
+        assert_eq!(said(None, "1970-01-01T00:10:00Z").unwrap(), format!("{behind}2030-03-01T00:00:00Z"));
+        let renewed = Some("2030-06-01T00:00:00Z");
+        assert_eq!(said(renewed, "1970-01-01T00:10:00Z").unwrap(), format!("{behind}2030-06-01T00:00:00Z"));
+        let ahead = "this node's clock is ahead: it says 2031-01-01T00:00:00Z, and the API server said ";
+        assert_eq!(said(renewed, "2031-01-01T00:00:00Z").unwrap(), format!("{ahead}2030-06-01T00:00:00Z"));
+        // A Secret that was written long ago says nothing, nor does some difference.
+        for (renewed, now) in [
+            (None, "2031-01-01T00:00:00Z"),
+            (None, "2030-02-28T23:30:00Z"),
+            (renewed, "2030-05-31T23:30:00Z"),
+            (renewed, "2030-06-01T00:30:00Z"),
+        ] {
+            assert_eq!(said(renewed, now), None, "{renewed:?} {now}");
+        }
     }
 }

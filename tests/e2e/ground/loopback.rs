@@ -6,14 +6,14 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::{Ground, Need};
+use super::{Clocks, Ground, Need};
 use crate::balancer::Balancer;
 use crate::installation::{LEASE_DURATION, LOG, NAMESPACE, holder, install, kubectl, unregister};
 
@@ -21,8 +21,14 @@ pub struct Loopback {
     directory: tempfile::TempDir,
     pub balancer: Balancer,
     replicas: Mutex<Vec<Replica>>,
-    /// What replicas are started with besides what is usual.
-    further: Mutex<Vec<String>>,
+    further: Mutex<Further>,
+}
+
+/// What replicas are started with besides what is usual.
+#[derive(Default)]
+struct Further {
+    arguments: Vec<String>,
+    clocks: Option<Arc<Clocks>>,
 }
 
 struct Replica {
@@ -70,10 +76,22 @@ impl Loopback {
 
     /// Ends both replicas, and starts them with these further arguments.
     pub async fn serve_with(&self, further: &[&str]) {
+        let arguments = further.iter().map(|&argument| argument.to_owned()).collect();
+        self.restart(Further { arguments, clocks: None }).await;
+    }
+
+    /// Ends both replicas, and starts them so that they go by these clocks.
+    pub async fn serve_by_clocks(&self) -> Arc<Clocks> {
+        let clocks = Arc::new(Clocks::make(self.directory.path()).await);
+        self.restart(Further { clocks: Some(Arc::clone(&clocks)), ..Further::default() }).await;
+        clocks
+    }
+
+    async fn restart(&self, further: Further) {
         for number in 0..2 {
             self.terminate(number).await;
         }
-        *self.further.lock().unwrap() = further.iter().map(|&argument| argument.to_owned()).collect();
+        *self.further.lock().unwrap() = further;
         self.make_whole().await;
     }
 
@@ -106,8 +124,11 @@ impl Loopback {
     fn spawn(&self, replica: &Replica) -> Child {
         let listen = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let identity = format!("replica-{}-{}", replica.number, std::process::id());
+        let further = self.further.lock().unwrap();
+        let clock = further.clocks.iter().flat_map(|clocks| clocks.environment(replica.number));
         self.replica(&identity, listen(replica.port), listen(replica.admin), &self.log_file(replica.number))
-            .args(self.further.lock().unwrap().iter())
+            .args(&further.arguments)
+            .envs(clock)
             .spawn()
             .unwrap()
     }
@@ -150,7 +171,9 @@ impl Ground for Loopback {
     async fn put_back(&self) {
         kubectl(&["delete", "deployment", "castoff", "-n", NAMESPACE, "--ignore-not-found"]).await;
         install().await;
-        if self.further.lock().unwrap().is_empty() {
+        let as_usual =
+            matches!(&*self.further.lock().unwrap(), Further { arguments, clocks: None } if arguments.is_empty());
+        if as_usual {
             self.make_whole().await;
         } else {
             self.serve_with(&[]).await;

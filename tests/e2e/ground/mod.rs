@@ -1,6 +1,7 @@
 //! Where the scenarios are played: who runs the pods, and where the webhook runs. What differs from one ground to
 //! another is here and nowhere else.
 
+mod clock;
 mod in_cluster;
 mod loopback;
 mod stand_ins;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use crate::backends::Hooks;
 
+pub use clock::Clocks;
 pub use loopback::{Loopback, free_ports};
 
 /// Castoff's replicas, and the pods that it guards.
