@@ -23,6 +23,7 @@ pub mod plan;
 pub mod pod;
 pub mod policy;
 pub mod printable;
+pub mod runbook;
 pub mod schema;
 pub mod server;
 pub mod simulation;

@@ -66,6 +66,26 @@ fn wrong_usage_is_exit_code_2_and_help_teaches() {
 }
 
 #[test]
+fn the_runbook_prints_the_section_that_a_message_names() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let all = text(&castoff(&["runbook"], here).stdout);
+    let headings = include_str!("../docs/runbook.md").lines().filter(|line| line.starts_with("## ")).count();
+    assert_eq!(all.lines().count(), headings, "{all}");
+    for line in all.lines() {
+        let (name, means) = line.split_at(26);
+        assert!(!means.is_empty(), "{name} is not explained");
+        assert!(castoff(&["runbook", name.trim()], here).status.success(), "{name}");
+    }
+    let by_name = text(&castoff(&["runbook", "stalled"], here).stdout);
+    assert!(by_name.starts_with("Stalled\n\nEvent `DrainStalled`") && by_name.contains("**Do** look at"), "{by_name}");
+    assert!(!by_name.contains("Event `DrainBlocked`"), "only this section: {by_name}");
+    assert_eq!(text(&castoff(&["runbook", "DrainStalled"], here).stdout), by_name);
+    let mistyped = castoff(&["runbook", "staled"], here);
+    assert_eq!(mistyped.status.code(), Some(2));
+    assert!(text(&mistyped.stderr).contains("Did you mean stalled?"), "{}", text(&mistyped.stderr));
+}
+
+#[test]
 fn lists_come_as_yaml_too() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let review = "tests/reviews/1.36/delete-by-user.json";

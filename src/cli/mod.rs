@@ -19,6 +19,7 @@ mod plugin;
 mod prepare;
 mod reload;
 mod review;
+mod runbook;
 mod serve;
 mod shell;
 mod simulate;
@@ -75,6 +76,7 @@ enum Command {
     CheckPod(check_pod::CheckPod),
     Doctor(doctor::Doctor),
     Uninstall(uninstall::Uninstall),
+    Runbook(runbook::Runbook),
     Plans(Plans),
     Certs(Certs),
     Completions(Completions),
@@ -178,6 +180,10 @@ struct InCluster {
     /// Guard pods of this namespace too: only kube-system needs it; may be repeated
     #[arg(long = "allow-namespace", env = "CASTOFF_ALLOW_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
     allow_namespaces: Vec<String>,
+
+    /// Where docs/runbook.md is published: events and conditions then link to it, else they name the command `castoff runbook`
+    #[arg(long, env = "CASTOFF_RUNBOOK_URL", value_name = "URL")]
+    runbook_url: Option<url::Url>,
 
     /// How long completed departures are kept, as 1h or 90s
     #[arg(long, env = "CASTOFF_COMPLETED_TTL", default_value = "1h", value_name = "TIME", value_parser = duration)]
@@ -385,6 +391,7 @@ pub fn run() -> ExitCode {
             Command::Serve(command) => Box::pin(serve::run(*command)).await,
             Command::Check(command) => check::run(&command),
             Command::Review(command) => review::run(command).await,
+            Command::Runbook(command) => runbook::run(&command),
             Command::Plans(command) => plans::run(&command),
             Command::Certs(command) => certs::run(&command),
             Command::Completions(command) => shell::completions(&command),

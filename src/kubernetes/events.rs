@@ -9,6 +9,7 @@ use crate::controller::interfaces::Events;
 use crate::controller::log_events::LogEvents;
 use crate::lifecycle::{Drain, Event};
 use crate::pod::{Pod, Text};
+use crate::runbook::Links;
 
 use super::cache::chain;
 use super::resources::pod_drains;
@@ -17,7 +18,7 @@ use super::resources::pod_drains;
 const WAITING: usize = 256;
 
 /// The longest note that the API takes, in bytes.
-const LONGEST_NOTE: usize = 1024;
+pub(super) const LONGEST_NOTE: usize = 1024;
 
 /// Writes Events in the order in which they are told, without holding up whoever tells.
 pub struct ClusterEvents(mpsc::Sender<Told>);
@@ -26,8 +27,8 @@ pub struct ClusterEvents(mpsc::Sender<Told>);
 type Told = (ObjectReference, Option<ObjectReference>, Event);
 
 impl ClusterEvents {
-    /// Begins to write; `instance` is who tells.
-    pub fn new(client: Client, instance: &str) -> (Self, impl Future<Output = ()> + use<>) {
+    /// Begins to write; `instance` is who tells, and `runbook` where people read on.
+    pub fn new(client: Client, instance: &str, runbook: Links) -> (Self, impl Future<Output = ()> + use<>) {
         let (sender, mut receiver) = mpsc::channel::<Told>(WAITING);
         let reporter = Reporter { controller: "castoff".to_owned(), instance: Some(instance.to_owned()) };
         let recorder = Recorder::new(client, reporter);
@@ -35,7 +36,7 @@ impl ClusterEvents {
             while let Some((pod, drain, event)) = receiver.recv().await {
                 let on_drain = drain.as_ref().map(|drain| (drain, Some(&pod)));
                 for (regarding, related) in [Some((&pod, drain.as_ref())), on_drain].into_iter().flatten() {
-                    if let Err(error) = recorder.publish(&note(&event, related), regarding).await {
+                    if let Err(error) = recorder.publish(&note(&event, related, &runbook), regarding).await {
                         tracing::debug!(error = %chain(&error), reason = event.reason, "an event could not be written");
                     }
                 }
@@ -64,15 +65,11 @@ impl Events for ClusterEvents {
     }
 }
 
-fn note(event: &Event, related: Option<&ObjectReference>) -> Note {
-    let mut text = event.message.clone();
-    if text.len() > LONGEST_NOTE {
-        text.truncate(text.floor_char_boundary(LONGEST_NOTE));
-    }
+fn note(event: &Event, related: Option<&ObjectReference>, runbook: &Links) -> Note {
     Note {
         type_: if event.warning { EventType::Warning } else { EventType::Normal },
         reason: event.reason.to_owned(),
-        note: Some(text),
+        note: Some(runbook.message(&event.message, event.reason, LONGEST_NOTE)),
         action: "Drain".to_owned(),
         secondary: related.cloned(),
     }

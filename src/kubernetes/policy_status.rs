@@ -18,6 +18,7 @@ use crate::lifecycle::slots::Slot;
 use crate::pod::Pod;
 use crate::policy::spec::PolicyMode;
 use crate::policy::{Policy, PolicyIndex};
+use crate::runbook::Links;
 
 use super::cache::{Cache, chain};
 use super::conditions::Condition;
@@ -31,6 +32,9 @@ const TOGETHER: Duration = Duration::from_millis(500);
 
 /// How often the status is looked at where nothing has changed.
 const AGAIN: Duration = Duration::from_secs(30);
+
+/// The longest message of a condition, in bytes: the most that the API's own conditions take.
+const LONGEST_MESSAGE: usize = 32 * 1024;
 
 /// A DrainPolicy's status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -136,6 +140,8 @@ pub struct Writer {
     pub seen: watch::Receiver<Seen>,
     /// Whether this process is in charge.
     pub charge: Charge,
+    /// Where people read on.
+    pub runbook: Links,
 }
 
 /// Whether the pods that are missing are those that are departing. Their next ones are about to come: it is not worth
@@ -211,6 +217,7 @@ impl Writer {
         let (count, holds, reason, message) = judge(policy, &known);
         let slots = policy.spec.max_unavailable.of(count).unwrap_or(1);
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let message = self.runbook.message(&message, reason, LONGEST_MESSAGE);
         let mut ready = Condition::new("Ready", holds, reason, &message, &object.conditions, &now);
         ready.observed_generation = Some(object.generation);
         let change = json!({"status": {"pods": count, "slots": slots, "conditions": [ready]}});

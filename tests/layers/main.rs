@@ -19,9 +19,10 @@ struct Layer {
     knows: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 16] = [
+const LAYERS: [Layer; 17] = [
     Layer { name: "nearest", pure: true, knows: &[] },
     Layer { name: "printable", pure: true, knows: &[] },
+    Layer { name: "runbook", pure: true, knows: &[] },
     Layer { name: "schema", pure: true, knows: &[] },
     Layer { name: "yaml", pure: true, knows: &["nearest", "printable"] },
     Layer { name: "pod", pure: true, knows: &["schema"] },
@@ -30,7 +31,7 @@ const LAYERS: [Layer; 16] = [
     Layer { name: "lifecycle", pure: true, knows: &["printable", "schema", "pod", "plan", "policy"] },
     Layer { name: "admission", pure: true, knows: &["printable", "pod", "plan", "policy", "lifecycle"] },
     Layer { name: "backend", pure: false, knows: &["pod", "plan"] },
-    Layer { name: "controller", pure: false, knows: &["pod", "plan", "policy", "lifecycle", "backend"] },
+    Layer { name: "controller", pure: false, knows: &["runbook", "pod", "plan", "policy", "lifecycle", "backend"] },
     // What keeps the state without a cluster: it implements the controller's interfaces, and only `cli` names it.
     Layer {
         name: "standalone",
@@ -46,7 +47,7 @@ const LAYERS: [Layer; 16] = [
     Layer {
         name: "kubernetes",
         pure: false,
-        knows: &["pod", "plan", "policy", "lifecycle", "backend", "controller", "server"],
+        knows: &["runbook", "pod", "plan", "policy", "lifecycle", "backend", "controller", "server"],
     },
     // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
     Layer { name: "simulation", pure: false, knows: &[] },
@@ -56,6 +57,7 @@ const LAYERS: [Layer; 16] = [
         pure: false,
         knows: &[
             "nearest",
+            "runbook",
             "yaml",
             "pod",
             "plan",

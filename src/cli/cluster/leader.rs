@@ -12,6 +12,7 @@ use crate::kubernetes::cluster;
 use crate::kubernetes::lease::Charge;
 use crate::kubernetes::policy_status::Writer;
 use crate::kubernetes::registration::{Registration, Seen};
+use crate::runbook::Links;
 use crate::server::shutdown::Shutdown;
 
 use super::caches::Caches;
@@ -27,6 +28,7 @@ pub(super) struct Leader {
     pub certificates: Option<(Place, Lives)>,
     pub bundle: watch::Receiver<Bundle>,
     pub seen: watch::Receiver<Seen>,
+    pub runbook: Links,
 }
 
 impl Leader {
@@ -80,6 +82,7 @@ impl Leader {
             registration: Arc::clone(&self.registration),
             seen: self.seen.clone(),
             charge: self.charge.clone(),
+            runbook: self.runbook.clone(),
         }
     }
 }

@@ -20,11 +20,12 @@ use crate::backend::guard;
 use crate::kubernetes::cache::chain;
 use crate::kubernetes::certificates::{self, Lives, Place};
 use crate::kubernetes::events::ClusterEvents;
-use crate::kubernetes::lease::{Charge, Election, Timing};
+use crate::kubernetes::lease::{self, Charge, Election, Timing};
 use crate::kubernetes::registration::{Registration, Seen, Settings, Target, Trust};
 use crate::kubernetes::secrets::ClusterSecrets;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle;
+use crate::runbook::Links;
 use crate::server::shutdown::Shutdown;
 use crate::server::{self, Certificates, Expiry, Readiness, Server};
 
@@ -34,9 +35,6 @@ use super::{Failure, InCluster, Serve, serve};
 
 use caches::Caches;
 use leader::Leader;
-
-/// The Lease's name.
-const LEASE: &str = "castoff";
 
 /// Between two writes of progress alone.
 const PROGRESS_EVERY: Duration = Duration::from_mins(1);
@@ -55,7 +53,7 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
 
     let (tell_bundle, bundle) = watch::channel(None);
     let certificates = if let Some(pair) = command.tls_cert.clone().zip(command.tls_key.clone()) {
-        let (files, before) = CertificateFiles::load(pair).map_err(Failure::Usage)?;
+        let (files, before) = CertificateFiles::load(pair, &registry).map_err(Failure::Usage)?;
         let certificates = files.1.clone();
         let reloads = reload::counter(&registry).map_err(said)?;
         let hangup = signal(SignalKind::hangup()).map_err(said)?;
@@ -81,7 +79,7 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
     tasks.spawn(async move { follower.follow(tell_seen, ready).await });
 
     let charge = Charge::none();
-    let (events, write_events) = ClusterEvents::new(client.clone(), &identity);
+    let (events, write_events) = ClusterEvents::new(client.clone(), &identity, options.runbook());
     tasks.spawn(write_events);
     let holds = charge.clone();
     let (drains, policies) = (Arc::clone(&caches.drains), Arc::clone(&caches.policies));
@@ -116,11 +114,19 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     let leases: Api<Lease> = Api::namespaced(client.clone(), &options.namespace);
     let timing = Timing::of(options.lease_duration);
-    let election = Election::new(leases, LEASE, &identity, timing, charge.clone());
+    let election = Election::new(leases, lease::NAME, &identity, timing, charge.clone());
     let own_certificates = command.tls_cert.is_none().then(|| (options.place(), Lives::default()));
-    let controller = guard.controller;
-    let leader =
-        Leader { client, caches, controller, charge, registration, certificates: own_certificates, bundle, seen };
+    let leader = Leader {
+        client,
+        caches,
+        controller: guard.controller,
+        charge,
+        registration,
+        certificates: own_certificates,
+        bundle,
+        seen,
+        runbook: options.runbook(),
+    };
     // The leader stays until the server has ended: what follows the cluster ends when nobody listens to it any more.
     let in_charge = take_charge(election, &leader, shutdown.clone());
     tokio::select! {
@@ -157,6 +163,11 @@ impl InCluster {
         Place { further_names, service: self.service.clone(), ..Place::new(&self.namespace) }
     }
 
+    /// Where people read on.
+    fn runbook(&self) -> Links {
+        Links::to(self.runbook_url.as_ref().map(url::Url::as_str))
+    }
+
     /// How the API server is to send its requests.
     fn registration(&self, given_certificate: bool) -> Settings {
         let service = || Target::Service { namespace: self.namespace.clone(), name: self.service.clone(), port: 443 };
@@ -173,6 +184,7 @@ impl InCluster {
             failure_policy: self.failure_policy.into(),
             timeout_seconds: self.webhook_timeout,
             allowed_namespaces: self.allow_namespaces.iter().cloned().collect(),
+            runbook: self.runbook(),
             ..Settings::new(&self.namespace)
         }
     }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::kubernetes::registration::{EVICTIONS, PODS};
+use crate::runbook;
 
 use super::seen::{Hook, Seen};
 use super::{guarding, installation, webhook};
@@ -17,6 +18,9 @@ pub(super) struct Finding {
     pub why: String,
     /// What mends it.
     pub fix: String,
+    /// The section of the runbook that says more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<&'static str>,
     /// To be known, but nothing that has to be mended.
     pub note: bool,
 }
@@ -50,7 +54,8 @@ pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
 
 /// A finding that has to be mended.
 pub(super) fn finding(reason: &'static str, what: &str, why: &str, fix: &str) -> Finding {
-    Finding { reason, what: what.to_owned(), why: why.to_owned(), fix: fix.to_owned(), note: false }
+    let (what, why, fix) = (what.to_owned(), why.to_owned(), fix.to_owned());
+    Finding { reason, what, why, fix, runbook: runbook::section(reason), note: false }
 }
 
 /// Castoff's entries.

@@ -11,7 +11,7 @@ use super::seen::{Definition, LeaseSeen, Seen};
 const LEASE_PATIENCE: i64 = 4;
 
 pub(super) fn definitions(seen: &Seen) -> Vec<Finding> {
-    let fix = format!("{} crds | kubectl apply --server-side -f -", program());
+    let fix = format!("{} crds | kubectl apply --server-side --force-conflicts -f -", program());
     let of = |(name, state): &(String, Definition)| match state {
         Definition::AsItShouldBe => None,
         Definition::Missing => Some(finding(

@@ -62,15 +62,14 @@ pub(super) async fn run(command: Doctor) -> Result<(), Failure> {
     if report.findings.iter().all(|found| found.note) { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 
-fn lines(found: &Finding, paint: bool) -> [String; 4] {
+fn lines(found: &Finding, paint: bool) -> Vec<String> {
     let colour = if found.note { Paint::Waiting } else { Paint::Bad };
-    let Finding { reason, what, why, fix, .. } = found;
-    [
-        format!("{}: {what}", painted(reason, colour, paint)),
-        format!("  why  {why}"),
-        format!("  fix  {fix}"),
-        String::new(),
-    ]
+    let Finding { reason, what, why, fix, runbook, note: _ } = found;
+    let mut lines =
+        vec![format!("{}: {what}", painted(reason, colour, paint)), format!("  why   {why}"), format!("  fix   {fix}")];
+    lines.extend(runbook.map(|section| format!("  more  {} runbook {section}", people::program())));
+    lines.push(String::new());
+    lines
 }
 
 fn sum(report: &Report) -> String {

@@ -12,6 +12,7 @@ use kube::api::ObjectMeta;
 use serde_json::Value;
 
 use crate::kubernetes::labels;
+use crate::runbook::Links;
 
 use super::{EVICTIONS, INJECTED, MANAGER, NAME, PODS};
 
@@ -83,6 +84,8 @@ pub struct Settings {
     pub own_namespace: String,
     /// Namespaces that are guarded only when they are named here.
     pub allowed_namespaces: BTreeSet<String>,
+    /// Where those read on who are told of it.
+    pub runbook: Links,
 }
 
 impl Settings {
@@ -98,6 +101,7 @@ impl Settings {
             timeout_seconds: 10,
             own_namespace: own_namespace.to_owned(),
             allowed_namespaces: BTreeSet::new(),
+            runbook: Links::default(),
         }
     }
 

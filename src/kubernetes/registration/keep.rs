@@ -24,6 +24,8 @@ use crate::kubernetes::certificates::Bundle;
 use crate::kubernetes::is_conflict;
 use crate::server::readiness::Handle;
 
+use crate::kubernetes::events::LONGEST_NOTE;
+
 use super::mark::{MARK, Mark};
 use super::{Action, MANAGER, NAME, Patch, Seen, Settings, Trust, Why, decide, reach};
 
@@ -302,8 +304,7 @@ impl Registration {
             uid: live.and_then(|live| live.metadata.uid.clone()),
             ..ObjectReference::default()
         };
-        // An event's note may have 1 KiB.
-        let note = Some(note.chars().take(900).collect());
+        let note = Some(self.settings.runbook.message(&note, reason, LONGEST_NOTE));
         let event = Event { type_, reason: reason.to_owned(), note, action: action.to_owned(), secondary: None };
         if let Err(error) = self.recorder.publish(&event, &reference).await {
             tracing::warn!(error = %chain(&error), reason, "the event could not be written");
