@@ -241,8 +241,11 @@ async fn follow(api: Api<Pod>, prefix: String, pd: Arc<SimulatedPd>, namespace: 
         let Some(ordinal) = pod_name.strip_prefix(&prefix).and_then(|number| number.parse::<u64>().ok()) else {
             continue;
         };
-        let runs = !gone && pod.metadata.deletion_timestamp.is_none() && is_ready(&pod);
-        let before = running.insert(pod.metadata.uid.clone().unwrap_or_default(), runs).unwrap_or(false);
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let before = running.get(&uid).copied().unwrap_or(false);
+        // A probe that fails ends no process.
+        let runs = !gone && pod.metadata.deletion_timestamp.is_none() && (before || is_ready(&pod));
+        running.insert(uid, runs);
         let store = Tikv::store_of(ordinal);
         match (before, runs) {
             (true, false) => pd.pod_ended(store),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::ground::Clocks;
 use crate::installation::{self, Printed};
 use crate::scene::Scene;
 
@@ -19,6 +20,8 @@ pub struct Finding {
     pub what: String,
     pub why: String,
     pub fix: String,
+    /// The section of the runbook that says more.
+    pub runbook: Option<String>,
     /// To be known, but nothing that has to be mended.
     pub note: bool,
 }
@@ -36,7 +39,20 @@ pub async fn shell(line: &str) -> Printed {
 
 /// What the doctor finds. Its exit code tells whether that is anything.
 pub async fn findings() -> Vec<Finding> {
-    let printed = shell("castoff doctor -o json").await;
+    findings_of("castoff doctor -o json").await
+}
+
+/// What it finds by a clock that is so many seconds ahead: as if things had stood as they do for as long.
+pub async fn findings_in(seconds: i64) -> Vec<Finding> {
+    let directory = tempfile::tempdir().unwrap();
+    let clocks = Clocks::make(directory.path()).await;
+    clocks.shift(0, seconds);
+    let environment = clocks.environment(0).map(|(name, value)| format!("{name}='{}'", value.display())).join(" ");
+    findings_of(&format!("{environment} castoff doctor -o json")).await
+}
+
+async fn findings_of(line: &str) -> Vec<Finding> {
+    let printed = shell(line).await;
     let report: Report = serde_json::from_str(&printed.stdout).unwrap_or_else(|error| panic!("{error}: {printed:?}"));
     let wrong = report.findings.iter().any(|found| !found.note);
     assert_eq!(printed.code, i32::from(wrong), "{printed:?}");
@@ -61,6 +77,17 @@ impl Scene {
             .await;
         assert!(!found.note && !found.why.is_empty() && !found.fix.is_empty(), "{found:?}");
         found
+    }
+
+    /// Waits until the doctor tells of something that is to be known, and no fault.
+    pub async fn doctor_notes(&self, reason: &str) -> Finding {
+        let note = self
+            .until(&format!("the doctor notes {reason}"), PATIENCE, || async {
+                findings().await.into_iter().find(|found| found.reason == reason)
+            })
+            .await;
+        assert!(note.note, "{note:?}");
+        note
     }
 
     /// Waits until nothing of this reason is found any more.

@@ -22,8 +22,8 @@ mod scene;
 mod stream;
 mod witness;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
@@ -37,6 +37,9 @@ use scene::Scene;
 /// A scenario that takes longer hangs.
 const LONGEST: Duration = Duration::from_mins(5);
 
+/// How many of those that took longest are told at the end.
+const LONGEST_TOLD: usize = 12;
+
 fn main() {
     let arguments = Arguments::from_args();
     let all = scenarios::all();
@@ -49,16 +52,23 @@ fn main() {
     runtime.block_on(async { installation.hooks.follow(&installation.client) });
     // Those that take the guard or the API server away run alone.
     let alone = Arc::new(RwLock::new(()));
+    let taken = Arc::new(Mutex::new(Vec::new()));
     let trials = all
         .into_iter()
         .map(|scenario| {
             let (runtime, installation, alone) = (Arc::clone(&runtime), Arc::clone(&installation), Arc::clone(&alone));
             let lacking = scenario.needs.and_then(|need| installation.lacks(need));
-            let trial = Trial::test(scenario.name, move || runtime.block_on(play(scenario, installation, alone)));
+            let taken = Arc::clone(&taken);
+            let trial = Trial::test(scenario.name, move || {
+                let (time, outcome) = runtime.block_on(play(scenario, installation, alone));
+                taken.lock().unwrap().push((time, scenario.name));
+                outcome
+            });
             where_it_applies(trial, lacking)
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
+    tell_the_slowest(&mut taken.lock().unwrap());
     runtime.block_on(installation.ground.stop());
     // About all of it, so not where only some were asked for. It reads the whole log: after a run in which some failed
     // and were played again, it may be, too.
@@ -72,6 +82,14 @@ fn main() {
     conclusion.exit();
 }
 
+/// Where the time has gone: scenarios are waited for.
+fn tell_the_slowest(taken: &mut [(Duration, &str)]) {
+    taken.sort_unstable_by(|one, other| other.cmp(one));
+    let sum: Duration = taken.iter().map(|(time, _)| *time).sum();
+    println!("{} s in {} scenarios, the longest of them:", sum.as_secs(), taken.len());
+    taken.iter().take(LONGEST_TOLD).for_each(|(time, name)| println!("{:5} s  {name}", time.as_secs()));
+}
+
 /// Said where the others say `ok`: not on this cluster.
 fn where_it_applies(trial: Trial, lacking: Option<String>) -> Trial {
     match lacking {
@@ -80,14 +98,20 @@ fn where_it_applies(trial: Trial, lacking: Option<String>) -> Trial {
     }
 }
 
-/// Plays one scenario in a namespace of its own; on failure prints what one needs to find out why.
-async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<RwLock<()>>) -> Result<(), Failed> {
+/// Plays one scenario in a namespace of its own, and tells how long that took; on failure prints what one needs to find
+/// out why.
+async fn play(
+    scenario: Scenario,
+    installation: Arc<Installation>,
+    alone: Arc<RwLock<()>>,
+) -> (Duration, Result<(), Failed>) {
     let _shared;
     let _alone;
     match scenario.kind {
         Kind::Shared => _shared = alone.read().await,
         Kind::Alone => _alone = alone.write().await,
     }
+    let begun = Instant::now();
     let scene = Scene::new(scenario.name, &installation).await;
     let played = tokio::spawn(tokio::time::timeout(LONGEST, (scenario.play)(Arc::clone(&scene)))).await;
     let outcome = match played {
@@ -105,5 +129,5 @@ async fn play(scenario: Scenario, installation: Arc<Installation>, alone: Arc<Rw
         _ => installation.ground.make_whole().await,
     }
     scene.clean_up().await;
-    outcome
+    (begun.elapsed(), outcome)
 }

@@ -260,7 +260,7 @@ impl Scene {
 
     /// Waits until no pod has this UID any more.
     pub async fn until_gone(&self, pod: &str, uid: &str) {
-        self.until(&format!("{pod} is gone"), 90, || async {
+        self.until(&format!("{pod} is gone"), 180, || async {
             let now = self.pod(pod).await.and_then(|pod| pod.uid());
             (now.as_deref() != Some(uid)).then_some(())
         })

@@ -14,14 +14,15 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{Scenario, scenarios};
-use crate::doctor::shell;
+use crate::doctor::{Finding, findings_in, shell};
 use crate::moves::cluster_wide;
 use crate::scene::Scene;
 
-pub const ALONE: [Scenario; 4] = scenarios![Alone:
+pub const ALONE: [Scenario; 5] = scenarios![Alone:
     the_doctor_finds_nothing_wrong_with_a_healthy_installation,
     the_doctor_finds_policies_that_guard_nothing_or_hold_everything,
     the_doctor_finds_a_backend_that_is_silent_and_a_departure_that_is_stalled,
+    the_doctor_finds_what_waits_for_longer_than_is_good,
     the_doctor_finds_what_else_keeps_a_prepared_pod,
 ];
 
@@ -43,7 +44,11 @@ async fn the_doctor_finds_policies_that_guard_nothing_or_hold_everything(scene: 
     let named = |name: &str| format!("policy {}/{name}: ", scene.namespace);
 
     scene.named_policy("nobody", "nobody", "http-hook", json!({}), json!({})).await;
-    scene.doctor_finds("PolicyWithoutPods", &named("nobody")).await;
+    let found = scene.doctor_finds("PolicyWithoutPods", &named("nobody")).await;
+    assert_eq!(found.runbook.as_deref(), Some("nopods"));
+    let told = ["get", "drainpolicy", "nobody", "-o", "jsonpath={.status.conditions[0].message}"];
+    let told = scene.must(&told).await;
+    assert!(told.ends_with("nothing is guarded. Runbook: castoff runbook nopods"), "{told}");
     scene.must(&["delete", "drainpolicy", "nobody"]).await;
     scene.doctor_no_longer_finds("PolicyWithoutPods").await;
 
@@ -75,6 +80,34 @@ async fn the_doctor_finds_a_backend_that_is_silent_and_a_departure_that_is_stall
     let found = scene.doctor_finds("Stalled", &format!("{}/app-0", scene.namespace)).await;
     assert!(found.fix.contains("describe pdr app-0-"), "{found:?}");
     scene.hooks().at(&ip, |app| app.done_per_look = 3);
+    scene.doctor_finds_nothing().await;
+}
+
+async fn the_doctor_finds_what_waits_for_longer_than_is_good(scene: Arc<Scene>) {
+    scene.guarded().await;
+    let ip = scene.ip("app-0").await;
+    scene.hooks().at(&ip, |app| app.blocked.push_str("the other half is away"));
+    scene.denied("app-0").await;
+    scene.until_state("app-0", "Blocked").await;
+    let node = json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "{ns}"},
+        "spec": {"providerID": "aws:///eu-central-1a/i-1", "unschedulable": true},
+    });
+    scene.apply(&node.to_string()).await;
+    scene.doctor_finds_nothing().await;
+    let pod = format!("{}/app-0", scene.namespace);
+    let reasons = |found: Vec<Finding>| -> Vec<String> {
+        let about = |found: &Finding| found.what.contains(&pod);
+        found.into_iter().filter(about).map(|found| found.reason).collect()
+    };
+    assert_eq!(reasons(findings_in(9 * 60).await), [""; 0], "it may go on by itself yet");
+    assert_eq!(reasons(findings_in(12 * 60).await), ["Blocked"]);
+    let found = findings_in(20 * 60).await;
+    let slow = found.iter().find(|found| found.reason == "SlowerThanUpgrades").unwrap();
+    assert!(slow.what.contains("gives an upgrade up after 15 minutes"), "{slow:?}");
+    assert_eq!(reasons(found), ["Blocked", "SlowerThanUpgrades"]);
+    cluster_wide(&["delete", "node", &scene.namespace]).await;
+    scene.hooks().at(&ip, |app| app.blocked.clear());
     scene.doctor_finds_nothing().await;
 }
 

@@ -20,11 +20,12 @@ use crate::installation::NAMESPACE;
 use crate::moves::cluster_wide;
 use crate::scene::Scene;
 
-pub const ALONE: [Scenario; 4] = scenarios![Alone, Need::Processes =>
+pub const ALONE: [Scenario; 5] = scenarios![Alone, Need::Processes =>
     the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep,
     the_doctor_finds_an_authority_that_did_not_sign_what_is_served,
     the_doctor_finds_certificates_that_end_and_callers_see_those_that_have_ended,
     the_doctor_finds_rights_that_are_missing_and_that_nobody_is_in_charge,
+    who_chooses_to_fail_open_is_told_and_pods_leave_unprepared_while_nobody_answers,
 ];
 
 fn registrations(scene: &Scene) -> Api<ValidatingWebhookConfiguration> {
@@ -45,6 +46,8 @@ async fn the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep(sce
     let replace = |place: &str, value: Value| json!([{"op": "replace", "path": place, "value": value}]);
     let until = (Timestamp::now() + SignedDuration::from_hours(1)).to_string();
     let opened = json!({"castoff.dev/bypass": "INC-4711", "castoff.dev/bypass-until": until});
+    let never = json!([{"op": "add", "path": "/webhooks/0/matchConditions/-",
+        "value": {"name": "never", "expression": "false"}}]);
     let elsewhere = json!({"matchLabels": {"kubernetes.io/metadata.name": "elsewhere"}});
     for (fault, reason, words) in [
         (replace("/webhooks/0/rules/0/operations", json!(["UPDATE"])), "RuleMissing", "no rule for DELETE pods"),
@@ -52,6 +55,8 @@ async fn the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep(sce
         (replace("/webhooks/0/timeoutSeconds", json!(2)), "TimeoutTooSmall", "waits only 2s"),
         (replace("/webhooks/1/objectSelector", json!({"matchLabels": {"a": "b"}})), "ObjectSelector", "evictions."),
         (replace("/webhooks/0/namespaceSelector", elsewhere), "NotCovered", scene.namespace.as_str()),
+        (never.clone(), "NotAsked", "would be carried out without asking Castoff"),
+        (never, "PolicyNotCalled", "was not sent to Castoff"),
         (replace("/metadata/annotations", opened), "GateOpen", "open everywhere"),
         (json!([{"op": "remove", "path": "/webhooks/1"}]), "EntryMissing", "evictions.castoff.dev is not registered"),
     ] {
@@ -218,4 +223,20 @@ async fn the_doctor_finds_rights_that_are_missing_and_that_nobody_is_in_charge(s
     put_rights_back().await;
     scene.doctor_finds_nothing().await;
     scene.until_phase("app-0", "Drained").await;
+}
+
+async fn who_chooses_to_fail_open_is_told_and_pods_leave_unprepared_while_nobody_answers(scene: Arc<Scene>) {
+    scene.guarded().await;
+    let uid = scene.uid("app-0").await;
+    scene.processes().serve_with(&["--failure-policy", "ignore"]).await;
+    let note = scene.doctor_notes("FailsOpen").await;
+    assert!(note.why.contains("guarded pods leave unprepared then"), "{note:?}");
+    scene.denied("app-0").await;
+    for number in 0..2 {
+        scene.ground().kill(number).await;
+    }
+    assert_eq!(scene.delete("app-0").await.code(), 200);
+    scene.processes().serve_with(&[]).await;
+    scene.until_replaced("app-0", &uid).await;
+    scene.doctor_finds_nothing().await;
 }

@@ -77,7 +77,7 @@ async fn a_terminating_pod_is_never_denied(scene: Arc<Scene>) {
             &[&["delete", "pod", "finished-off", "--force", "--grace-period=0", "--wait=false"], &kubelet[..]].concat(),
         )
         .await;
-    // A simulated one is told that its time is over; a real one may be gone already.
+    // A simulated one is told that its time is over. A kubelet that has begun to wait does not always wait for less.
     scene.kubectl(&["annotate", "pod", "hurried", "--overwrite", "test.castoff.dev/ends-after=100ms"]).await;
     for (pod, uid) in uids {
         scene.until_gone(pod, &uid).await;

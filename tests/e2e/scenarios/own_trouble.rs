@@ -14,8 +14,9 @@ use crate::moves::cluster_wide;
 use crate::scene::Scene;
 use crate::witness::Witness;
 
-pub const ALONE: [Scenario; 5] = scenarios![Alone, Need::Processes =>
+pub const ALONE: [Scenario; 6] = scenarios![Alone, Need::Processes =>
     with_no_replica_nothing_guarded_leaves_callers_are_told_and_the_runbook_has_the_way_out,
+    a_clock_that_jumps_ahead_and_back_changes_nothing_and_is_told,
     times_that_a_clock_that_has_jumped_wrote_decide_nothing,
     a_lease_that_is_deleted_is_made_again_and_departures_go_on,
     a_definition_that_is_missing_at_the_start_is_waited_for_and_told,
@@ -116,6 +117,42 @@ impl Held {
     }
 }
 
+/// The clock of the one in charge jumps in the middle of a departure, by more than makes a certificate due, and back by
+/// more than makes it one of the future.
+async fn a_clock_that_jumps_ahead_and_back_changes_nothing_and_is_told(scene: Arc<Scene>) {
+    let clocks = scene.processes().serve_by_clocks().await;
+    let held = held(&scene, json!({"abandonAfterSeconds": 60, "progressDeadlineSeconds": 60})).await;
+    let (certificates, leader) = (certificates().await, scene.leader().await);
+    for (days, told) in [(70, "this node's clock is ahead"), (-70, "this node's clock is behind")] {
+        clocks.shift(leader, days * 24 * 60 * 60);
+        // Whoever keeps certificates looks at them now, and not only within a minute.
+        let touched = format!("test.castoff.dev/clock-is-off-by={days}d");
+        cluster_wide(&["annotate", "secret", "castoff-tls", "-n", NAMESPACE, "--overwrite", &touched]).await;
+        scene
+            .until("the log says that the clock is off", 20, || async {
+                (!scene.ground().log(told).await.is_empty()).then_some(())
+            })
+            .await;
+        scene
+            .stays("the departure goes on", Duration::from_secs(8), || async {
+                scene.phase("app-0").await == "Draining" && scene.state("app-0").await == "Draining"
+            })
+            .await;
+        assert_eq!(scene.leader().await, leader, "the lease has changed hands");
+        scene.denied("app-0").await;
+    }
+    clocks.shift(leader, 0);
+    held.goes_on(&scene).await;
+    assert_eq!(self::certificates().await, certificates, "certificates were made by a clock that was off");
+    scene.doctor_finds_nothing().await;
+    scene.processes().serve_with(&[]).await;
+}
+
+/// All that is in the Secret.
+async fn certificates() -> String {
+    cluster_wide(&["get", "secret", "castoff-tls", "-n", NAMESPACE, "-o", "jsonpath={.data}"]).await
+}
+
 /// What decides is measured by each process itself: whatever a process with a wrong clock has written changes nothing.
 async fn times_that_a_clock_that_has_jumped_wrote_decide_nothing(scene: Arc<Scene>) {
     let held = held(&scene, json!({"abandonAfterSeconds": 60, "progressDeadlineSeconds": 60})).await;
@@ -170,6 +207,12 @@ async fn a_lease_that_is_deleted_is_made_again_and_departures_go_on(scene: Arc<S
             (!now.is_empty() && now != before && scene.ground().leader().await.is_some()).then_some(())
         })
         .await;
+    let leader = scene.leader().await;
+    for number in 0..2 {
+        let told = format!("\ncastoff_in_charge {}\n", u8::from(number == leader));
+        let metrics = scene.ground().metrics(number).await;
+        assert!(metrics.contains(&told), "replica {leader} is in charge, and {number} says:\n{metrics}");
+    }
     held.goes_on(&scene).await;
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 
 use super::{Scenario, scenarios};
@@ -118,10 +119,13 @@ async fn evictions_that_come_while_a_pod_is_replaced_let_nobody_go_unprepared(sc
     scene.hook_policy("app", json!({"exempt": ["OwnerDeleted", "NodeLost"]})).await;
     let witness = Witness::of(&scene, "app", 1).await;
     let done = Instant::now() + Duration::from_secs(40);
-    // An eviction names no UID, and of a terminating pod it is always let through: one that is on its way for so long
-    // that the next pod has taken the name meanwhile would meet that one. So none is sent for a terminating pod.
+    // An eviction names no UID, and of a pod that is terminating or runs nowhere yet it is always let through: one that
+    // is on its way for so long that the next pod has taken the name meanwhile, or that the pod is bound, would meet
+    // that. So none is sent for such a pod.
+    let may_be_held =
+        |pod: Pod| pod.metadata.deletion_timestamp.is_none() && pod.spec.is_some_and(|spec| spec.node_name.is_some());
     while Instant::now() < done && witness.left().len() < 4 {
-        if scene.pod("app-0").await.is_some_and(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        if scene.pod("app-0").await.is_some_and(may_be_held) {
             scene.evict("app-0", None).await;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

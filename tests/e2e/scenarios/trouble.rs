@@ -67,9 +67,9 @@ async fn fails(scene: &Scene, fault: Fault, clear: &str) {
         let said = denied(scene, pod).await;
         assert!(said.contains("no progress") && said.contains(clear), "{said}");
         scene
-            .until(&format!("people are told that {pod} is stalled"), 20, || async {
+            .until(&format!("people are told that {pod} is stalled, and where to read on"), 20, || async {
                 let told = scene.events("DrainStalled").await;
-                (!told.is_empty()).then_some(())
+                told.iter().any(|text| text.ends_with(". Runbook: castoff runbook stalled")).then_some(())
             })
             .await;
     }
