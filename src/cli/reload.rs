@@ -40,7 +40,11 @@ pub(super) trait Files: Send + Sync {
 pub(super) struct PolicyFiles(pub PathBuf, pub Arc<ArcSwap<PolicyIndex>>);
 
 /// A certificate's file and its key's, the certificate in force, and where its end is told.
-pub(super) struct CertificateFiles((PathBuf, PathBuf), pub Certificates, Expiry);
+pub(super) struct CertificateFiles {
+    pair: (PathBuf, PathBuf),
+    pub certificates: Certificates,
+    expiry: Expiry,
+}
 
 /// The counter of reloads.
 pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> {
@@ -124,7 +128,7 @@ impl CertificateFiles {
         let before = print_of_pair(&pair);
         let certificates = Certificates::load(&pair.0, &pair.1)?;
         let expiry = Expiry::register(registry).map_err(|error| error.to_string())?;
-        Ok((CertificateFiles(pair, certificates, expiry), before))
+        Ok((CertificateFiles { pair, certificates, expiry }, before))
     }
 }
 
@@ -134,15 +138,15 @@ impl Files for CertificateFiles {
     }
 
     fn print(&self) -> u64 {
-        print_of_pair(&self.0)
+        print_of_pair(&self.pair)
     }
 
     fn take_up(&self) -> Result<String, String> {
-        self.1.replace(&self.0.0, &self.0.1).map(|()| "replaced".to_owned())
+        self.certificates.replace(&self.pair.0, &self.pair.1).map(|()| "replaced".to_owned())
     }
 
     fn remark(&self) -> Option<String> {
-        self.2.note(&self.1, None, Timestamp::now())
+        self.expiry.note(&self.certificates, None, Timestamp::now())
     }
 }
 

@@ -29,12 +29,12 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     let parts = Standalone::read(&command.sources)?;
     tell_of(&command, &parts);
     let (registry, readiness) = (Registry::new(), Readiness::new());
-    let (certificates, certificates_before) = certificates(&command, &registry)?;
+    let (certificate_files, certificates_before) = certificates(&command, &registry)?;
     let config = server::Config {
         listen: command.listen,
         admin_listen: command.admin_listen,
         shutdown_delay: Duration::from_secs(command.shutdown_delay),
-        ..server::Config::new(certificates.1.clone())
+        ..server::Config::new(certificate_files.certificates.clone())
     };
     let mut background = JoinSet::new();
     if let Some(directory) = command.sources.pods.clone() {
@@ -47,7 +47,7 @@ pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     let ready = registered(&readiness, "policies");
     background.spawn(reload::follow(policies, policies_before, ready, reloads.clone(), hangup()?));
     let ready = registered(&readiness, "certificates");
-    background.spawn(reload::follow(certificates, certificates_before, ready, reloads, hangup()?));
+    background.spawn(reload::follow(certificate_files, certificates_before, ready, reloads, hangup()?));
     let server = Server::bind(config).await.map_err(|error| said(&error))?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     tokio::select! {

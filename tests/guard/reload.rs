@@ -3,7 +3,9 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use castoff::server::authority::{Authority, Validity};
 use castoff::server::self_signed;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::harness::{By, Guard, POLICY, pd};
 
@@ -113,6 +115,24 @@ async fn a_certificate_that_can_not_be_served_leaves_the_former_in_force_and_is_
     let ready = guard.admin("/readyz").await;
     assert!(ready.contains("[+]certificates ok, but the files have changed and can't be taken up"), "{ready}");
     assert_eq!(guard.ask(2, By::DryRun).await.question, "Queued", "served with the former one");
+}
+
+#[tokio::test]
+async fn the_end_of_a_certificate_from_files_is_told_when_it_is_near() {
+    let guard = Guard::start(&POLICY.replace("{pd}", "http://127.0.0.1:1"));
+    let name = "castoff_certificate_expiry_timestamp_seconds{certificate=\"server\"}";
+    assert!(guard.metric(name).await > 0);
+    let days = |days: i64| Timestamp::now() + SignedDuration::from_hours(24 * days);
+    let (from, until) = (days(-85), days(5));
+    let pair = Authority::make("test", None).unwrap().issue(&["localhost".to_owned()], Some(Validity { from, until }));
+    let (pair, served) = (pair.unwrap(), guard.directory.path().join("certificates"));
+    std::fs::write(served.join("tls.key"), pair.key).unwrap();
+    std::fs::write(served.join("tls.crt"), pair.certificate).unwrap();
+    guard.until("it is served", || guard.log().contains("\"replaced\"")).await;
+    assert_eq!(guard.metric(name).await, u64::try_from(until.as_second()).unwrap());
+    let ready = guard.admin("/readyz").await;
+    let told = format!("[+]certificates ok, but the server certificate ends {until:.0} and was not renewed\n");
+    assert!(ready.contains(&told), "{ready}");
 }
 
 #[tokio::test]

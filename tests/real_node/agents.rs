@@ -1,6 +1,6 @@
 //! An agent that shares memory with other pods of its node, replaced there by another version of it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cluster::{Namespace, SYSTEM, kubectl, node, object, run, until};
 use crate::installation::whole;
@@ -113,7 +113,9 @@ pub fn an_agent_that_a_taint_replaces_leaves_after_its_neighbours() {
         let stands = object(&["pod", "-n", &namespace.0, name]).is_some_and(|now| {
             now["metadata"]["uid"] == old["metadata"]["uid"] && now["metadata"]["deletionTimestamp"].is_null()
         });
-        let is_needed = object(&["pod", "-n", &namespace.0, "neighbour"]).is_some();
+        // One that has ended, and is about to be removed, needs nobody.
+        let has_ended = |now: Value| ["Succeeded", "Failed"].iter().any(|phase| now["status"]["phase"] == *phase);
+        let is_needed = object(&["pod", "-n", &namespace.0, "neighbour"]).is_some_and(|now| !has_ended(now));
         assert!(stands || !is_needed, "the agent left while its neighbour was there");
         (!is_needed).then_some(())
     });

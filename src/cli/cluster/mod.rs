@@ -54,7 +54,7 @@ pub(super) async fn run(command: Serve, shutdown: Shutdown) -> Result<(), Failur
     let (tell_bundle, bundle) = watch::channel(None);
     let certificates = if let Some(pair) = command.tls_cert.clone().zip(command.tls_key.clone()) {
         let (files, before) = CertificateFiles::load(pair, &registry).map_err(Failure::Usage)?;
-        let certificates = files.1.clone();
+        let certificates = files.certificates.clone();
         let reloads = reload::counter(&registry).map_err(said)?;
         let hangup = signal(SignalKind::hangup()).map_err(said)?;
         tasks.spawn(reload::follow(files, before, serve::registered(&readiness, "certificates"), reloads, hangup));

@@ -1,11 +1,22 @@
-//! Scenarios that want a control plane to themselves: they disturb it, or need one that is not as shipped.
+//! Scenarios that want a control plane to themselves: they disturb it or the guard, or need one that is not as shipped.
 
 mod control_plane;
+mod doctor_guarding;
+mod doctor_installation;
 mod feature_gates;
 mod nodes;
+mod own_trouble;
 
 use super::Scenario;
 
 pub fn all() -> Vec<Scenario> {
-    [&control_plane::ALONE[..], &feature_gates::GATED, &nodes::ALONE].concat()
+    [
+        &control_plane::ALONE[..],
+        &feature_gates::GATED,
+        &nodes::ALONE,
+        &doctor_guarding::ALONE,
+        &doctor_installation::ALONE,
+        &own_trouble::ALONE,
+    ]
+    .concat()
 }

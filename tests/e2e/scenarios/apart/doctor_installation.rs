@@ -13,11 +13,11 @@ use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::{Scenario, scenarios};
 use crate::doctor::shell;
 use crate::ground::Need;
 use crate::installation::NAMESPACE;
 use crate::moves::cluster_wide;
+use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 
 pub const ALONE: [Scenario; 5] = scenarios![Alone, Need::Processes =>

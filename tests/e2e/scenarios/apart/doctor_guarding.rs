@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Scenario, scenarios};
 use crate::doctor::{Finding, findings_in, shell};
 use crate::moves::cluster_wide;
+use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 
 pub const ALONE: [Scenario; 5] = scenarios![Alone:

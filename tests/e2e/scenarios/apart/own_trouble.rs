@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use castoff::kubernetes::crds;
 use serde_json::{Value, json};
 
-use super::{Scenario, scenarios};
 use crate::doctor::shell;
 use crate::ground::Need;
 use crate::installation::{self, NAMESPACE, kubectl};
 use crate::moves::cluster_wide;
+use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 use crate::witness::Witness;
 
@@ -25,7 +25,7 @@ pub const ALONE: [Scenario; 6] = scenarios![Alone, Need::Processes =>
 
 /// The commands of a section of the runbook.
 fn runbook(section: &str) -> Vec<&'static str> {
-    let text = include_str!("../../../docs/runbook.md");
+    let text = include_str!("../../../../docs/runbook.md");
     let section = text.split(&format!("\n## {section}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
     let block = section.split("```\n").nth(1).unwrap();
     block.lines().filter(|line| line.starts_with("kubectl ")).collect()
