@@ -154,6 +154,10 @@ impl Election {
     async fn turn(&self, seen: &mut Option<Seen>) -> Result<bool, String> {
         let said = |error: kube::Error| chain(&error);
         let Some(mut lease) = self.api.get_opt(&self.name).await.map_err(said)? else {
+            // Whoever held it a moment ago believes so yet, and makes it again.
+            if seen.as_ref().is_some_and(|seen| self.is_held(&seen.holder, seen.since.elapsed())) {
+                return Ok(false);
+            }
             let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(self.spec(None, 0)) };
             return Self::was_ours(self.api.create(&PostParams::default(), &lease).await);
@@ -165,14 +169,19 @@ impl Election {
             *seen = Some(Seen { holder: holder.clone(), version, since: Instant::now() });
         }
         let unrenewed = seen.as_ref().map_or(Duration::ZERO, |seen| seen.since.elapsed());
-        let ours = holder == self.identity;
-        if !ours && !holder.is_empty() && unrenewed < self.timing.duration {
+        if self.is_held(&holder, unrenewed) {
             return Ok(false);
         }
+        let ours = holder == self.identity;
         let changes = spec.lease_transitions.unwrap_or(0) + i32::from(!ours);
         let since = if ours { spec.acquire_time } else { None };
         lease.spec = Some(self.spec(since, changes));
         Self::was_ours(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+    }
+
+    /// Whether another has the lease, which was not renewed for so long.
+    fn is_held(&self, holder: &str, unrenewed: Duration) -> bool {
+        !holder.is_empty() && holder != self.identity && unrenewed < self.timing.duration
     }
 
     /// Whoever writes first has it.

@@ -75,7 +75,8 @@ fn main() {
     if arguments.filter.as_ref().is_none_or(|filter| rights::NAME.contains(filter)) {
         let client = installation.client.clone();
         let check = move || runtime.block_on(rights::check(&client)).map_err(Failed::from);
-        let lacking = installation.lacks(Need::OwnControlPlane);
+        // Without the scenarios that need these, some rights are not used.
+        let lacking = [Need::OwnControlPlane, Need::Processes].into_iter().find_map(|need| installation.lacks(need));
         libtest_mimic::run(&arguments, vec![where_it_applies(Trial::test(rights::NAME, check), lacking)])
             .exit_if_failed();
     }

@@ -15,6 +15,7 @@ pub fn all() -> Vec<Scenario> {
         &feature_gates::GATED,
         &nodes::ALONE,
         &doctor_guarding::ALONE,
+        &doctor_guarding::ON_THIS_MACHINE,
         &doctor_installation::ALONE,
         &own_trouble::ALONE,
     ]

@@ -200,6 +200,7 @@ async fn a_lease_that_is_deleted_is_made_again_and_departures_go_on(scene: Arc<S
     let held = held(&scene, json!({})).await;
     let lease = ["get", "lease", "castoff", "-n", NAMESPACE, "-o", "jsonpath={.metadata.uid}"];
     let before = cluster_wide(&lease).await;
+    let leader = scene.leader().await;
     cluster_wide(&["delete", "lease", "castoff", "-n", NAMESPACE]).await;
     scene
         .until("there is another Lease, which is held", 20, || async {
@@ -207,7 +208,8 @@ async fn a_lease_that_is_deleted_is_made_again_and_departures_go_on(scene: Arc<S
             (!now.is_empty() && now != before && scene.ground().leader().await.is_some()).then_some(())
         })
         .await;
-    let leader = scene.leader().await;
+    // By whoever held it: at no time are two in charge.
+    assert_eq!(scene.leader().await, leader);
     for number in 0..2 {
         let told = format!("\ncastoff_in_charge {}\n", u8::from(number == leader));
         let metrics = scene.ground().metrics(number).await;
