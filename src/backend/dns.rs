@@ -159,3 +159,22 @@ impl Resolve for GuardedDns {
         Box::pin(self.clone().addresses(name.as_str().to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use hickory_resolver::proto::rr::Name;
+    use hickory_resolver::proto::rr::rdata::{A, CNAME};
+
+    use super::*;
+
+    #[test]
+    fn the_first_of_several_other_names_is_told_and_addresses_are_none() {
+        let record = |data| Record::from_rdata(Name::from_ascii("pd.tidb.svc.").unwrap(), 5, data);
+        let other = |name| record(RData::CNAME(CNAME(Name::from_ascii(name).unwrap())));
+        let address = || record(RData::A(A(Ipv4Addr::new(10, 0, 0, 1))));
+        let answers = [other("vault.vault.svc.cluster.local."), other("elsewhere."), address()];
+        assert_eq!(alias_of(&answers).as_deref(), Some("vault.vault.svc.cluster.local"));
+        assert_eq!(alias_of(&[address()]), None);
+    }
+}

@@ -180,7 +180,7 @@ fn by_default(
 /// a namespace called `io` would mean a host of the internet.
 fn service_host(host: &str, namespace: &str, cluster_domain: &str) -> Option<String> {
     let name = host.trim_end_matches('.');
-    let in_domain = name.strip_suffix(cluster_domain).and_then(|rest| rest.strip_suffix('.'));
+    let in_domain = without_domain(name, cluster_domain);
     let service = in_domain.unwrap_or(name).strip_suffix(".svc");
     if in_domain.is_some() && service.is_none() {
         return None;
@@ -227,8 +227,12 @@ pub(super) fn is_localhost(host: &str) -> bool {
 /// Whether `host` is the name of a Service: such names are allowed by their namespace, and must not lead elsewhere.
 pub(super) fn is_service(host: &str, cluster_domain: &str) -> bool {
     let name = host.trim_end_matches('.');
-    let in_domain = name.strip_suffix(cluster_domain).and_then(|rest| rest.strip_suffix('.'));
-    in_domain.unwrap_or(name).rsplit('.').next() == Some("svc")
+    without_domain(name, cluster_domain).unwrap_or(name).rsplit('.').next() == Some("svc")
+}
+
+/// What stands before the cluster's domain, where a name is in it.
+fn without_domain<'a>(name: &'a str, cluster_domain: &str) -> Option<&'a str> {
+    name.strip_suffix(cluster_domain)?.strip_suffix('.')
 }
 
 fn is_host_name(text: &str) -> bool {

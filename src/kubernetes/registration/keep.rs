@@ -21,10 +21,9 @@ use tokio::time::Instant;
 
 use crate::kubernetes::cache::chain;
 use crate::kubernetes::certificates::Bundle;
+use crate::kubernetes::events::LONGEST_NOTE;
 use crate::kubernetes::is_conflict;
 use crate::server::readiness::Handle;
-
-use crate::kubernetes::events::LONGEST_NOTE;
 
 use super::mark::{MARK, Mark};
 use super::{Action, MANAGER, NAME, Patch, Seen, Settings, Trust, Why, decide, reach};

@@ -25,9 +25,8 @@ pub const ALONE: [Scenario; 6] = scenarios![Alone, Need::Processes =>
 
 /// The commands of a section of the runbook.
 fn runbook(section: &str) -> Vec<&'static str> {
-    let text = include_str!("../../../../docs/runbook.md");
-    let section = text.split(&format!("\n## {section}\n")).nth(1).unwrap().split("\n## ").next().unwrap();
-    let block = section.split("```\n").nth(1).unwrap();
+    let section = castoff::runbook::sections().find(|found| found.heading == section).unwrap();
+    let block = section.text.split("```\n").nth(1).unwrap();
     block.lines().filter(|line| line.starts_with("kubectl ")).collect()
 }
 
