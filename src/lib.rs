@@ -5,7 +5,7 @@
 //! 1. The API server posts an AdmissionReview to [`server`], which owns the sockets, TLS and deadlines.
 //! 2. [`admission`] reads the bytes, asks the gate's questions in their order and says what to answer;
 //!    [`policy`] tells which steps guard the [`pod`].
-//! 3. A pod that is guarded gets a departure ([`lifecycle`]). The [`controller`] brings it about: it observes the
+//! 3. A pod that is guarded gets a drain ([`lifecycle`]). The [`controller`] brings it about: it observes the
 //!    backend and acts on it as the [`plan`] of each step says, through [`backend`].
 //! 4. Once prepared, the pod's controller is woken, tries again, and the gate lets the pod go.
 //!
@@ -13,19 +13,24 @@
 //! where there is none. `simulation` plays backends for the demo and the tests, and `cli` puts everything together.
 
 pub mod admission;
+pub mod app;
 pub mod backend;
 pub mod cli;
 pub mod controller;
+pub mod gate;
 pub mod kubernetes;
 pub mod lifecycle;
 pub mod nearest;
 pub mod plan;
 pub mod pod;
 pub mod policy;
+pub mod ports;
 pub mod printable;
 pub mod runbook;
+pub mod runtime;
 pub mod schema;
 pub mod server;
 pub mod simulation;
 pub mod standalone;
+pub mod trust;
 pub mod yaml;

@@ -92,7 +92,7 @@ fn lists_come_as_yaml_too() {
     for (arguments, text_in_it) in [
         (&["plans", "-o", "yaml"][..], "name: tikv"),
         (&["plans", "http-hook", "-o", "yaml"], "summary: "),
-        (&["review", "--policies", "tests/policies", "-o", "yaml", review], "question: NotGuarded"),
+        (&["review", "--policies", "tests/policies", "-o", "yaml", review], "reason: NotGuarded"),
     ] {
         let output = castoff(arguments, here);
         assert!(output.status.success() && text(&output.stdout).contains(text_in_it), "{}", text(&output.stdout));
@@ -133,14 +133,14 @@ fn review_answers_all_captured_reviews_in_one_list_and_never_acts() {
     assert_eq!(rows.iter().map(|row| row["file"].as_str().unwrap()).collect::<Vec<_>>(), reviews);
     for row in rows {
         let fields: Vec<&str> = row.as_object().unwrap().keys().map(String::as_str).collect();
-        let known = ["allowed", "code", "file", "message", "question", "warnings"];
+        let known = ["allowed", "code", "file", "message", "reason", "warnings"];
         assert!(fields.iter().all(|field| known.contains(field)), "{row}");
         let allowed = row["allowed"].as_bool().unwrap();
         assert_eq!(row["code"], if allowed { 200 } else { 429 }, "{row}");
         assert_eq!(row["message"] == "", allowed, "{row}");
-        assert_ne!(row["question"], "", "{row}");
+        assert_ne!(row["reason"], "", "{row}");
     }
-    assert!(rows.iter().any(|row| row["question"] == "Queued") && rows.iter().any(|row| row["allowed"] == true));
+    assert!(rows.iter().any(|row| row["reason"] == "Queued") && rows.iter().any(|row| row["allowed"] == true));
     assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0, "nothing is written");
 
     let table = castoff(&[&["review", "--policies", "tests/policies"], &arguments[7..]].concat(), here);
@@ -163,7 +163,7 @@ fn review_reads_standard_input_and_calls_what_is_no_review_malformed() {
     assert_eq!(output.status.code(), Some(1));
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
-        (&rows[0]["file"], &rows[0]["question"], &rows[0]["code"]),
+        (&rows[0]["file"], &rows[0]["reason"], &rows[0]["code"]),
         (&"-".into(), &"Malformed".into(), &400.into())
     );
     assert_ne!(rows[0]["message"], "");

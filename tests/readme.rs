@@ -19,7 +19,7 @@ fn the_answer_in_the_readme_is_the_one_that_is_given() {
     assert_eq!(output.status.code(), Some(1), "a denial is exit code 1");
     let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(rows[0]["message"], shown["response"]["status"]["message"]);
-    assert_eq!(rows[0]["question"], shown["response"]["auditAnnotations"]["question"]);
+    assert_eq!(rows[0]["reason"], shown["response"]["auditAnnotations"]["reason"]);
     assert_eq!(rows[0]["code"], shown["response"]["status"]["code"]);
 }
 

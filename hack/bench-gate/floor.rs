@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::post;
 use bytes::Bytes;
-use castoff::admission::{Answer, Question, request, response};
-use castoff::server::self_signed::Files;
+use castoff::admission::{Answer, Reason, request, response};
+use castoff::trust::self_signed::Files;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -50,5 +50,5 @@ pub async fn serve(directory: &str) {
 
 async fn allow(body: Bytes) -> Vec<u8> {
     let request = request::parse(&body).unwrap();
-    response::render(&request.uid, &Answer::allow(Question::NotGuarded))
+    response::render(&request.uid, &Answer::allow(Reason::NotGuarded))
 }

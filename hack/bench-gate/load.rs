@@ -51,7 +51,7 @@ impl<'a> Client<'a> {
         )
         .into_bytes();
         request.extend_from_slice(body);
-        // The first requests make threads and departures: they are not what is measured, but when they are.
+        // The first requests make threads and drains: they are not what is measured, but when they are.
         if requests > 1 {
             self.connection(&request, 20).await;
         }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use castoff::server::self_signed;
+use castoff::trust::self_signed;
 use tempfile::TempDir;
 
 const POLICY: &str = "apiVersion: castoff.dev/v1alpha1

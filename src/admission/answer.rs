@@ -1,14 +1,14 @@
 //! What the gate says.
 
-use crate::lifecycle::Departure;
+use crate::lifecycle::Outcome;
 
-use super::question::Question;
+use super::reason::Reason;
 
 /// What the gate says to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The question that decided.
-    pub question: Question,
+    pub reason: Reason,
     /// Whether the request may go on.
     pub allowed: bool,
     /// Why not, for the caller; empty where allowed.
@@ -18,7 +18,7 @@ pub struct Answer {
     /// After how many seconds the caller is told to try again. Only for callers whose waiting holds up nothing else.
     pub retry_after_seconds: Option<u32>,
     /// How a guarded pod goes, where it is let go.
-    pub departure: Option<Departure>,
+    pub outcome: Option<Outcome>,
     /// What others than the caller are told of it: in an event, and in the audit log.
     pub told: Option<String>,
 }
@@ -26,22 +26,22 @@ pub struct Answer {
 impl Answer {
     /// Goes on, with nothing to say.
     #[must_use]
-    pub fn allow(question: Question) -> Self {
+    pub fn allow(reason: Reason) -> Self {
         Answer {
-            question,
+            reason,
             allowed: true,
             message: String::new(),
             warnings: Vec::new(),
             retry_after_seconds: None,
-            departure: None,
+            outcome: None,
             told: None,
         }
     }
 
     /// Stays, for this reason.
     #[must_use]
-    pub fn deny(question: Question, message: String) -> Self {
-        Answer { allowed: false, message, ..Answer::allow(question) }
+    pub fn deny(reason: Reason, message: String) -> Self {
+        Answer { allowed: false, message, ..Answer::allow(reason) }
     }
 
     /// The same, with one more line for the caller.
@@ -60,8 +60,8 @@ impl Answer {
 
     /// The same, of a guarded pod that goes in this way.
     #[must_use]
-    pub fn departs(mut self, departure: Departure) -> Self {
-        self.departure = Some(departure);
+    pub fn departs(mut self, outcome: Outcome) -> Self {
+        self.outcome = Some(outcome);
         self
     }
 }

@@ -27,7 +27,7 @@ pub struct Case<'a> {
     pub guard: &'a Guard,
     /// What is known of the things around it.
     pub facts: &'a Facts,
-    /// Its departure, where there is one. That of another UID counts as none.
+    /// Its drain, where there is one. That of another UID counts as none.
     pub drain: Option<&'a Drain>,
     /// The time, to which a bypass is held.
     pub now: Timestamp,
@@ -98,7 +98,7 @@ pub enum OwnerFact {
 }
 
 impl<'a> Case<'a> {
-    /// The departure of this very pod.
+    /// The drain of this very pod.
     #[must_use]
     pub fn drain(&self) -> Option<&'a Drain> {
         self.drain.filter(|drain| self.pod.metadata.uid == *drain.pod_uid())

@@ -1,14 +1,14 @@
-//! The second questions: a guarded pod's exemptions, then its departure.
+//! The second questions: a guarded pod's exemptions, then its drain.
 
 use crate::lifecycle::claim::may_be_claimed;
-use crate::lifecycle::{Departure, Drain, Phase};
+use crate::lifecycle::{Drain, Outcome, Phase};
 use crate::policy::spec::Exemption;
 
 use super::answer::Answer;
 use super::bypass::Bypass;
 use super::case::{Case, NodeFact, NodeReady, OwnerFact, RETRY_AFTER_SECONDS};
 use super::messages;
-use super::question::Question;
+use super::reason::Reason;
 
 /// What is to be done with a guarded pod's request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Decision {
     Create(Answer),
     /// The pod's drain is over: begin it anew, then answer this denial. Never on a dry run.
     Again(Answer),
-    /// Observe every step live. If all are done, claim the departure (not on a dry run) and answer [`allowed`]; else
+    /// Observe every step live. If all are done, claim the drain (not on a dry run) and answer [`allowed`]; else
     /// [`not_verified`].
     Verify,
 }
@@ -60,7 +60,7 @@ const HOLDS: [fn(&Case<'_>) -> Option<Decision>; 5] = [conflict, invalid_policy,
 /// What is to be done with a guarded pod's request.
 #[must_use]
 pub fn decide(case: &Case<'_>) -> Decision {
-    if let Some(answer) = EXEMPTIONS.iter().find_map(|question| question(case)) {
+    if let Some(answer) = EXEMPTIONS.iter().find_map(|reason| reason(case)) {
         return Decision::Answer(answer);
     }
     let held = held(case);
@@ -77,8 +77,8 @@ pub fn decide(case: &Case<'_>) -> Decision {
 #[must_use]
 pub fn allowed(case: &Case<'_>) -> Answer {
     let departing = case.drain().is_some_and(|drain| drain.status.phase == Phase::Departing);
-    let question = if departing { Question::Departing } else { Question::Drained };
-    Answer::allow(question).departs(Departure::Prepared)
+    let reason = if departing { Reason::Departing } else { Reason::Drained };
+    Answer::allow(reason).departs(Outcome::Prepared)
 }
 
 /// The answer where a pod that seemed prepared stays.
@@ -86,12 +86,12 @@ pub fn allowed(case: &Case<'_>) -> Answer {
 pub fn not_verified(case: &Case<'_>, why: &NotVerified<'_>) -> Answer {
     let of = |step| messages::Subject { step: Some(step), ..case.subject(false) };
     match *why {
-        NotVerified::NotDone { step } => deny(case, Question::Draining, messages::preparing(&of(step))),
-        NotVerified::Blocked { step, reason } => deny(case, Question::Blocked, messages::blocked(&of(step), reason)),
-        NotVerified::Failed { step, reason } => deny(case, Question::Draining, messages::waiting(&of(step), reason)),
+        NotVerified::NotDone { step } => deny(case, Reason::Draining, messages::preparing(&of(step))),
+        NotVerified::Blocked { step, reason } => deny(case, Reason::Blocked, messages::blocked(&of(step), reason)),
+        NotVerified::Failed { step, reason } => deny(case, Reason::Draining, messages::waiting(&of(step), reason)),
         NotVerified::NotClaimed => {
             let reason = "it was prepared, but that could not be confirmed and written down just now";
-            deny(case, Question::NotClaimed, messages::waiting(&case.subject(false), reason))
+            deny(case, Reason::NotClaimed, messages::waiting(&case.subject(false), reason))
         }
     }
 }
@@ -104,30 +104,30 @@ fn bypassed(case: &Case<'_>) -> Option<Answer> {
         let left = case.drain().and_then(|drain| drain.status.progress.as_ref());
         let (pod, user) = (&case.pod.metadata.name, &case.request.username);
         let told = messages::bypassed(pod, place, reason, user, left);
-        Some(Answer::allow(Question::Bypassed).warn(warning).tell(told).departs(Departure::Bypassed))
+        Some(Answer::allow(Reason::Bypassed).warn(warning).tell(told).departs(Outcome::Bypassed))
     })
 }
 
 /// The namespace's secrets, services and claims go too: nothing can be held.
 fn namespace_deleted(case: &Case<'_>) -> Option<Answer> {
     let deleting = case.facts.namespace.as_ref().is_some_and(|namespace| namespace.deleting);
-    deleting.then(|| exempt(case, Question::NamespaceDeleted))
+    deleting.then(|| exempt(case, Reason::NamespaceDeleted))
 }
 
 fn owner_deleted(case: &Case<'_>) -> Option<Answer> {
     let deleted = case.facts.owner == OwnerFact::DeletingOrGone;
-    (deleted && case.exempts(Exemption::OwnerDeleted)).then(|| exempt(case, Question::OwnerDeleted))
+    (deleted && case.exempts(Exemption::OwnerDeleted)).then(|| exempt(case, Reason::OwnerDeleted))
 }
 
 /// A node that says itself that it is not well is not lost: its pods may still serve.
 fn node_lost(case: &Case<'_>) -> Option<Answer> {
     let lost = matches!(case.facts.node, NodeFact::Gone | NodeFact::Known { ready: NodeReady::Unknown, .. });
-    (lost && case.exempts(Exemption::NodeLost)).then(|| exempt(case, Question::NodeLost))
+    (lost && case.exempts(Exemption::NodeLost)).then(|| exempt(case, Reason::NodeLost))
 }
 
 /// A crash loop must be replaceable. What a node that is not Ready last said of its containers proves nothing.
 fn not_running(case: &Case<'_>) -> Option<Answer> {
-    (is_stopped(case) && case.exempts(Exemption::NotRunning)).then(|| exempt(case, Question::NotRunning))
+    (is_stopped(case) && case.exempts(Exemption::NotRunning)).then(|| exempt(case, Reason::NotRunning))
 }
 
 fn is_stopped(case: &Case<'_>) -> bool {
@@ -136,60 +136,60 @@ fn is_stopped(case: &Case<'_>) -> bool {
 }
 
 fn unready(case: &Case<'_>) -> Option<Answer> {
-    (!case.pod.is_ready() && case.exempts(Exemption::Unready)).then(|| exempt(case, Question::Unready))
+    (!case.pod.is_ready() && case.exempts(Exemption::Unready)).then(|| exempt(case, Reason::Unready))
 }
 
 fn force(case: &Case<'_>) -> Option<Answer> {
     let forced = case.request.grace_period_seconds() == Some(0);
-    (forced && case.exempts(Exemption::Force)).then(|| exempt(case, Question::Force))
+    (forced && case.exempts(Exemption::Force)).then(|| exempt(case, Reason::Force))
 }
 
-fn exempt(case: &Case<'_>, question: Question) -> Answer {
-    let warning = messages::leaves_unprepared(&case.subject(false), question.as_str());
-    Answer::allow(question).warn(warning).departs(Departure::Exempt)
+fn exempt(case: &Case<'_>, reason: Reason) -> Answer {
+    let warning = messages::leaves_unprepared(&case.subject(false), reason.as_str());
+    Answer::allow(reason).warn(warning).departs(Outcome::Exempt)
 }
 
 fn audited(case: &Case<'_>, held: &Decision) -> Answer {
-    let (question, denied) = match held {
-        Decision::Answer(answer) | Decision::Create(answer) | Decision::Again(answer) => (answer.question, true),
-        Decision::Verify => (allowed(case).question, false),
+    let (reason, denied) = match held {
+        Decision::Answer(answer) | Decision::Create(answer) | Decision::Again(answer) => (answer.reason, true),
+        Decision::Verify => (allowed(case).reason, false),
     };
-    let warning = messages::audited(&case.subject(false), question.as_str(), denied);
-    Answer::allow(Question::Audited).warn(warning)
+    let warning = messages::audited(&case.subject(false), reason.as_str(), denied);
+    Answer::allow(Reason::Audited).warn(warning)
 }
 
 fn held(case: &Case<'_>) -> Decision {
-    HOLDS.iter().find_map(|question| question(case)).unwrap_or_else(|| by_phase(case))
+    HOLDS.iter().find_map(|reason| reason(case)).unwrap_or_else(|| by_phase(case))
 }
 
 fn conflict(case: &Case<'_>) -> Option<Decision> {
     let rival = case.guard.rival.as_ref()?;
     let subject = messages::Subject { policy: &case.guard.policy.name, ..case.subject(false) };
-    Some(Decision::Answer(deny(case, Question::Conflict, messages::conflict(&subject, &rival.name))))
+    Some(Decision::Answer(deny(case, Reason::Conflict, messages::conflict(&subject, &rival.name))))
 }
 
 fn invalid_policy(case: &Case<'_>) -> Option<Decision> {
     let mistakes = case.guard.policy.steps.as_ref().err()?;
     let subject = messages::Subject { policy: &case.guard.policy.name, ..case.subject(false) };
-    Some(Decision::Answer(deny(case, Question::InvalidPolicy, messages::invalid_policy(&subject, mistakes))))
+    Some(Decision::Answer(deny(case, Reason::InvalidPolicy, messages::invalid_policy(&subject, mistakes))))
 }
 
 fn not_begun(case: &Case<'_>) -> Option<Decision> {
     let subject = case.subject(false);
-    let begin = || Decision::Create(deny(case, Question::Queued, messages::waiting(&subject, "it is to be prepared")));
+    let begin = || Decision::Create(deny(case, Reason::Queued, messages::waiting(&subject, "it is to be prepared")));
     case.drain().is_none().then(begin)
 }
 
 fn blocked(case: &Case<'_>) -> Option<Decision> {
     let drain = case.drain().filter(|drain| drain.status.blocked && is_under_way(drain))?;
     let message = messages::blocked(&case.subject(true), &drain.status.message);
-    Some(Decision::Answer(deny(case, Question::Blocked, message)))
+    Some(Decision::Answer(deny(case, Reason::Blocked, message)))
 }
 
 fn stalled(case: &Case<'_>) -> Option<Decision> {
     let drain = case.drain().filter(|drain| drain.status.stalled && is_under_way(drain))?;
     let message = messages::stalled(&case.subject(true), &drain.status.message);
-    Some(Decision::Answer(deny(case, Question::Stalled, message)))
+    Some(Decision::Answer(deny(case, Reason::Stalled, message)))
 }
 
 fn is_under_way(drain: &Drain) -> bool {
@@ -199,34 +199,34 @@ fn is_under_way(drain: &Drain) -> bool {
 fn by_phase(case: &Case<'_>) -> Decision {
     let reason = case.drain().map_or("", |drain| &drain.status.message);
     let phase = case.drain().map_or(Phase::Queued, |drain| drain.status.phase);
-    let denied = |question, message| Decision::Answer(deny(case, question, message));
+    let denied = |reason, message| Decision::Answer(deny(case, reason, message));
     match phase {
         Phase::Queued => {
             let reason = if reason.is_empty() { "it is to be prepared" } else { reason };
-            denied(Question::Queued, messages::waiting(&case.subject(true), reason))
+            denied(Reason::Queued, messages::waiting(&case.subject(true), reason))
         }
-        Phase::Draining if reason.is_empty() => denied(Question::Draining, messages::preparing(&case.subject(true))),
-        Phase::Draining => denied(Question::Draining, messages::waiting(&case.subject(true), reason)),
+        Phase::Draining if reason.is_empty() => denied(Reason::Draining, messages::preparing(&case.subject(true))),
+        Phase::Draining => denied(Reason::Draining, messages::waiting(&case.subject(true), reason)),
         Phase::Drained | Phase::Departing if case.drain().is_some_and(may_be_claimed) => Decision::Verify,
         Phase::Drained | Phase::Departing => {
             let reason = "it was seen to leave already, without having been allowed to";
-            denied(Question::Departing, messages::waiting(&case.subject(false), reason))
+            denied(Reason::Departing, messages::waiting(&case.subject(false), reason))
         }
         Phase::Restoring => {
             let reason = "what was prepared before is being undone first";
-            denied(Question::Restoring, messages::waiting(&case.subject(false), reason))
+            denied(Reason::Restoring, messages::waiting(&case.subject(false), reason))
         }
         Phase::Completed => {
             let reason = "what was prepared before is undone, and it is prepared anew";
-            Decision::Again(deny(case, Question::Completed, messages::waiting(&case.subject(false), reason)))
+            Decision::Again(deny(case, Reason::Completed, messages::waiting(&case.subject(false), reason)))
         }
-        Phase::Unknown => denied(Question::UnknownPhase, messages::unknown_phase(&case.subject(false))),
+        Phase::Unknown => denied(Reason::UnknownPhase, messages::unknown_phase(&case.subject(false))),
     }
 }
 
 /// A denial, with what every denial has: the sentence for callers that don't try again, why a bypass does not count,
 /// the progress, and the time to wait for those callers that wait when told.
-fn deny(case: &Case<'_>, question: Question, mut message: String) -> Answer {
+fn deny(case: &Case<'_>, reason: Reason, mut message: String) -> Answer {
     for (place, bypass) in case.bypasses() {
         if let Bypass::DoesNotCount(why) = bypass {
             message.push_str(&messages::bypass_does_not_count(place, why));
@@ -235,11 +235,11 @@ fn deny(case: &Case<'_>, question: Question, mut message: String) -> Answer {
     if is_stopped(case) && !case.exempts(Exemption::NotRunning) {
         message.push_str(messages::NONE_RUNS);
     }
-    if question.passes_by_itself() && !case.request.asker.tries_again() {
+    if reason.passes_by_itself() && !case.request.caller.tries_again() {
         message.push_str(messages::NOT_KEPT);
     }
-    let mut answer = Answer::deny(question, message);
-    answer.retry_after_seconds = case.request.asker.waits_when_told().then_some(RETRY_AFTER_SECONDS);
+    let mut answer = Answer::deny(reason, message);
+    answer.retry_after_seconds = case.request.caller.waits_when_told().then_some(RETRY_AFTER_SECONDS);
     let progress = case
         .drain()
         .filter(|drain| drain.status.phase == Phase::Draining)

@@ -10,7 +10,7 @@ use crate::policy::{Policy, PolicyIndex};
 
 use super::answer::Answer;
 use super::messages;
-use super::question::Question;
+use super::reason::Reason;
 use super::request::{Request, What};
 
 /// What the first questions lead to.
@@ -55,19 +55,19 @@ pub fn first_questions(
     let pod = request.pod().or(live);
     let policies = policies.of_namespace(&request.namespace);
     let asked = Asked { request, pod, policies };
-    if let Some(answer) = QUESTIONS.iter().find_map(|question| question(&asked)) {
+    if let Some(answer) = QUESTIONS.iter().find_map(|reason| reason(&asked)) {
         return Stage::Answer(answer);
     }
     let guard = pod.and_then(|pod| {
         let mut guards = policies.iter().filter(|policy| policy.selects(pod, node_labels));
         Some(Guard { policy: Arc::clone(guards.next()?), rival: guards.next().map(Arc::clone) })
     });
-    guard.map_or_else(|| Stage::Answer(Answer::allow(Question::NotGuarded)), Stage::Guarded)
+    guard.map_or_else(|| Stage::Answer(Answer::allow(Reason::NotGuarded)), Stage::Guarded)
 }
 
 fn not_for_us(asked: &Asked<'_>) -> Option<Answer> {
     let What::Other { described } = &asked.request.what else { return None };
-    Some(Answer::allow(Question::NotForUs).warn(messages::not_for_us(described)))
+    Some(Answer::allow(Reason::NotForUs).warn(messages::not_for_us(described)))
 }
 
 fn unknown_pod(asked: &Asked<'_>) -> Option<Answer> {
@@ -77,33 +77,33 @@ fn unknown_pod(asked: &Asked<'_>) -> Option<Answer> {
         _ => None,
     };
     if asked.policies.is_empty() && !asked.request.namespace.is_empty() {
-        return Some(Answer::allow(Question::NotGuarded));
+        return Some(Answer::allow(Reason::NotGuarded));
     }
     let message = messages::unknown_pod(&asked.request.namespace, &asked.request.name, missing);
-    Some(Answer::deny(Question::UnknownPod, message))
+    Some(Answer::deny(Reason::UnknownPod, message))
 }
 
 /// The API server calls for an eviction before it compares the precondition; it will refuse this one by itself.
 fn other_uid(asked: &Asked<'_>) -> Option<Answer> {
     let What::Eviction { uid_precondition: Some(wanted), .. } = &asked.request.what else { return None };
-    (asked.pod?.metadata.uid != *wanted).then(|| Answer::allow(Question::OtherUid))
+    (asked.pod?.metadata.uid != *wanted).then(|| Answer::allow(Reason::OtherUid))
 }
 
 /// A terminating pod that is denied would be stranded: the kubelet's final delete comes this way too.
 fn terminating(asked: &Asked<'_>) -> Option<Answer> {
-    asked.pod?.is_terminating().then(|| Answer::allow(Question::Terminating))
+    asked.pod?.is_terminating().then(|| Answer::allow(Reason::Terminating))
 }
 
 /// Pod garbage collection marks a pod Failed before it asks.
 fn finished(asked: &Asked<'_>) -> Option<Answer> {
-    asked.pod?.is_finished().then(|| Answer::allow(Question::Finished))
+    asked.pod?.is_finished().then(|| Answer::allow(Reason::Finished))
 }
 
 fn unscheduled(asked: &Asked<'_>) -> Option<Answer> {
-    asked.pod?.spec.node_name.is_empty().then(|| Answer::allow(Question::Unscheduled))
+    asked.pod?.spec.node_name.is_empty().then(|| Answer::allow(Reason::Unscheduled))
 }
 
 /// Deleting a mirror ends nothing: the kubelet makes it anew.
 fn mirror_pod(asked: &Asked<'_>) -> Option<Answer> {
-    asked.pod?.is_mirror().then(|| Answer::allow(Question::MirrorPod))
+    asked.pod?.is_mirror().then(|| Answer::allow(Reason::MirrorPod))
 }

@@ -96,7 +96,7 @@ pub fn conflict(subject: &Subject<'_>, rival: &str) -> String {
     format!("{} may not leave: the policies {one} and {other} both select it. Let one of them do so.", subject.pod())
 }
 
-/// The departure is in a phase that this version does not know.
+/// The drain is in a phase that this version does not know.
 #[must_use]
 pub fn unknown_phase(subject: &Subject<'_>) -> String {
     let pod = subject.pod();
@@ -144,12 +144,12 @@ pub fn bypassed(name: &str, place: &str, reason: &str, user: &str, left: Option<
 
 /// What would have happened, were the policy enforced.
 #[must_use]
-pub fn audited(subject: &Subject<'_>, question: &str, held: bool) -> String {
+pub fn audited(subject: &Subject<'_>, reason: &str, held: bool) -> String {
     let pod = subject.pod();
     if held {
-        format!("castoff: {pod} would have been denied ({subject}, audit only): {question}")
+        format!("castoff: {pod} would have been denied ({subject}, audit only): {reason}")
     } else {
-        format!("castoff: {pod} would have been looked at once more, then allowed ({subject}, audit only): {question}")
+        format!("castoff: {pod} would have been looked at once more, then allowed ({subject}, audit only): {reason}")
     }
 }
 

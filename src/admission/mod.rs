@@ -3,7 +3,7 @@
 //! 1. [`request::parse`]: bytes to a [`Request`], borrowed.
 //! 2. [`first_questions`]: what the request and the policies answer by themselves. Most requests end here.
 //! 3. [`decide()`]: a guarded pod, with its facts and its drain. Where it says [`Decision::Verify`], the caller looks
-//!    at the backend and claims the departure, then takes [`allowed`] or [`not_verified`].
+//!    at the backend and claims the drain, then takes [`allowed`] or [`not_verified`].
 //! 4. [`response::render`]: the answer to bytes.
 //!
 //! The first question that applies decides; its name ([`Question`]) goes into the metric, the audit annotation and
@@ -16,7 +16,7 @@ pub mod decide;
 pub mod dry_run;
 pub mod first;
 pub mod messages;
-pub mod question;
+pub mod reason;
 pub mod request;
 pub mod response;
 mod wire;
@@ -25,5 +25,5 @@ pub use answer::Answer;
 pub use case::{Case, Facts, NodeFact, NodeReady, ObjectFacts, OwnerFact};
 pub use decide::{Decision, NotVerified, allowed, decide, not_verified};
 pub use first::{Guard, Stage, first_questions};
-pub use question::Question;
+pub use reason::Reason;
 pub use request::{Malformed, Request, What};

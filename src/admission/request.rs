@@ -8,7 +8,7 @@
 use serde::de::IgnoredAny;
 
 use super::wire::{Body, DeleteOptions, Eviction, Review};
-use crate::lifecycle::Asker;
+use crate::lifecycle::Caller;
 use crate::pod::{Pod, Text};
 use crate::printable::printable;
 
@@ -27,7 +27,7 @@ pub struct Request<'a> {
     /// Who asks; empty where the review does not say.
     pub username: Text<'a>,
     /// What kind of caller that is.
-    pub asker: Asker,
+    pub caller: Caller,
     /// Nothing may be changed anywhere.
     pub dry_run: bool,
     /// What is asked for.
@@ -212,7 +212,7 @@ fn eviction(mut body: PodBody<'_>) -> Result<Request<'_>, Malformed> {
         }
     };
     let mut request = request(body, what)?;
-    request.asker = Asker::of(&request.username, true);
+    request.caller = Caller::of(&request.username, true);
     Ok(request)
 }
 
@@ -239,7 +239,7 @@ fn request<'a, E, O, P>(body: Body<'a, E, O, P>, what: What<'a>) -> Result<Reque
         uid,
         namespace: body.namespace.unwrap_or_default(),
         name: body.name.unwrap_or_default(),
-        asker: Asker::of(&username, false),
+        caller: Caller::of(&username, false),
         username,
         dry_run: body.dry_run.unwrap_or_default(),
         what,

@@ -42,7 +42,7 @@ struct Details {
 
 #[derive(Serialize)]
 struct AuditAnnotations<'a> {
-    question: &'static str,
+    reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     told: Option<&'a str>,
 }
@@ -68,7 +68,7 @@ pub fn render(uid: &str, answer: &Answer) -> Vec<u8> {
             allowed: answer.allowed,
             status,
             warnings: &answer.warnings,
-            audit_annotations: AuditAnnotations { question: answer.question.as_str(), told: answer.told.as_deref() },
+            audit_annotations: AuditAnnotations { reason: answer.reason.as_str(), told: answer.told.as_deref() },
         },
     };
     let mut body = Vec::with_capacity(256 + answer.message.len());
@@ -84,7 +84,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
-    use super::super::question::Question;
+    use super::super::reason::Reason;
     use super::*;
 
     fn rendered(answer: &Answer) -> Value {
@@ -94,19 +94,19 @@ mod tests {
     #[test]
     fn an_allow_without_words_is_as_short_as_can_be() {
         assert_eq!(
-            rendered(&Answer::allow(Question::NotGuarded)),
+            rendered(&Answer::allow(Reason::NotGuarded)),
             json!({
                 "apiVersion": "admission.k8s.io/v1",
                 "kind": "AdmissionReview",
-                "response": {"uid": "u-1", "allowed": true, "auditAnnotations": {"question": "NotGuarded"}},
+                "response": {"uid": "u-1", "allowed": true, "auditAnnotations": {"reason": "NotGuarded"}},
             })
         );
     }
 
     #[test]
     fn every_denial_is_429_too_many_requests_with_its_message_and_warnings() {
-        for question in Question::ALL {
-            let answer = Answer::deny(question, "a/b may not leave.".into()).warn("castoff: b: 3 of 4 left".into());
+        for reason in Reason::ALL {
+            let answer = Answer::deny(reason, "a/b may not leave.".into()).warn("castoff: b: 3 of 4 left".into());
             assert_eq!(
                 rendered(&answer)["response"],
                 json!({
@@ -114,7 +114,7 @@ mod tests {
                     "allowed": false,
                     "status": {"code": 429, "reason": "TooManyRequests", "message": "a/b may not leave."},
                     "warnings": ["castoff: b: 3 of 4 left"],
-                    "auditAnnotations": {"question": question.as_str()},
+                    "auditAnnotations": {"reason": reason.as_str()},
                 })
             );
         }
@@ -122,14 +122,14 @@ mod tests {
 
     #[test]
     fn who_is_told_to_wait_is_told_in_details() {
-        let answer = Answer { retry_after_seconds: Some(5), ..Answer::deny(Question::Queued, String::new()) };
+        let answer = Answer { retry_after_seconds: Some(5), ..Answer::deny(Reason::Queued, String::new()) };
         assert_eq!(rendered(&answer)["response"]["status"]["details"], json!({"retryAfterSeconds": 5}));
     }
 
     #[test]
     fn the_uid_goes_back_as_it_came() {
         let uid = "a\"\\\n\u{7f}ü";
-        let body: Value = serde_json::from_slice(&render(uid, &Answer::allow(Question::Finished))).unwrap();
+        let body: Value = serde_json::from_slice(&render(uid, &Answer::allow(Reason::Finished))).unwrap();
         assert_eq!(body["response"]["uid"], uid);
     }
 }

@@ -1,4 +1,4 @@
-//! Departures of one policy that look at the same backend at the same time: what they read is read once.
+//! Drains of one policy that look at the same backend at the same time: what they read is read once.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -18,7 +18,7 @@ const TOGETHER: Duration = Duration::from_millis(200);
 pub struct Sharing {
     /// The policy.
     pub among: String,
-    /// The departure: no departure is given the same read twice, since what it sees counts on several rounds.
+    /// The drain: no drain is given the same read twice, since what it sees counts on several rounds.
     pub who: String,
 }
 
@@ -34,7 +34,7 @@ struct Entry {
 }
 
 impl SharedReads {
-    /// What this read brings: made now, or taken from another departure that makes it at the same time.
+    /// What this read brings: made now, or taken from another drain that makes it at the same time.
     pub async fn get(&self, key: String, who: &str, read: impl Future<Output = Observation>) -> Observation {
         let observation = self.entry(key, who, Instant::now());
         observation.get_or_init(|| read).await.clone()

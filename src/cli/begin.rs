@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::admission::{Case, Decision, Facts, Question, Request, Stage, decide, first_questions};
-use crate::lifecycle::{Departure, Drain, Phase};
+use crate::admission::{Case, Decision, Facts, Reason, Request, Stage, decide, first_questions};
+use crate::lifecycle::{Drain, Outcome, Phase};
 use crate::policy::{Policy, PolicyIndex};
 
 /// How a preparation begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
-    /// There is no departure yet: make it.
+    /// There is no drain yet: make it.
     Create,
     /// The one that is there is over: begin it anew.
     Anew,
@@ -38,11 +38,11 @@ pub(super) fn begin(
     let name = format!("{}/{}", request.namespace, request.name);
     let guard = match first_questions(request, None, policies, node_labels) {
         Stage::Guarded(guard) => guard,
-        Stage::Answer(answer) => return (Begin::No(not_guarded(&name, answer.question)), None),
+        Stage::Answer(answer) => return (Begin::No(not_guarded(&name, answer.reason)), None),
     };
     let Some(pod) = request.pod() else { return (Begin::No(format!("there is no pod {name}")), None) };
     let facts = Facts::default();
-    // The question is asked as a real delete would ask it: a dry run makes no departure.
+    // The question is asked as a real delete would ask it: a dry run makes no drain.
     let asked = Request { dry_run: false, ..request.clone() };
     let case = Case { request: &asked, pod, guard: &guard, facts: &facts, drain, now };
     let begun = match decide(&case) {
@@ -50,28 +50,28 @@ pub(super) fn begin(
         Decision::Again(_) => Begin::Anew,
         Decision::Verify => Begin::Prepared,
         Decision::Answer(answer) if answer.allowed => {
-            let why = answer.warnings.first().cloned().unwrap_or_else(|| answer.question.as_str().to_owned());
+            let why = answer.warnings.first().cloned().unwrap_or_else(|| answer.reason.as_str().to_owned());
             Begin::No(format!("{name} is let go unprepared, so nothing is prepared: {why}"))
         }
-        Decision::Answer(answer) => match answer.question {
-            Question::Queued | Question::Draining | Question::Blocked | Question::Stalled => Begin::Join,
-            Question::Restoring => Begin::Wait,
+        Decision::Answer(answer) => match answer.reason {
+            Reason::Queued | Reason::Draining | Reason::Blocked | Reason::Stalled => Begin::Join,
+            Reason::Restoring => Begin::Wait,
             _ => Begin::No(answer.message),
         },
     };
     (begun, Some(guard.policy))
 }
 
-fn not_guarded(name: &str, question: Question) -> String {
-    match question {
-        Question::NotGuarded => format!("no policy guards {name}: it may leave as it is"),
-        Question::Terminating => format!("{name} is leaving already"),
-        Question::Finished => format!("{name} has ended: it may leave as it is"),
+fn not_guarded(name: &str, reason: Reason) -> String {
+    match reason {
+        Reason::NotGuarded => format!("no policy guards {name}: it may leave as it is"),
+        Reason::Terminating => format!("{name} is leaving already"),
+        Reason::Finished => format!("{name} has ended: it may leave as it is"),
         other => format!("{name} is not guarded ({}): it may leave as it is", other.as_str()),
     }
 }
 
-/// What is to be done about a departure that one waits for.
+/// What is to be done about a drain that one waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Wait on.
@@ -88,14 +88,14 @@ pub(super) enum Next {
     No(String),
 }
 
-/// What is to be done, when the departure is so now. `under_way` says that it was seen to be prepared before: being
+/// What is to be done, when the drain is so now. `under_way` says that it was seen to be prepared before: being
 /// undone then means that it was given up.
 pub(super) fn next(drain: Option<&Drain>, under_way: bool) -> Next {
-    let Some(drain) = drain else { return Next::No("its departure was deleted".to_owned()) };
+    let Some(drain) = drain else { return Next::No("its drain was deleted".to_owned()) };
     let status = &drain.status;
     if status.left {
-        return match status.departure {
-            Some(Departure::Prepared) => Next::Left("it was prepared, and has left already"),
+        return match status.outcome {
+            Some(Outcome::Prepared) => Next::Left("it was prepared, and has left already"),
             _ => Next::No("it has left without being prepared".to_owned()),
         };
     }
@@ -110,7 +110,7 @@ pub(super) fn next(drain: Option<&Drain>, under_way: bool) -> Next {
         }
         Phase::Restoring => Next::GoOn,
         Phase::Completed => Next::Again,
-        Phase::Unknown => Next::No("its departure is in a phase that only a newer version of Castoff knows".to_owned()),
+        Phase::Unknown => Next::No("its drain is in a phase that only a newer version of Castoff knows".to_owned()),
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
 
     use super::super::guards::delete_of;
     use super::*;
-    use crate::lifecycle::Asker;
+    use crate::lifecycle::Caller;
     use crate::pod::Pod;
     use crate::policy::spec::PolicySpec;
     use crate::policy::{Plans, find_built_in};
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn drain(phase: Phase) -> Drain {
-        let mut drain = Drain::new(pod(), &policy("web", &json!({})), "alice", Asker::Person).unwrap();
+        let mut drain = Drain::new(pod(), &policy("web", &json!({})), "alice", Caller::Person).unwrap();
         drain.status.phase = phase;
         drain
     }
@@ -202,9 +202,9 @@ mod tests {
         let mut left = drain(Phase::Departing);
         assert!(matches!(next(Some(&left), true), Next::Left(_)));
         left.status.left = true;
-        left.status.departure = Some(Departure::Unprepared);
+        left.status.outcome = Some(Outcome::Unprepared);
         assert!(matches!(next(Some(&left), true), Next::No(_)));
-        left.status.departure = Some(Departure::Prepared);
+        left.status.outcome = Some(Outcome::Prepared);
         assert!(matches!(next(Some(&left), true), Next::Left(_)));
     }
 }

@@ -1,4 +1,4 @@
-//! `castoff cancel`: a person gives a pod's departure up.
+//! `castoff cancel`: a person gives a pod's drain up.
 
 use std::time::Duration;
 
@@ -15,13 +15,14 @@ use crate::kubernetes::drains;
 use crate::kubernetes::resources::pod_drains;
 use crate::lifecycle::{Drain, Phase};
 
-use super::departures::{Departure, who};
+use super::connect::{Reach, list, refused};
+use super::drains::{DrainView, who};
 use super::live::Live;
-use super::people::{Reach, list, program, refused};
 use super::prepare::until;
+use super::render::program;
 use super::{Failure, guards, output};
 
-/// Gives a pod's departure up: what was set at the backend is undone, and the pod stays.
+/// Gives a pod's drain up: what was set at the backend is undone, and the pod stays.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -42,14 +43,14 @@ pub(super) struct Cancel {
     wait: bool,
 
     /// Wait no longer than this, as 10m or 90s
-    #[arg(long, value_name = "TIME", value_parser = super::duration, requires = "wait")]
+    #[arg(long, value_name = "TIME", value_parser = super::serve::duration, requires = "wait")]
     timeout: Option<Duration>,
 
     #[command(flatten)]
     reach: Reach,
 }
 
-/// Cancels the departure, and waits for the restore where that is wanted.
+/// Cancels the drain, and waits for the restore where that is wanted.
 pub(super) async fn run(command: Cancel) -> Result<(), Failure> {
     let (client, namespace) = command.reach.connect().await?;
     let pod = command.pod.as_str();
@@ -90,24 +91,24 @@ pub(super) async fn run(command: Cancel) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a cancel means to a departure in this phase.
+/// What a cancel means to a drain in this phase.
 fn told(drain: &Drain) -> String {
     let name = drain.pod_name();
     match drain.status.phase {
         Phase::Departing if drain.status.left => {
             format!("{name} has left already: what was set is undone once its replacement is Ready")
         }
-        Phase::Departing => format!("{name} was allowed to leave already; if it does not, its departure is given up"),
+        Phase::Departing => format!("{name} was allowed to leave already; if it does not, its drain is given up"),
         Phase::Restoring => format!("{name}: what was set is being undone already"),
         _ => format!("{name}: cancelled; what was set is being undone"),
     }
 }
 
-/// Who will ask again, so that the departure begins anew.
+/// Who will ask again, so that the drain begins anew.
 fn asks_again(drain: &Drain) -> Option<String> {
-    let asker = drain.status.asker;
+    let caller = drain.status.caller;
     let stays = !matches!(drain.status.phase, Phase::Departing);
-    (asker.tries_again() && stays).then(|| {
+    (caller.tries_again() && stays).then(|| {
         let who = who(drain);
         format!("{who} may ask again, and then it is prepared anew: stop what wants the pod to go, too")
     })
@@ -125,7 +126,7 @@ async fn wait(api: Api<DynamicObject>, drain: &Drain, end: Option<Instant>) -> R
                 let Some(Ok(object)) = change else { continue };
                 let kept = object.as_ref().and_then(|object| drains::read(object).ok());
                 if let Some(kept) = &kept {
-                    live.show(vec![Departure::of_drain(&kept.drain).sentence()]);
+                    live.show(vec![DrainView::of_drain(&kept.drain).sentence()]);
                 }
                 if let Some(answer) = over(kept.as_ref().map(|kept| kept.drain.as_ref()), cycle) {
                     live.end();
@@ -146,9 +147,9 @@ async fn wait(api: Api<DynamicObject>, drain: &Drain, end: Option<Instant>) -> R
     }
 }
 
-/// Whether a cancelled departure is over, and how.
+/// Whether a cancelled drain is over, and how.
 fn over(drain: Option<&Drain>, cycle: u32) -> Option<Result<&'static str, &'static str>> {
-    let Some(drain) = drain else { return Some(Ok("given up; its departure is gone")) };
+    let Some(drain) = drain else { return Some(Ok("given up; its drain is gone")) };
     match drain.status.phase {
         Phase::Completed => Some(Ok("given up, and what was set is undone")),
         Phase::Queued if drain.status.cycle > cycle && !drain.spec.cancel => {
@@ -165,13 +166,13 @@ mod tests {
 
     use super::*;
 
-    fn drain(phase: &str, asker: &str) -> Drain {
+    fn drain(phase: &str, caller: &str) -> Drain {
         serde_json::from_value(json!({
             "metadata": {"name": "web-0-u1", "namespace": "n"},
             "spec": {"pod": {"metadata": {"name": "web-0", "namespace": "n", "uid": "u1"}}, "seat": "web-0",
-                "policy": "web", "steps": [], "requester": "alice", "asker": asker, "limits": {"maxUnavailable": 1,
+                "policy": "web", "steps": [], "requester": "alice", "caller": caller, "limits": {"maxUnavailable": 1,
                 "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600}},
-            "status": {"phase": phase, "asker": asker},
+            "status": {"phase": phase, "caller": caller},
         }))
         .unwrap()
     }

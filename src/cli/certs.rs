@@ -1,6 +1,6 @@
 //! `castoff certs`.
 
-use crate::server::self_signed::{self, Files};
+use crate::trust::self_signed::{self, Files};
 
 use super::{Certs, Failure};
 

@@ -10,8 +10,9 @@ use crate::kubernetes::policies::said as mistakes_said;
 use crate::kubernetes::resources::pod_drains;
 use crate::policy::Policy;
 
-use super::departures::Departure;
-use super::people::{self, Paint, Reach, painted, program, table, whoami};
+use super::connect::{Reach, whoami};
+use super::drains::DrainView;
+use super::render::{self, Paint, painted, program, table};
 use super::trial::{self, Said};
 use super::{Failure, Output, guards, output};
 
@@ -46,7 +47,7 @@ struct Report {
     pod: String,
     guarded_by: Vec<GuardedBy>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    departure: Option<Departure>,
+    view: Option<DrainView>,
     /// How each step stands at its backend.
     backend: Vec<Backend>,
     may_leave: bool,
@@ -88,15 +89,15 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
         Stage::Answer(_) => Vec::new(),
     };
     let guarded_by: Vec<GuardedBy> = guard.iter().flatten().map(GuardedBy::of).collect();
-    let drains = people::list(&client, &pod_drains(), Some(&namespace)).await?;
+    let drains = crate::cli::connect::list(&client, &pod_drains(), Some(&namespace)).await?;
     let is_its = |object: &&kube::core::DynamicObject| {
         drains::read(object).is_ok_and(|kept| pod.metadata.uid == *kept.drain.pod_uid())
     };
-    let departure = drains.iter().find(is_its).map(Departure::of);
+    let view = drains.iter().find(is_its).map(DrainView::of);
     let trial = trial::delete(&client, &namespace, &command.pod, &pod.metadata.uid).await.map_err(Failure::No)?;
-    let report = Report::of(&pod.full_name(), guarded_by, departure, &trial);
+    let report = Report::of(&pod.full_name(), guarded_by, view, &trial);
     super::print_as(command.output, &report, || {
-        report.lines(people::may_paint()).iter().for_each(output::line);
+        report.lines(render::may_paint()).iter().for_each(output::line);
     })?;
     if report.may_leave { Ok(()) } else { Err(Failure::No(String::new())) }
 }
@@ -114,7 +115,7 @@ impl GuardedBy {
 }
 
 impl Report {
-    fn of(pod: &str, guarded_by: Vec<GuardedBy>, departure: Option<Departure>, trial: &trial::Trial) -> Self {
+    fn of(pod: &str, guarded_by: Vec<GuardedBy>, view: Option<DrainView>, trial: &trial::Trial) -> Self {
         let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
         let program = program();
         let doctor = || Some(format!("{program} doctor"));
@@ -140,7 +141,7 @@ impl Report {
         Report {
             pod: pod.to_owned(),
             guarded_by,
-            departure,
+            view,
             backend: trial.steps().into_iter().map(Backend::from).collect(),
             may_leave,
             // What a person who deletes is told, and who only tries it out need not be.
@@ -163,8 +164,8 @@ impl Report {
         if self.guarded_by.is_empty() {
             rows.push(vec![plain("guarded by"), plain("nothing")]);
         }
-        let departure = self.departure.as_ref().filter(|departure| !departure.over);
-        rows.extend(departure.map(|departure| vec![plain("departure"), plain(&departure.sentence())]));
+        let view = self.view.as_ref().filter(|view| !view.over);
+        rows.extend(view.map(|view| vec![plain("drain"), plain(&view.sentence())]));
         for step in &self.backend {
             let text = if step.text.is_empty() { String::new() } else { format!(": {}", step.text) };
             rows.push(vec![

@@ -11,12 +11,12 @@ use crate::admission::{Request, What};
 use crate::kubernetes::cluster;
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
 use crate::kubernetes::resources::{drain_plans, drain_policies};
-use crate::lifecycle::Asker;
+use crate::lifecycle::Caller;
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
 
 use super::Failure;
-use super::people::{list, refused};
+use super::connect::{list, refused};
 
 /// The policies of a namespace, as Castoff has them in force.
 pub(super) async fn policies(client: &Client, namespace: &str) -> Result<PolicyIndex, Failure> {
@@ -61,7 +61,7 @@ pub(super) fn delete_of(pod: &Pod<'static>, user: &str) -> Request<'static> {
         namespace: pod.metadata.namespace.clone(),
         name: pod.metadata.name.clone(),
         username: user.to_owned().into(),
-        asker: Asker::Person,
+        caller: Caller::Person,
         dry_run: true,
         what: What::Delete { pod: Box::new(pod.clone()), grace_period_seconds: None },
     }

@@ -3,7 +3,7 @@
 use clap::{Command, CommandFactory, FromArgMatches};
 
 use super::Arguments;
-use super::people::program;
+use super::render::program;
 
 /// Reads the arguments; what is printed about them names the program as it was called.
 pub(super) fn parse() -> Arguments {

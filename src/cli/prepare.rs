@@ -12,18 +12,19 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 
 use crate::admission::dry_run::State;
-use crate::controller::interfaces::{Store, StoreError};
 use crate::kubernetes::drains;
 use crate::kubernetes::resources::pod_drains;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle::drain::drain_name;
-use crate::lifecycle::{Asker, Drain, Phase, claim};
+use crate::lifecycle::{Caller, Drain, Phase, claim};
+use crate::ports::{Store, StoreError};
 
 use super::begin::{Begin, Next, begin, next};
-use super::departures::{Departure, Left};
+use super::connect::{Reach, whoami};
+use super::drains::{DrainView, Left};
 use super::live::Live;
-use super::people::{Reach, program, span, whoami};
-use super::{Failure, guards, output, people, trial};
+use super::render::{program, span};
+use super::{Failure, guards, output, render, trial};
 
 /// Prepares a pod's backend for its leaving, ahead of a delete: leaders move off, traffic drains.
 ///
@@ -50,7 +51,7 @@ pub(super) struct Prepare {
     wait: bool,
 
     /// Wait no longer than this, as 30m or 90s; the preparation goes on
-    #[arg(long, value_name = "TIME", value_parser = super::duration, requires = "wait")]
+    #[arg(long, value_name = "TIME", value_parser = super::serve::duration, requires = "wait")]
     timeout: Option<Duration>,
 
     #[command(flatten)]
@@ -102,7 +103,7 @@ struct Work {
 }
 
 impl Work {
-    /// Makes the pod's departure, or finds the one that is there.
+    /// Makes the pod's drain, or finds the one that is there.
     async fn begin(&self) -> Result<(Begin, Arc<Drain>), Failure> {
         for _ in 0..RACES {
             let pod = guards::pod(&self.client, &self.namespace, &self.pod).await?;
@@ -115,12 +116,12 @@ impl Work {
             let (begun, policy) = begin(&request, &policies, labels.as_ref(), found.as_deref(), now);
             let written = match (&begun, found, policy) {
                 (Begin::No(why), ..) => return Err(Failure::No(why.clone())),
-                (Begin::Create, _, Some(policy)) => match Drain::new(pod, &policy, &self.user, Asker::Person) {
+                (Begin::Create, _, Some(policy)) => match Drain::new(pod, &policy, &self.user, Caller::Person) {
                     Some(drain) => self.store.create(drain).await,
                     None => return Err(Failure::No(format!("the policy {} is not valid", policy.name))),
                 },
                 (Begin::Anew, Some(found), _) => {
-                    self.store.write(claim::begun_anew(Drain::clone(&found), Asker::Person)).await
+                    self.store.write(claim::begun_anew(Drain::clone(&found), Caller::Person)).await
                 }
                 (_, Some(found), _) => Ok(found),
                 (_, None, _) => Err(StoreError::Conflict),
@@ -152,10 +153,10 @@ impl Work {
                     untouched = object.is_some_and(|object| object.data.get("status").is_none());
                     if let Some(kept) = &kept {
                         current = Arc::clone(&kept.drain);
-                        let mut departure = Departure::of_drain(&current);
+                        let mut view = DrainView::of_drain(&current);
                         // What was asked for since is newer than what is written down.
-                        departure.left = departure.left.map(|left| newest.clone().unwrap_or(left));
-                        live.show(vec![line(&departure, live.is_drawn())]);
+                        view.left = view.left.map(|left| newest.clone().unwrap_or(left));
+                        live.show(vec![line(&view, live.is_drawn())]);
                     }
                     match next(kept.as_ref().map(|kept| kept.drain.as_ref()), under_way) {
                         Next::GoOn => {}
@@ -185,7 +186,7 @@ impl Work {
                 () = tokio::time::sleep_until(look), if live.is_drawn() && current.status.phase == Phase::Draining => {
                     newest = self.left_now(&current).await;
                     if newest.is_some() {
-                        live.show(vec![line(&Departure { left: newest.clone(), ..Departure::of_drain(&current) }, true)]);
+                        live.show(vec![line(&DrainView { left: newest.clone(), ..DrainView::of_drain(&current) }, true)]);
                     }
                     look = Instant::now() + LOOK;
                 }
@@ -221,7 +222,7 @@ impl Work {
         let (namespace, pod, program) = (&self.namespace, &self.pod, program());
         output::line(format_args!(
             "{} (policy {}: {})",
-            Departure::of_drain(drain).sentence(),
+            DrainView::of_drain(drain).sentence(),
             drain.spec.policy,
             steps.join(", ")
         ));
@@ -232,7 +233,7 @@ impl Work {
 
     fn tell_prepared(&self, drain: &Drain) {
         let kept = span(drain.spec.limits.abandon_after_seconds.into());
-        let state = people::painted("prepared", people::Paint::Good, people::may_paint());
+        let state = render::painted("prepared", render::Paint::Good, render::may_paint());
         let (namespace, pod, program) = (&self.namespace, &self.pod, program());
         output::line(format_args!("{} is {state}: it may leave. It stays so for {kept} at least.", drain.pod_name()));
         output::line(format_args!("now           kubectl delete pod {pod} -n {namespace}"));
@@ -245,7 +246,7 @@ impl Work {
     }
 }
 
-/// The tries of a person who waits: written as the gate writes those of callers, so that the departure is not given up.
+/// The tries of a person who waits: written as the gate writes those of callers, so that the drain is not given up.
 struct Tries {
     first: Instant,
     last: Instant,
@@ -262,8 +263,8 @@ impl Tries {
         let now = Instant::now();
         self.due = now + claim::between_tries(drain);
         // A controller that asks too is woken once it may go on: it stays the one who asks.
-        let known = drain.status.asker;
-        let who = if known.tries_again() { known } else { Asker::Person };
+        let known = drain.status.caller;
+        let who = if known.tries_again() { known } else { Caller::Person };
         let Some(waiting) = claim::tried(drain, who, now - self.last, now - self.first) else { return };
         match store.write(waiting).await {
             Ok(_) => self.last = now,
@@ -280,13 +281,13 @@ impl Tries {
 }
 
 /// The line that is shown while one waits.
-fn line(departure: &Departure, drawn: bool) -> String {
-    match departure.left.as_ref().filter(|_| drawn) {
+fn line(view: &DrainView, drawn: bool) -> String {
+    match view.left.as_ref().filter(|_| drawn) {
         Some(left) => {
-            let Departure { namespace, pod, step, .. } = departure;
+            let DrainView { namespace, pod, step, .. } = view;
             format!("{namespace}/{pod}  {} {} left  {}", left.bar(), left.text(), step.as_deref().unwrap_or_default())
         }
-        None => departure.sentence(),
+        None => view.sentence(),
     }
 }
 

@@ -9,8 +9,8 @@ use tokio::time::{Duration, Instant};
 
 use crate::admission;
 
-use super::assemble::Standalone;
 use super::{Failure, Review};
+use crate::app::assemble::Standalone;
 
 /// How long the backends are asked, as the API server would wait.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Row {
     file: String,
     allowed: bool,
-    question: &'static str,
+    reason: &'static str,
     code: u16,
     message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -29,7 +29,7 @@ struct Row {
 
 /// Answers the files, prints what came out, and says no if one was denied.
 pub(super) async fn run(command: Review) -> Result<(), Failure> {
-    let gate = Standalone::read(&command.sources)?.assemble(&Registry::new())?.gate;
+    let gate = Standalone::read(&command.sources.checked()?)?.assemble(&Registry::new())?.gate;
     let mut rows = Vec::with_capacity(command.files.len());
     for file in &command.files {
         let bytes = read(file).map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
@@ -40,7 +40,7 @@ pub(super) async fn run(command: Review) -> Result<(), Failure> {
                 Row {
                     file: name,
                     allowed: answer.allowed,
-                    question: answer.question.as_str(),
+                    reason: answer.reason.as_str(),
                     code: if answer.allowed { 200 } else { admission::response::DENIED.0 },
                     message: answer.message,
                     warnings: answer.warnings,
@@ -49,7 +49,7 @@ pub(super) async fn run(command: Review) -> Result<(), Failure> {
             Err(malformed) => Row {
                 file: name,
                 allowed: false,
-                question: "Malformed",
+                reason: "Malformed",
                 code: 400,
                 message: malformed.message,
                 warnings: Vec::new(),
@@ -72,14 +72,14 @@ fn read(file: &Path) -> std::io::Result<Vec<u8>> {
 fn print_table(rows: &[Row]) {
     let width = |cell: fn(&Row) -> usize, title: &str| rows.iter().map(cell).max().unwrap_or(0).max(title.len());
     let file = width(|row| row.file.chars().count(), "FILE");
-    let question = width(|row| row.question.len(), "QUESTION");
-    super::output::line(format_args!("{:file$}  ANSWER  {:question$}  CODE  MESSAGE", "FILE", "QUESTION"));
+    let reason = width(|row| row.reason.len(), "REASON");
+    super::output::line(format_args!("{:file$}  ANSWER  {:reason$}  CODE  MESSAGE", "FILE", "REASON"));
     for row in rows {
         let answer = if row.allowed { "allow" } else { "deny" };
         let said = if row.message.is_empty() { row.warnings.join("; ") } else { row.message.clone() };
         super::output::line(format_args!(
             "{}",
-            format!("{:file$}  {answer:6}  {:question$}  {:4}  {said}", row.file, row.question, row.code).trim_end()
+            format!("{:file$}  {answer:6}  {:reason$}  {:4}  {said}", row.file, row.reason, row.code).trim_end()
         ));
     }
 }

@@ -1,123 +1,299 @@
-//! `castoff serve`.
+//! `castoff serve`: its arguments, and what they come to.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use prometheus::Registry;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use clap::{Args, ValueEnum};
 
-use crate::server::readiness::Handle;
-use crate::server::shutdown::Shutdown;
-use crate::server::{self, Readiness, Server, logging, self_signed};
+use crate::app::config::{self, ClusterConfig, Listen, ServeConfig, StandaloneConfig, Tls};
+use crate::app::{self, Failure};
+use crate::backend::guard::Pattern;
+use crate::kubernetes::registration::{FailurePolicy, Settings, Target, Trust};
+use crate::runbook::Links;
+use crate::runtime::logging;
 
-use super::assemble::{Guard, Standalone};
-use super::reload::{self, CertificateFiles, PolicyFiles};
-use super::{Failure, Serve};
+/// Answers AdmissionReviews over HTTPS, and brings drains about.
+///
+/// Registered with an API server as a validating webhook for `pods` DELETE and `pods/eviction` CREATE, it denies until
+/// the backend of a guarded pod is prepared, and then lets the next try through.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  castoff serve --standalone --policies policies --self-signed certificates
+  castoff serve --standalone --policies policies --tls-cert tls.crt --tls-key tls.key --state state --pods objects")]
+pub(super) struct Serve {
+    /// Work without a cluster: policies, pods and drains are files
+    #[arg(long, env = "CASTOFF_STANDALONE", requires = "policies")]
+    standalone: bool,
+
+    #[command(flatten)]
+    cluster: InCluster,
+
+    #[command(flatten)]
+    sources: Sources,
+
+    /// Where to answer AdmissionReviews
+    #[arg(long, env = "CASTOFF_LISTEN", default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
+    listen: SocketAddr,
+
+    /// Where to answer /livez, /readyz and /metrics, without TLS
+    #[arg(long, env = "CASTOFF_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDRESS")]
+    admin_listen: SocketAddr,
+
+    /// The server's certificate, with its chain (PEM)
+    #[arg(long, env = "CASTOFF_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM)
+    #[arg(long, env = "CASTOFF_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Make a CA and a certificate for localhost in this directory, or use those that are there
+    #[arg(long, env = "CASTOFF_SELF_SIGNED", value_name = "DIR", conflicts_with = "tls_cert")]
+    self_signed: Option<PathBuf>,
+
+    /// How long to go on serving after SIGTERM, in seconds
+    #[arg(long, env = "CASTOFF_SHUTDOWN_DELAY", default_value_t = 5, value_name = "SECONDS")]
+    shutdown_delay: u64,
+
+    /// How to log
+    #[arg(long, env = "CASTOFF_LOG_FORMAT", default_value = "human", value_name = "FORMAT")]
+    log_format: LogFormat,
+
+    /// What to log: error, warn, info, debug, or per module as `info,castoff::controller=debug`
+    #[arg(long, env = "CASTOFF_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+/// What only counts in a cluster.
+#[derive(Debug, Args)]
+struct InCluster {
+    /// The namespace that Castoff runs in: its Lease is there
+    #[arg(long, env = "CASTOFF_NAMESPACE", default_value = "castoff-system", value_name = "NAME")]
+    namespace: String,
+
+    /// What tells this replica from the others; default: the host's name and a number
+    #[arg(long, env = "CASTOFF_IDENTITY", value_name = "NAME")]
+    identity: Option<String>,
+
+    /// The Service that the API server reaches the replicas by, in that namespace
+    #[arg(long, env = "CASTOFF_SERVICE", default_value = "castoff", value_name = "NAME")]
+    service: String,
+
+    /// Reach the replicas by this URL and not by the Service, for a Castoff outside of the cluster
+    #[arg(long, env = "CASTOFF_WEBHOOK_URL", value_name = "URL")]
+    webhook_url: Option<url::Url>,
+
+    /// Keep the ValidatingWebhookConfiguration; false where it is kept in git
+    #[arg(long, env = "CASTOFF_MANAGE_WEBHOOK", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    manage_webhook: bool,
+
+    /// What happens to deletes while no replica answers: Fail refuses them, Ignore lets them through unprepared
+    #[arg(long, env = "CASTOFF_FAILURE_POLICY", default_value = "fail", value_name = "POLICY", ignore_case = true)]
+    failure_policy: OnFailure,
+
+    /// How long the API server waits for an answer, in seconds
+    #[arg(long, env = "CASTOFF_WEBHOOK_TIMEOUT", default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u8).range(1..=30))]
+    webhook_timeout: u8,
+
+    /// cert-manager's Certificate whose CA it is to put into the registration, as NAMESPACE/NAME
+    #[arg(long, env = "CASTOFF_INJECT_CA_FROM", value_name = "CERTIFICATE", requires = "tls_cert")]
+    inject_ca_from: Option<String>,
+
+    /// Guard pods of this namespace too: only kube-system needs it; may be repeated
+    #[arg(long = "allow-namespace", env = "CASTOFF_ALLOW_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
+    allow_namespaces: Vec<String>,
+
+    /// Where docs/runbook.md is published: events and conditions then link to it, else they name the command `castoff runbook`
+    #[arg(long, env = "CASTOFF_RUNBOOK_URL", value_name = "URL")]
+    runbook_url: Option<url::Url>,
+
+    /// How long completed drains are kept, as 1h or 90s
+    #[arg(long, env = "CASTOFF_COMPLETED_TTL", default_value = "1h", value_name = "TIME", value_parser = duration)]
+    completed_ttl: Duration,
+
+    /// How long a Lease must have been unrenewed before another replica takes over
+    #[arg(long, env = "CASTOFF_LEASE_DURATION", default_value = "15s", value_name = "TIME", value_parser = duration)]
+    lease_duration: Duration,
+
+    /// Let plans use loopback addresses: only for tests, where pods have such addresses
+    #[arg(long, env = "CASTOFF_ALLOW_LOOPBACK", hide = true)]
+    allow_loopback: bool,
+}
+
+/// What happens while no replica answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OnFailure {
+    Fail,
+    Ignore,
+}
+
+impl From<OnFailure> for FailurePolicy {
+    fn from(policy: OnFailure) -> Self {
+        match policy {
+            OnFailure::Fail => FailurePolicy::Fail,
+            OnFailure::Ignore => FailurePolicy::Ignore,
+        }
+    }
+}
+
+/// Reads `1h`, `90s`, `500ms`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|_| "write a time as 1h, 90s or 500ms".to_owned())?;
+    Duration::try_from(span).map_err(|_| "a time is not negative".to_owned())
+}
+
+/// Where policies and what they need come from.
+#[derive(Debug, Args)]
+pub(super) struct Sources {
+    /// DrainPolicies, and DrainPlans of your own: every .yaml, .yml and .json file there
+    #[arg(long, env = "CASTOFF_POLICIES", value_name = "DIR")]
+    policies: Option<PathBuf>,
+
+    /// Keep drains here; without it they are forgotten with the process
+    #[arg(long, env = "CASTOFF_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// Objects as they are in the cluster: Pods, Nodes, Namespaces, StatefulSets; read again every second
+    #[arg(long, env = "CASTOFF_PODS", value_name = "DIR")]
+    pods: Option<PathBuf>,
+
+    /// Secrets, as DIR/NAMESPACE/NAME/KEY
+    #[arg(long, env = "CASTOFF_SECRETS", value_name = "DIR")]
+    secrets: Option<PathBuf>,
+
+    /// One more endpoint that plans may use: a host, *.suffix or CIDR, with :PORT if it matters; may be repeated
+    #[arg(long = "allow-endpoint", env = "CASTOFF_ALLOW_ENDPOINT", value_name = "PATTERN", value_delimiter = ',')]
+    allow_endpoints: Vec<Pattern>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Human,
+    Json,
+}
+
+impl From<LogFormat> for logging::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Human => logging::Format::Human,
+            LogFormat::Json => logging::Format::Json,
+        }
+    }
+}
 
 /// Serves until it is told to stop.
 pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     logging::init(command.log_format.into(), &command.log).map_err(Failure::Usage)?;
-    let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
-    let shutdown = Shutdown::on_signals().map_err(|error| said(&error))?;
-    if !command.standalone {
-        return super::cluster::run(command, shutdown).await;
+    app::serve(command.checked()?).await
+}
+
+impl Sources {
+    /// What they come to.
+    pub fn checked(self) -> Result<config::Sources, Failure> {
+        let Sources { policies, state, pods, secrets, allow_endpoints } = self;
+        let policies = policies
+            .ok_or_else(|| Failure::Usage("without a cluster, say where policies are: --policies DIR".to_owned()))?;
+        Ok(config::Sources { policies, state, pods, secrets, allow_endpoints })
     }
-    let directory = command.sources.policies.clone().unwrap_or_default();
-    let policies_before = reload::print_of_policies(&directory);
-    let parts = Standalone::read(&command.sources)?;
-    tell_of(&command, &parts);
-    let (registry, readiness) = (Registry::new(), Readiness::new());
-    let (certificate_files, certificates_before) = certificates(&command, &registry)?;
-    let config = server::Config {
-        listen: command.listen,
-        admin_listen: command.admin_listen,
-        shutdown_delay: Duration::from_secs(command.shutdown_delay),
-        ..server::Config::new(certificate_files.certificates.clone())
-    };
-    let mut background = JoinSet::new();
-    if let Some(directory) = command.sources.pods.clone() {
-        background.spawn(Arc::clone(&parts.cluster).follow(directory));
-    }
-    let guard = parts.assemble(&registry)?;
-    let reloads = reload::counter(&registry).map_err(|error| said(&error))?;
-    let hangup = || signal(SignalKind::hangup()).map_err(|error| said(&error));
-    let policies = PolicyFiles(directory, Arc::clone(&guard.gate.policies));
-    let ready = registered(&readiness, "policies");
-    background.spawn(reload::follow(policies, policies_before, ready, reloads.clone(), hangup()?));
-    let ready = registered(&readiness, "certificates");
-    background.spawn(reload::follow(certificate_files, certificates_before, ready, reloads, hangup()?));
-    let server = Server::bind(config).await.map_err(|error| said(&error))?;
-    tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
-    tokio::select! {
-        ended = guarded(guard, server, readiness, registry, shutdown) => ended,
-        Some(ended) = background.join_next() => {
-            Err(Failure::No(format!("what follows the files has ended, and the guard with it: {ended:?}")))
+}
+
+impl Serve {
+    fn checked(self) -> Result<ServeConfig, Failure> {
+        let Serve {
+            standalone,
+            cluster,
+            sources,
+            listen,
+            admin_listen,
+            tls_cert,
+            tls_key,
+            self_signed,
+            shutdown_delay,
+            log_format: _,
+            log: _,
+        } = self;
+        let shutdown_delay = Duration::from_secs(shutdown_delay);
+        let listen = Listen { webhook: listen, admin: admin_listen, shutdown_delay };
+        let tls = match (self_signed, tls_cert, tls_key) {
+            (Some(directory), _, _) => Tls::SelfSigned(directory),
+            (None, Some(certificate), Some(key)) => Tls::Files { certificate, key },
+            _ => Tls::Managed,
+        };
+        if standalone {
+            if matches!(tls, Tls::Managed) {
+                return Err(Failure::Usage("give --tls-cert and --tls-key, or --self-signed".to_owned()));
+            }
+            return Ok(ServeConfig::Standalone(Box::new(StandaloneConfig {
+                listen,
+                tls,
+                sources: sources.checked()?,
+            })));
         }
-    }
-}
-
-/// A condition that holds: what it is about was read before anything listened.
-pub(super) fn registered(readiness: &Readiness, name: &'static str) -> Handle {
-    let handle = readiness.register(name, "not read yet");
-    handle.ready();
-    handle
-}
-
-/// Runs the guard behind a server: the controller works as long as the server answers, and a little longer.
-pub(super) async fn guarded(
-    guard: Guard,
-    server: Server,
-    readiness: Readiness,
-    registry: Registry,
-    shutdown: Shutdown,
-) -> Result<(), Failure> {
-    let (stop, stopped) = oneshot::channel::<()>();
-    // In a set of its own: whoever drops this future ends the controller too.
-    let mut controller = JoinSet::new();
-    controller.spawn(guard.controller.run(async move {
-        let _ = stopped.await;
-    }));
-    let serving = server.run(guard.gate, readiness, registry, shutdown);
-    let outcome = tokio::select! {
-        ended = serving => ended.map_err(|error| Failure::No(error.to_string())),
-        ended = controller.join_next() => {
-            return Err(Failure::No(format!("the controller has ended, and the guard with it: {ended:?}")));
+        if matches!(tls, Tls::SelfSigned(_)) {
+            return Err(Failure::Usage(
+                "--self-signed is for --standalone: in a cluster Castoff makes its own certificates, or is given \
+                 --tls-cert and --tls-key"
+                    .to_owned(),
+            ));
         }
-    };
-    drop(stop);
-    let _ = controller.join_next().await;
-    outcome
+        Ok(ServeConfig::Cluster(Box::new(cluster.checked(listen, tls, sources.allow_endpoints))))
+    }
 }
 
-/// The certificate to serve with the files that it came from, and their print.
-fn certificates(command: &Serve, registry: &Registry) -> Result<(CertificateFiles, u64), Failure> {
-    let pair = match (&command.self_signed, &command.tls_cert, &command.tls_key) {
-        (Some(directory), _, _) => {
-            let files = self_signed::make(directory, &[]).map_err(Failure::Usage)?;
-            tracing::info!(ca = %files.ca.display(), "callers trust this CA");
-            (files.certificate, files.key)
-        }
-        (None, Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-        _ => return Err(Failure::Usage("give --tls-cert and --tls-key, or --self-signed".to_owned())),
-    };
-    CertificateFiles::load(pair, registry).map_err(Failure::Usage)
-}
-
-/// Says at the start what this guard can and can't do.
-fn tell_of(command: &Serve, parts: &Standalone) {
-    let policies = parts.policies.all().count();
-    tracing::info!(policies, directory = %command.sources.policies.clone().unwrap_or_default().display(), "policies read");
-    if policies == 0 {
-        tracing::warn!("there is no policy: every pod may leave");
-    }
-    if command.sources.state.is_none() {
-        tracing::warn!("no --state: what was set at a backend is forgotten if this process is killed");
-    }
-    if command.sources.pods.is_none() {
-        tracing::warn!(
-            "no --pods: it can't be seen that a pod has left, so its departure stays open and holds its slot"
+impl InCluster {
+    fn checked(self, listen: Listen, tls: Tls, allow_endpoints: Vec<Pattern>) -> ClusterConfig {
+        let InCluster {
+            namespace,
+            identity,
+            service,
+            webhook_url,
+            manage_webhook,
+            failure_policy,
+            webhook_timeout,
+            inject_ca_from,
+            allow_namespaces,
+            runbook_url,
+            completed_ttl,
+            lease_duration,
+            allow_loopback,
+        } = self;
+        let runbook_url = runbook_url.map(String::from);
+        let trust = match (inject_ca_from, &tls) {
+            (Some(from), _) => Trust::Injected { from },
+            (None, Tls::Managed) => Trust::Ours,
+            (None, _) => Trust::Unknown,
+        };
+        let target = webhook_url.as_ref().map_or_else(
+            || Target::Service { namespace: namespace.clone(), name: service.clone(), port: 443 },
+            |url| Target::Url(url.to_string()),
         );
+        let registration = Settings {
+            manage: manage_webhook,
+            target,
+            trust,
+            failure_policy: failure_policy.into(),
+            timeout_seconds: webhook_timeout,
+            allowed_namespaces: allow_namespaces.into_iter().collect(),
+            runbook: Links::to(runbook_url.as_deref()),
+            ..Settings::new(&namespace)
+        };
+        let further_names = webhook_url.iter().filter_map(|url| url.host_str().map(str::to_owned)).collect();
+        ClusterConfig {
+            listen,
+            tls,
+            namespace,
+            identity,
+            service,
+            further_names,
+            registration,
+            runbook_url,
+            completed_ttl,
+            lease_duration,
+            allow_endpoints,
+            allow_loopback,
+        }
     }
 }

@@ -13,18 +13,19 @@ use tokio::task::JoinSet;
 use crate::kubernetes::cache::{Cache, key_of};
 use crate::kubernetes::resources::{drain_policies, pod_drains};
 
-use super::departures::{Looks, Overview};
+use super::connect::Which;
+use super::drains::{Looks, Overview};
 use super::live::Live;
-use super::people::{self, Which};
+use super::render;
 use super::{Failure, Output, output};
 
-/// Shows departures: how far each is, who waits for what and why; and policies that guard nothing.
+/// Shows drains: how far each is, who waits for what and why; and policies that guard nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   castoff status -n tidb
   castoff status -A -w                 watch a roll-out, with progress bars
-  castoff status -A -o json | jq '.departures[] | select(.state == \"Blocked\")'
+  castoff status -A -o json | jq '.drains[] | select(.state == \"Blocked\")'
 
 Exit codes: 0 fine, 1 the cluster did not answer, 2 wrong usage.")]
 pub(super) struct Status {
@@ -40,7 +41,7 @@ pub(super) struct Status {
     #[arg(short, long)]
     watch: bool,
 
-    /// Also departures that are over
+    /// Also drains that are over
     #[arg(long)]
     completed: bool,
 
@@ -61,14 +62,14 @@ pub(super) async fn run(command: Status) -> Result<(), Failure> {
     let namespace = command.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let namespace = (!command.all_namespaces).then_some(namespace);
     // Asked once in any case: a watch would try for ever where something is not there or not allowed.
-    let drains = people::list(&client, &pod_drains(), namespace.as_deref()).await?;
-    let policies = people::list(&client, &drain_policies(), namespace.as_deref()).await?;
+    let drains = crate::cli::connect::list(&client, &pod_drains(), namespace.as_deref()).await?;
+    let policies = crate::cli::connect::list(&client, &drain_policies(), namespace.as_deref()).await?;
     if command.watch {
         return watch(&command, &client, namespace.as_deref()).await;
     }
     let overview = Overview::of(&drains, &policies);
     super::print_as(command.output, &overview, || {
-        let looks = Looks { bars: std::io::stdout().is_terminal(), paint: people::may_paint(), ..command.looks() };
+        let looks = Looks { bars: std::io::stdout().is_terminal(), paint: render::may_paint(), ..command.looks() };
         overview.lines(looks, Timestamp::now()).iter().for_each(output::line);
     })
 }
@@ -110,14 +111,14 @@ async fn watch(command: &Status, client: &Client, namespace: Option<&str>) -> Re
     Ok(())
 }
 
-/// A screen is drawn anew, with all that there is; elsewhere each departure is one line whenever it changes.
+/// A screen is drawn anew, with all that there is; elsewhere each drain is one line whenever it changes.
 fn lines(command: &Status, overview: &Overview, drawn: bool) -> Vec<String> {
     if drawn {
-        let looks = Looks { bars: true, paint: people::may_paint(), ..command.looks() };
+        let looks = Looks { bars: true, paint: render::may_paint(), ..command.looks() };
         return overview.lines(looks, Timestamp::now());
     }
-    let shown = overview.departures.iter().filter(|departure| command.completed || !departure.over);
-    let mut lines: Vec<String> = shown.map(super::departures::Departure::sentence).collect();
+    let shown = overview.drains.iter().filter(|view| command.completed || !view.over);
+    let mut lines: Vec<String> = shown.map(super::drains::DrainView::sentence).collect();
     for policy in overview.policies.iter().filter(|policy| !policy.ready) {
         lines.push(format!("policy {}/{}: {}: {}", policy.namespace, policy.policy, policy.reason, policy.message));
     }

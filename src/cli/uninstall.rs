@@ -14,14 +14,14 @@ use tokio::time::Instant;
 
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 
-use super::people::{Which, refused};
+use super::connect::{Which, refused};
 use super::{Failure, output};
 use found::{Found, object};
 use steps::{Step, plan, unrestored};
 
 /// Takes Castoff out of a cluster: first its webhook, so that nothing is held any more; last its namespace.
 ///
-/// Departures that are under way are cancelled and waited for, so that what was set at backends is undone. What could
+/// Drains that are under way are cancelled and waited for, so that what was set at backends is undone. What could
 /// not be undone is told, line by line. It may be run again, and goes on where it was.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("how").required(true).args(["dry_run", "yes"]))]
@@ -47,15 +47,15 @@ pub(super) struct Uninstall {
     #[arg(short, long, env = "CASTOFF_NAMESPACE", default_value = "castoff-system", value_name = "NAME")]
     namespace: String,
 
-    /// How long departures are waited for
-    #[arg(long, default_value = "2m", value_name = "TIME", value_parser = super::duration)]
+    /// How long drains are waited for
+    #[arg(long, default_value = "2m", value_name = "TIME", value_parser = super::serve::duration)]
     timeout: Duration,
 
     #[command(flatten)]
     which: Which,
 }
 
-/// Between two looks at departures that are being undone.
+/// Between two looks at drains that are being undone.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Says what is done, and does it.
@@ -92,10 +92,10 @@ async fn carry_out(client: &Client, step: &Step, timeout: Duration) -> Result<us
             for (namespace, name) in drains {
                 let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &pod_drains());
                 let change = Patch::Merge(json!({"spec": {"cancel": true}}));
-                gone_is_fine(api.patch(name, &PatchParams::default(), &change).await, "cancel a departure")?;
+                gone_is_fine(api.patch(name, &PatchParams::default(), &change).await, "cancel a drain")?;
             }
         }
-        Step::Wait { in_charge: true } => wait(client, timeout).await?,
+        Step::Wait { is_leader: true } => wait(client, timeout).await?,
         Step::Forget => return forget(client).await,
         Step::Everything(resource) => {
             for object in list(client, resource).await? {
@@ -103,7 +103,7 @@ async fn carry_out(client: &Client, step: &Step, timeout: Duration) -> Result<us
                 delete(client, resource, object.metadata.namespace.as_deref(), &name).await?;
             }
         }
-        Step::Wait { in_charge: false } | Step::Leave(_) => {}
+        Step::Wait { is_leader: false } | Step::Leave(_) => {}
     }
     Ok(0)
 }

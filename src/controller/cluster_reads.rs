@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use super::interfaces::{Cluster, OwnerSeen};
 use crate::backend::SeesCluster;
 use crate::plan::{ClusterRead, PodsQuery};
 use crate::pod::Pod;
+use crate::ports::{Cluster, OwnerSeen};
 
 /// The most pods that one read may bring.
 const MOST_PODS: usize = 2000;

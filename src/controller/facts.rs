@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::interfaces::{NamespaceFacts, NodeFacts, OwnerFacts, OwnerSeen};
+use crate::ports::{NamespaceFacts, NodeFacts, OwnerFacts, OwnerSeen};
 
 /// The kinds of owners that are understood, with their API group.
 pub const OWNER_KINDS: [(&str, &str); 4] =

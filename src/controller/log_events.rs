@@ -1,8 +1,8 @@
 //! People are told by the log.
 
-use super::interfaces::Events;
 use crate::lifecycle::{Drain, Event};
 use crate::pod::Pod;
+use crate::ports::Events;
 use crate::runbook;
 
 /// Writes events to the log.

@@ -6,70 +6,70 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::lifecycle::{Departure, Phase};
+use crate::lifecycle::{Outcome, Phase};
 
-use super::InCharge;
-use super::interfaces::Store;
+use super::IsLeader;
+use crate::ports::Store;
 
 /// Counters of the controller.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    departures: IntCounterVec,
+    outcomes: IntCounterVec,
 }
 
 impl Metrics {
-    /// Registers them. Who is in charge, and how many departures are in each phase, is looked up when somebody asks.
+    /// Registers them. Who leads, and how many drains are in each phase, is looked up when somebody asks.
     ///
     /// # Errors
     /// When a metric of that name is registered already.
-    pub fn register(registry: &Registry, store: Arc<dyn Store>, in_charge: InCharge) -> prometheus::Result<Self> {
-        let departures = IntCounterVec::new(
-            Opts::new("castoff_departures_total", "Guarded pods that have left, by how they left."),
+    pub fn register(registry: &Registry, store: Arc<dyn Store>, is_leader: IsLeader) -> prometheus::Result<Self> {
+        let outcomes = IntCounterVec::new(
+            Opts::new("castoff_outcomes_total", "Guarded pods that have left, by how they left."),
             &["outcome"],
         )?;
-        for departure in [Departure::Prepared, Departure::Exempt, Departure::Bypassed, Departure::Unprepared] {
-            departures.with_label_values(&[label(departure)]);
+        for outcome in [Outcome::Prepared, Outcome::Exempt, Outcome::Bypassed, Outcome::Unprepared] {
+            outcomes.with_label_values(&[label(outcome)]);
         }
-        registry.register(Box::new(departures.clone()))?;
+        registry.register(Box::new(outcomes.clone()))?;
         registry.register(Box::new(DrainsByPhase::new(store)?))?;
-        let help = "1 where this replica is in charge of bringing departures about.";
-        registry.register(Box::new(Charge { gauge: IntGauge::new("castoff_in_charge", help)?, in_charge }))?;
-        Ok(Metrics { departures })
+        let help = "1 where this replica leads of bringing drains about.";
+        registry.register(Box::new(Leadership { gauge: IntGauge::new("castoff_leader", help)?, is_leader }))?;
+        Ok(Metrics { outcomes })
     }
 
     /// Counts a pod that has left.
-    pub fn count(&self, departure: Departure) {
-        self.departures.with_label_values(&[label(departure)]).inc();
+    pub fn count(&self, outcome: Outcome) {
+        self.outcomes.with_label_values(&[label(outcome)]).inc();
     }
 }
 
-fn label(departure: Departure) -> &'static str {
-    match departure {
-        Departure::Prepared => "prepared",
-        Departure::Exempt => "exempt",
-        Departure::Bypassed => "bypassed",
-        Departure::Unprepared => "unprepared",
+fn label(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Prepared => "prepared",
+        Outcome::Exempt => "exempt",
+        Outcome::Bypassed => "bypassed",
+        Outcome::Unprepared => "unprepared",
     }
 }
 
-/// Whether this process is in charge, as it is when scraped.
-struct Charge {
+/// Whether this process leads, as it is when scraped.
+struct Leadership {
     gauge: IntGauge,
-    in_charge: InCharge,
+    is_leader: IsLeader,
 }
 
-impl Collector for Charge {
+impl Collector for Leadership {
     fn desc(&self) -> Vec<&Desc> {
         self.gauge.desc()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.gauge.set(i64::from((self.in_charge)()));
+        self.gauge.set(i64::from((self.is_leader)()));
         self.gauge.collect()
     }
 }
 
-/// Departures by phase, read from the store when scraped: it can't drift.
+/// Drains by phase, read from the store when scraped: it can't drift.
 struct DrainsByPhase {
     gauge: IntGaugeVec,
     store: Arc<dyn Store>,
@@ -77,7 +77,7 @@ struct DrainsByPhase {
 
 impl DrainsByPhase {
     fn new(store: Arc<dyn Store>) -> prometheus::Result<Self> {
-        let options = Opts::new("castoff_drains", "Departures under way, by phase; blocked and stalled ones as such.");
+        let options = Opts::new("castoff_drains", "Drains under way, by phase; blocked and stalled ones as such.");
         Ok(DrainsByPhase { gauge: IntGaugeVec::new(options, &["phase"])?, store })
     }
 }

@@ -1,8 +1,7 @@
-//! Brings departures about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
+//! Brings drains about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
 
 pub mod cluster_reads;
 pub mod facts;
-pub mod interfaces;
 pub mod log_events;
 pub mod metrics;
 pub mod observe;
@@ -22,12 +21,12 @@ use tokio::time::Instant;
 use crate::lifecycle::{Drain, Memory, Settings};
 use crate::policy::PolicyIndex;
 
-use interfaces::{Cluster, Events, Store};
+use crate::ports::{Cluster, Events, Store};
 use metrics::Metrics;
 use observe::Observer;
 use owners::Owners;
 
-/// The most departures that are looked at side by side.
+/// The most drains that are looked at side by side.
 const SIDE_BY_SIDE: usize = 16;
 
 /// After a write that did not succeed, or a store that can't be read.
@@ -40,12 +39,12 @@ pub const ROUND_LIMIT: Duration = Duration::from_secs(3);
 /// is given longer for is a `background` act, which goes on without us and is written down with its intent.
 const ENDING: Duration = Duration::from_secs(8);
 
-/// Tells whether this process is in charge: nothing is written or sent by one that is not.
-pub type InCharge = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Tells whether this process leads: nothing is written or sent by one that is not.
+pub type IsLeader = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Everything that a turn needs.
 pub struct Controller {
-    /// Departures and slots.
+    /// Drains and slots.
     pub store: Arc<dyn Store>,
     /// Pods and what they depend on.
     pub cluster: Arc<dyn Cluster>,
@@ -59,17 +58,17 @@ pub struct Controller {
     pub policies: Arc<ArcSwap<PolicyIndex>>,
     /// Waits that do not depend on a policy.
     pub settings: Settings,
-    /// How long a request of the process that was in charge before may still be under way.
+    /// How long a request of the process that was leading before may still be under way.
     pub quiet: Duration,
     /// Counters.
     pub metrics: Metrics,
-    /// Whether this process is in charge.
-    pub in_charge: InCharge,
+    /// Whether this process leads.
+    pub is_leader: IsLeader,
     /// When this process began.
     pub started: Instant,
 }
 
-/// What is known of a departure between two turns.
+/// What is known of a drain between two turns.
 struct Watched {
     memory: Memory,
     /// The version that the last turn has seen.
@@ -97,7 +96,7 @@ impl Controller {
         let mut pod_changes = self.cluster.changes();
         let found_at_start = self.take_stock(&mut watched, self.quiet);
         if found_at_start > 0 {
-            tracing::info!(departures = found_at_start, "goes on with departures that were under way");
+            tracing::info!(outcomes = found_at_start, "goes on with drains that were under way");
         }
         tokio::pin!(stop);
         loop {
@@ -114,7 +113,7 @@ impl Controller {
         let _ = tokio::time::timeout(ENDING, ended).await;
     }
 
-    /// Compares what is watched with what the store holds; a departure that is new is due at once.
+    /// Compares what is watched with what the store holds; a drain that is new is due at once.
     fn take_stock(&self, watched: &mut HashMap<String, Watched>, quiet: Duration) -> usize {
         let drains = self.store.all();
         let keys: std::collections::HashSet<String> = drains.iter().map(|drain| key(drain)).collect();
@@ -131,7 +130,7 @@ impl Controller {
         drains.len()
     }
 
-    /// Begins the turns that are due, by time or since the departure or a pod of its namespace has changed; tells when
+    /// Begins the turns that are due, by time or since the drain or a pod of its namespace has changed; tells when
     /// the next one is. What goes on in other namespaces is no reason: in a large cluster something always does.
     fn begin_turns(self: &Arc<Self>, watched: &mut HashMap<String, Watched>, turns: &mut JoinSet<Report>) -> Instant {
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! A round at the backends of a departure's steps.
+//! A round at the backends of a drain's steps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,24 +13,24 @@ use crate::lifecycle::{Drain, DrainStep, Look};
 use crate::plan::{self, Inputs, Plan, Round, Verdict};
 
 use super::cluster_reads::ClusterReads;
-use super::interfaces::Cluster;
+use crate::ports::Cluster;
 
 /// Whose reads a round goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
     /// Its own: whoever is about to allow sees for itself.
     Own,
-    /// Those of other departures of the policy too, where they look at the same time.
+    /// Those of other drains of the policy too, where they look at the same time.
     Shared,
 }
 
 /// The most plans that are kept compiled; an installation has a handful.
 const MOST_PLANS: usize = 256;
 
-/// Looks at the backends of departures, by the plans that the departures carry.
+/// Looks at the backends of drains, by the plans that the drains carry.
 pub struct Observer {
     backend: Backend,
-    /// Plans by hash: a departure carries its plans as text, and each is compiled once.
+    /// Plans by hash: a drain carries its plans as text, and each is compiled once.
     plans: Mutex<HashMap<String, Arc<Plan>>>,
 }
 
@@ -101,10 +101,10 @@ impl Observer {
         let plan = plan::compile(&step.plan_spec).map_err(|mistakes| {
             let first =
                 mistakes.first().map_or_else(String::new, |mistake| format!("{}: {}", mistake.field, mistake.message));
-            format!("the plan {} that this departure began with does not compile: {first}", step.plan)
+            format!("the plan {} that this drain began with does not compile: {first}", step.plan)
         })?;
         if plan.hash() != step.hash {
-            return Err(format!("the plan {} is not the one that this departure began with: cancel it", step.plan));
+            return Err(format!("the plan {} is not the one that this drain began with: cancel it", step.plan));
         }
         let plan = Arc::new(plan.named(step.plan.as_str()));
         if plans.len() >= MOST_PLANS {

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use crate::pod::OwnerReference;
 
-use super::interfaces::{Cluster, OwnerSeen};
+use crate::ports::{Cluster, OwnerSeen};
 
-/// For how long a read is good enough for a departure that only waits.
+/// For how long a read is good enough for a drain that only waits.
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// What was read lately. Many pods of one owner may wait at the same time: it is read once for all of them.

@@ -12,12 +12,12 @@ use crate::plan::Mode;
 use crate::pod::Pod;
 use crate::policy::Policy;
 
-use super::interfaces::{NodeSeen, OwnerFacts, OwnerSeen, WAKE_ANNOTATION};
+use crate::ports::{NodeSeen, OwnerFacts, OwnerSeen, WAKE_ANNOTATION};
 
 /// The label that a StatefulSet or DaemonSet puts its revision into.
 const REVISION_LABEL: &str = "controller-revision-hash";
 
-/// The pod with the departure's UID, among the pods of its namespace.
+/// The pod with the drain's UID, among the pods of its namespace.
 #[must_use]
 pub fn pod_seen(drain: &Drain, pods: &[Arc<Pod<'static>>]) -> PodSeen {
     match pods.iter().find(|pod| pod.metadata.uid == *drain.pod_uid()) {
@@ -29,7 +29,7 @@ pub fn pod_seen(drain: &Drain, pods: &[Arc<Pod<'static>>]) -> PodSeen {
     }
 }
 
-/// The departure with the addresses that its pod has now: it may have been asked for before it had any.
+/// The drain with the addresses that its pod has now: it may have been asked for before it had any.
 #[must_use]
 pub fn with_addresses_of<'a>(pods: &[Arc<Pod<'static>>], drain: &'a Drain) -> Cow<'a, Drain> {
     let pod = pods.iter().find(|pod| pod.metadata.uid == *drain.pod_uid());
@@ -109,7 +109,7 @@ pub fn owner_wants(pod: &Pod<'_>, owner: &OwnerSeen, node: &NodeSeen) -> bool {
     node_is_leaving || is_outdated || mode(pod, owner) == Mode::Removal
 }
 
-/// What has become of the policy that the departure began under.
+/// What has become of the policy that the drain began under.
 #[must_use]
 pub fn policy_seen(drain: &Drain, policy: Option<&Arc<Policy>>) -> PolicySeen {
     let Some(policy) = policy else { return PolicySeen::Gone };
@@ -125,7 +125,7 @@ pub fn policy_seen(drain: &Drain, policy: Option<&Arc<Policy>>) -> PolicySeen {
     if begun { PolicySeen::AsBegun } else { PolicySeen::Changed }
 }
 
-/// The pods that share the departure's limit, and how many of them have not come back yet besides. `node_labels` are
+/// The pods that share the drain's limit, and how many of them have not come back yet besides. `node_labels` are
 /// asked for only where the policy selects by them.
 #[must_use]
 pub fn peers(
@@ -150,7 +150,7 @@ pub fn peers(
     if controller.kind != "StatefulSet" {
         return (peers, wanted.len().saturating_sub(there.len()));
     }
-    // Whose place is empty is known by name: a departure may hold that place already, and it counts once.
+    // Whose place is empty is known by name: a drain may hold that place already, and it counts once.
     let is_empty = |ordinal: &u32| {
         policy.is_none_or(|policy| policy.has_ordinal(*ordinal))
             && !there.iter().any(|pod| pod.ordinal() == Some(*ordinal))
@@ -225,8 +225,8 @@ mod tests {
         Policy::new("n", "p", serde_json::from_value(spec).unwrap(), &BuiltIn)
     }
 
-    fn departure(pod: &Pod<'static>, policy: &Policy) -> Drain {
-        Drain::new(pod.clone(), policy, "", crate::lifecycle::Asker::StatefulSet).unwrap()
+    fn outcome(pod: &Pod<'static>, policy: &Policy) -> Drain {
+        Drain::new(pod.clone(), policy, "", crate::lifecycle::Caller::StatefulSet).unwrap()
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
             pod.status.pod_ip = ip.to_owned().into();
             [Arc::new(pod)]
         };
-        let first = departure(&at("")[0], &policy);
+        let first = outcome(&at("")[0], &policy);
         let started = with_addresses_of(&at("10.0.0.7"), &first).into_owned();
         assert_eq!((first.pod().status.pod_ip.as_str(), started.pod().status.pod_ip.as_str()), ("", "10.0.0.7"));
         assert!(matches!(with_addresses_of(&at("10.0.0.7"), &started), Cow::Borrowed(_)), "nothing new");
@@ -256,8 +256,7 @@ mod tests {
         let pods: Vec<_> = [0, 1].map(|ordinal| Arc::new(member(ordinal, &format!("u{ordinal}"), true))).into();
         let away = |ordinals: &str| {
             let policy = policy(serde_json::json!({"selector": old(), "ordinals": ordinals, "steps": steps}));
-            let (peers, missing) =
-                peers(Some(&policy), &departure(&pods[0], &policy), &pods, &known(3, "old"), |_| None);
+            let (peers, missing) = peers(Some(&policy), &outcome(&pods[0], &policy), &pods, &known(3, "old"), |_| None);
             (peers.iter().filter(|peer| !peer.ready).map(|peer| peer.seat.clone()).collect::<Vec<_>>(), missing)
         };
         assert_eq!(away("0-"), (vec!["db-2".to_owned()], 0));
@@ -277,7 +276,7 @@ mod tests {
         let labels = |node: &str| {
             Some(BTreeMap::from([("canary".to_owned(), if node == "a" { "yes" } else { "no" }.to_owned())]))
         };
-        let (peers, _) = peers(Some(&policy), &departure(&pods[0], &policy), &pods, &OwnerSeen::Unknown, labels);
+        let (peers, _) = peers(Some(&policy), &outcome(&pods[0], &policy), &pods, &OwnerSeen::Unknown, labels);
         assert_eq!(peers.len(), 1);
     }
 
@@ -286,8 +285,7 @@ mod tests {
         let unknown = NodeSeen::Unknown;
         assert!(owner_wants(&member(0, "a", true), &known(3, "new"), &unknown));
         assert!(!owner_wants(&member(0, "a", true), &known(3, "old"), &unknown));
-        let cordoned =
-            NodeSeen::Known(crate::controller::interfaces::NodeFacts { leaving: true, ..Default::default() });
+        let cordoned = NodeSeen::Known(crate::ports::NodeFacts { leaving: true, ..Default::default() });
         assert!(owner_wants(&member(0, "a", true), &OwnerSeen::Unknown, &cordoned));
     }
 }

@@ -1,4 +1,4 @@
-//! One turn of one departure: look, decide, write, act.
+//! One turn of one drain: look, decide, write, act.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::lifecycle::slots::{Answer, Candidate};
 use crate::lifecycle::{self, Drain, Effect, Memory, Phase, PodSeen, Successor, World};
 use crate::pod::Pod;
 
-use super::interfaces::{NodeSeen, OwnerSeen, StoreError, VersionedSlots};
 use super::observe::Reads;
 use super::{Controller, ROUND_LIMIT, Report, SOON, key, sight};
+use crate::ports::{NodeSeen, OwnerSeen, StoreError, VersionedSlots};
 
 /// What a turn has seen, besides the backend.
 struct Surroundings {
@@ -30,7 +30,7 @@ impl Controller {
             Ok((memory, version, again)) => Report { key, memory: Some(memory), version, again },
             Err(StoreError::Conflict) => Report { key, memory: None, version, again: Duration::ZERO },
             Err(StoreError::Refused(error)) => {
-                tracing::error!(pod = %drain.pod_name(), %error, "a departure could not be written; trying again");
+                tracing::error!(pod = %drain.pod_name(), %error, "a drain could not be written; trying again");
                 Report { key, memory: None, version, again: SOON }
             }
         }
@@ -46,7 +46,7 @@ impl Controller {
         let mut turn = lifecycle::reconcile(drain, &memory, &world);
         let mut version = drain.metadata.resource_version.clone();
         let mut written = None;
-        self.must_be_in_charge()?;
+        self.must_be_leader()?;
         if lifecycle::must_be_written(stored, &turn.drain) {
             let stored = self.store.write(turn.drain.clone()).await?;
             version.clone_from(&stored.metadata.resource_version);
@@ -56,14 +56,14 @@ impl Controller {
         let now_is = written.as_deref().unwrap_or(drain);
         let mut again = turn.again;
         for effect in turn.effects {
-            self.must_be_in_charge()?;
+            self.must_be_leader()?;
             if let Effect::Send(step, act) = effect {
                 if self.observer.send(now_is, step, present, &act).await {
                     turn.memory.cut_off(step, self.now());
                 }
             } else if let Err(error) = self.carry_out(now_is, effect, &around).await {
                 // What was to be done is found to be still undone by the next turn.
-                tracing::debug!(pod = %drain.pod_name(), %error, "slots or departure were changed by somebody else");
+                tracing::debug!(pod = %drain.pod_name(), %error, "slots or drain were changed by somebody else");
                 again = SOON;
             }
         }
@@ -71,11 +71,11 @@ impl Controller {
     }
 
     /// Asked right before each effect: a lease may run out while a round takes its time.
-    fn must_be_in_charge(&self) -> Result<(), StoreError> {
-        if (self.in_charge)() {
+    fn must_be_leader(&self) -> Result<(), StoreError> {
+        if (self.is_leader)() {
             return Ok(());
         }
-        Err(StoreError::Refused("another replica is in charge now".to_owned()))
+        Err(StoreError::Refused("another replica leads now".to_owned()))
     }
 
     async fn look_around(&self, drain: &Drain) -> Result<Surroundings, StoreError> {
@@ -175,20 +175,20 @@ impl Controller {
                 }
             }
             Effect::Tell(event) => self.events.tell(drain, &event),
-            Effect::Count(departure) => self.metrics.count(departure),
+            Effect::Count(outcome) => self.metrics.count(outcome),
             Effect::Remove => self.store.remove(drain).await?,
         }
         Ok(())
     }
 }
 
-/// Whether the departure's pod is Ready, as far as can be seen.
+/// Whether the drain's pod is Ready, as far as can be seen.
 fn is_ready(drain: &Drain, pods: &[Arc<Pod<'static>>]) -> bool {
     let seen = pods.iter().find(|pod| pod.metadata.uid == *drain.pod_uid());
     seen.map_or_else(|| drain.spec.pod.is_ready(), |pod| pod.is_ready())
 }
 
-/// Whether `other` is a departure of the same seat whose pod is gone for good.
+/// Whether `other` is a drain of the same seat whose pod is gone for good.
 fn may_be_taken_over(other: &Drain, drain: &Drain, pods: &[Arc<Pod<'static>>]) -> bool {
     other.metadata.namespace == drain.metadata.namespace
         && other.metadata.name != drain.metadata.name
@@ -202,9 +202,9 @@ fn log_change(before: &Drain, after: &Drain) {
     if before.status.phase != after.status.phase {
         let (from, to) = (before.status.phase, after.status.phase);
         let why = &after.status.message;
-        tracing::info!(pod = %after.pod_name(), policy = %after.spec.policy, ?from, ?to, why, "departure");
+        tracing::info!(pod = %after.pod_name(), policy = %after.spec.policy, ?from, ?to, why, "drain");
     } else if before.status.message != after.status.message && !after.status.message.is_empty() {
         let (why, detail) = (&after.status.message, &after.status.detail);
-        tracing::warn!(pod = %after.pod_name(), policy = %after.spec.policy, why, detail, "departure does not go on");
+        tracing::warn!(pod = %after.pod_name(), policy = %after.spec.policy, why, detail, "drain does not go on");
     }
 }

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::controller::facts;
-use crate::controller::interfaces::{Cluster, NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, WAKE_ANNOTATION};
 use crate::pod::{OwnerReference, Pod};
+use crate::ports::{Cluster, NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, WAKE_ANNOTATION};
 
 use super::cache::{Cache, chain};
 use super::registration::Seen;
@@ -32,10 +32,10 @@ const FORMER_COST: &str = "castoff.dev/former-deletion-cost";
 /// Annotations longer than this are left out of what is kept of pods.
 const LONGEST_ANNOTATION: usize = 1024;
 
-/// What is known of the cluster. Pods are watched by whoever is in charge, once for all.
+/// What is known of the cluster. Pods are watched by the leader, once for all.
 pub struct WatchedCluster {
     client: Client,
-    /// By namespace and name. Filled while this process is in charge.
+    /// By namespace and name. Filled while this process leads.
     pub pods: Arc<Cache<Pod<'static>>>,
     /// By name.
     pub nodes: Arc<Cache<NodeFacts>>,
@@ -156,7 +156,7 @@ impl Cluster for WatchedCluster {
         if self.pods.is_filled() {
             return Ok(self.pods.pick(is_asked));
         }
-        // A replica that is not in charge does not follow pods: it answers as the one in charge would.
+        // A replica that is not leading does not follow pods: it answers as the leader would.
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => self.pod_api(namespace),
             None => Api::all_with(self.client.clone(), &pods()),

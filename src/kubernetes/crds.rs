@@ -92,14 +92,14 @@ fn drains() -> Value {
         ("UID", "string", ".spec.pod.metadata.uid", 1),
     ];
     let mut spec = schema_of::<DrainSpec>();
-    let fixed = "a departure stays as it was asked for; only cancel may be changed. Delete it to give it up";
+    let fixed = "a drain stays as it was asked for; only cancel may be changed. Delete it to give it up";
     rules(
         &mut spec,
         "",
         &[
             ("self.policy == oldSelf.policy && self.seat == oldSelf.seat", fixed),
             ("self.fingerprint == oldSelf.fingerprint", fixed),
-            ("self.requester == oldSelf.requester && self.asker == oldSelf.asker", fixed),
+            ("self.requester == oldSelf.requester && self.caller == oldSelf.caller", fixed),
             (
                 "self.pod.metadata.uid == oldSelf.pod.metadata.uid && self.pod.metadata.name == oldSelf.pod.metadata.name",
                 fixed,
@@ -121,7 +121,7 @@ fn drains() -> Value {
         &mut spec,
         "/properties",
         &json!({"fingerprint": {
-            "type": "string", "maxLength": 64, "description": "Of all that is fixed; Castoff follows no departure whose spec was changed.",
+            "type": "string", "maxLength": 64, "description": "Of all that is fixed; Castoff follows no drain whose spec was changed.",
         }}),
     );
     if let Some(Value::Array(required)) = spec.get_mut("required") {
@@ -135,7 +135,7 @@ fn drains() -> Value {
         &pod_drains().plural,
         &json!({"singular": "poddrain", "shortNames": ["pdr"], "categories": ["castoff"]}),
         true,
-        "One pod's departure: who asked for it, how far it is, and what it waits for. Made by Castoff; deleting it gives the departure up.",
+        "One pod's drain: who asked for it, how far it is, and what it waits for. Made by Castoff; deleting it gives the drain up.",
         &spec,
         Some(schema_of::<ShownStatus>()),
         &columns,

@@ -1,4 +1,4 @@
-//! A departure as a PodDrain, and back. Pure.
+//! A drain as a PodDrain, and back. Pure.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub const FINALIZER: &str = "castoff.dev/restore";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ShownStatus {
-    /// How far the departure is.
+    /// How far the drain is.
     #[serde(flatten)]
     pub status: DrainStatus,
     /// The phase; in its place `Blocked` or `Stalled` where that is so.
@@ -32,10 +32,10 @@ pub struct ShownStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// A departure with what the API server keeps of it besides.
+/// A drain with what the API server keeps of it besides.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// The departure.
+    /// The drain.
     pub drain: Arc<Drain>,
     /// Its conditions.
     pub conditions: Vec<Condition>,
@@ -78,7 +78,7 @@ pub fn read(object: &DynamicObject) -> Result<Kept, String> {
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
         },
-        // To delete a PodDrain is to give the departure up.
+        // To delete a PodDrain is to give the drain up.
         spec: DrainSpec { cancel: cancel || deleting, ..spec },
         status,
     };
@@ -192,7 +192,7 @@ mod tests {
             "metadata": {"name": "db-0-a", "namespace": "n"},
             "spec": {
                 "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": "a"}, "status": {"podIP": "10.0.0.7"}},
-                "seat": "db-0", "policy": "p", "requester": "x", "asker": "Person",
+                "seat": "db-0", "policy": "p", "requester": "x", "caller": "Person",
                 "steps": [{"name": "s", "plan": "mine", "hash": "h", "planSpec": {"summary": "x", "done": "false"},
                            "parameters": {"port": 80}}],
                 "limits": {"maxUnavailable": "25%", "pollPeriodSeconds": 2, "progressDeadlineSeconds": 1, "abandonAfterSeconds": 1},

@@ -1,14 +1,14 @@
-//! People are told by Events, on the pod and on its departure, and by the log.
+//! People are told by Events, on the pod and on its drain, and by the log.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event as Note, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
-use crate::controller::interfaces::Events;
 use crate::controller::log_events::LogEvents;
 use crate::lifecycle::{Drain, Event};
 use crate::pod::{Pod, Text};
+use crate::ports::Events;
 use crate::runbook::Links;
 
 use super::cache::chain;
@@ -23,7 +23,7 @@ pub(super) const LONGEST_NOTE: usize = 1024;
 /// Writes Events in the order in which they are told, without holding up whoever tells.
 pub struct ClusterEvents(mpsc::Sender<Told>);
 
-/// An event, with the pod and the departure that it is about.
+/// An event, with the pod and the drain that it is about.
 type Told = (ObjectReference, Option<ObjectReference>, Event);
 
 impl ClusterEvents {

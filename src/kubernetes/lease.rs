@@ -1,4 +1,4 @@
-//! Who is in charge: at most one of all replicas, by a Lease.
+//! Who leads: at most one of all replicas, by a Lease.
 //!
 //! Written times are for people. A lease counts as given up once nobody has been seen to renew it for its whole
 //! duration, and as held for less than that after the last renewal, both by this process's own clock: so the former
@@ -46,24 +46,24 @@ impl Timing {
 /// What a holder writes less often than it looks.
 const RENEW_PERIOD: Duration = Duration::from_secs(2);
 
-/// Until when this process is in charge; shared by all who must not act without it.
+/// Until when this process leads; shared by all who must not act without it.
 #[derive(Clone, Debug)]
-pub struct Charge(watch::Sender<Option<Instant>>);
+pub struct Leadership(watch::Sender<Option<Instant>>);
 
-impl Charge {
-    /// Nobody is in charge yet.
+impl Leadership {
+    /// Nobody leads yet.
     #[must_use]
     pub fn none() -> Self {
-        Charge(watch::Sender::new(None))
+        Leadership(watch::Sender::new(None))
     }
 
-    /// Whether this process is in charge at this moment.
+    /// Whether this process leads at this moment.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.0.borrow().is_some_and(|until| Instant::now() < until)
     }
 
-    /// Waits until this process is in charge.
+    /// Waits until this process leads.
     pub async fn gained(&self) {
         let _ = self.0.subscribe().wait_for(|until| until.is_some_and(|until| Instant::now() < until)).await;
     }
@@ -88,7 +88,7 @@ pub struct Election {
     name: String,
     identity: String,
     timing: Timing,
-    charge: Charge,
+    leadership: Leadership,
 }
 
 /// What was last seen of the lease, and since when it is so.
@@ -102,8 +102,8 @@ struct Seen {
 impl Election {
     /// A part in the election for the lease `name`; `identity` tells this process from all others.
     #[must_use]
-    pub fn new(api: Api<Lease>, name: &str, identity: &str, timing: Timing, charge: Charge) -> Self {
-        Election { api, name: name.to_owned(), identity: identity.to_owned(), timing, charge }
+    pub fn new(api: Api<Lease>, name: &str, identity: &str, timing: Timing, leadership: Leadership) -> Self {
+        Election { api, name: name.to_owned(), identity: identity.to_owned(), timing, leadership }
     }
 
     /// Takes part until `stop` is done; then gives the lease back, so that another has it at once.
@@ -113,22 +113,22 @@ impl Election {
         let mut renewed: Option<Instant> = None;
         loop {
             let due = renewed.is_none_or(|renewed| renewed.elapsed() >= RENEW_PERIOD.min(self.timing.trust / 3));
-            if due || !self.charge.holds() {
+            if due || !self.leadership.holds() {
                 let begun = Instant::now();
                 let limit = self.timing.trust / 2;
                 match tokio::time::timeout(limit, self.turn(&mut seen)).await {
                     Ok(Ok(true)) => {
-                        if !self.charge.holds() {
-                            tracing::info!(identity = %self.identity, "in charge");
+                        if !self.leadership.holds() {
+                            tracing::info!(identity = %self.identity, "leading");
                         }
                         renewed = Some(begun);
-                        self.charge.0.send_replace(Some(begun + self.timing.trust));
+                        self.leadership.0.send_replace(Some(begun + self.timing.trust));
                     }
                     Ok(Ok(false)) => self.step_down(&mut renewed, "another is"),
                     Ok(Err(error)) => tracing::warn!(%error, "the lease could not be looked at"),
                     Err(_) => tracing::warn!("the lease could not be looked at in time"),
                 }
-                if renewed.is_some() && !self.charge.holds() {
+                if renewed.is_some() && !self.leadership.holds() {
                     self.step_down(&mut renewed, "it could not be renewed");
                 }
             }
@@ -137,17 +137,17 @@ impl Election {
                 () = tokio::time::sleep(self.timing.period) => {}
             }
         }
-        if self.charge.holds() {
-            self.charge.0.send_replace(None);
+        if self.leadership.holds() {
+            self.leadership.0.send_replace(None);
             self.give_back().await;
         }
     }
 
     fn step_down(&self, renewed: &mut Option<Instant>, why: &str) {
         if renewed.take().is_some() {
-            tracing::warn!(why, "no longer in charge");
+            tracing::warn!(why, "no longer leading");
         }
-        self.charge.0.send_replace(None);
+        self.leadership.0.send_replace(None);
     }
 
     /// Looks at the lease and takes or renews it where that may be; true while this process holds it.

@@ -8,11 +8,11 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
-use crate::controller::interfaces::VersionedSlots;
 use crate::lifecycle::slots::Slots;
 use crate::plan::{self, Mistake, Plan};
 use crate::policy::spec::{PlanReference, PolicySpec};
 use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
+use crate::ports::VersionedSlots;
 
 use super::cache::{Cache, key_of};
 use super::conditions::Condition;

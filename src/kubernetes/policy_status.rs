@@ -13,16 +13,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::controller::interfaces::NodeFacts;
 use crate::lifecycle::slots::Slot;
 use crate::pod::Pod;
 use crate::policy::spec::PolicyMode;
 use crate::policy::{Policy, PolicyIndex};
+use crate::ports::NodeFacts;
 use crate::runbook::Links;
 
 use super::cache::{Cache, chain};
 use super::conditions::Condition;
-use super::lease::Charge;
+use super::lease::Leadership;
 use super::policies::{PolicyObject, said};
 use super::registration::{Proofs, Registration, Seen, Sent, prove};
 use super::resources::drain_policies;
@@ -122,7 +122,7 @@ fn is_selected(policy: &Policy, pod: &Pod<'_>, nodes: &dyn NodeLabels) -> bool {
     policy.selects(pod, labels.as_ref())
 }
 
-/// Writes the status of policies while this process is in charge.
+/// Writes the status of policies while this process leads.
 pub struct Writer {
     /// The API.
     pub client: Client,
@@ -138,14 +138,14 @@ pub struct Writer {
     pub registration: Arc<Registration>,
     /// What is seen of it.
     pub seen: watch::Receiver<Seen>,
-    /// Whether this process is in charge.
-    pub charge: Charge,
+    /// Whether this process leads.
+    pub leadership: Leadership,
     /// Where people read on.
     pub runbook: Links,
 }
 
 /// Whether the pods that are missing are those that are departing. Their next ones are about to come: it is not worth
-/// two writes a departure to say so, and no policy without pods.
+/// two writes a drain to say so, and no policy without pods.
 fn is_only_away(object: &PolicyObject, count: usize) -> bool {
     let told = object.status.get("pods").and_then(Value::as_u64).and_then(|pods| usize::try_from(pods).ok());
     let is_current = |condition: &Condition| condition.observed_generation == Some(object.generation);
@@ -165,7 +165,7 @@ impl Writer {
             objects.mark_unchanged();
             seen.mark_unchanged();
             for object in self.objects.all() {
-                if self.charge.holds() {
+                if self.leadership.holds() {
                     self.write(&object, &proofs).await;
                 }
             }
@@ -259,7 +259,7 @@ mod tests {
         assert!(is_only_away(&policy(one.clone(), 2), 2));
         assert!(!is_only_away(&policy(one.clone(), 2), 1), "one more is missing");
         assert!(!is_only_away(&policy(one.clone(), 2), 4), "one has come");
-        assert!(!is_only_away(&policy(json!([]), 2), 2), "the departure is over, and it did not come back");
+        assert!(!is_only_away(&policy(json!([]), 2), 2), "the drain is over, and it did not come back");
         assert!(!is_only_away(&policy(one, 1), 2), "the policy was changed");
     }
 }

@@ -1,4 +1,4 @@
-//! Departures as PodDrains, slots in the status of their policy.
+//! Drains as PodDrains, slots in the status of their policy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,23 +10,23 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::controller::interfaces::{Store, StoreError, VersionedSlots};
 use crate::lifecycle::slots::Slots;
 use crate::lifecycle::{Drain, Phase};
+use crate::ports::{Store, StoreError, VersionedSlots};
 
 use super::cache::{Cache, chain};
 use super::drains::{self, FINALIZER, Kept};
 use super::policies::{PolicyObject, read_policy};
 use super::resources::{drain_policies, pod_drains};
 
-/// Departures in the cluster. Reads come from watches; every write names the version that it was made from.
+/// Drains in the cluster. Reads come from watches; every write names the version that it was made from.
 pub struct ClusterStore {
     client: Client,
     /// By pod UID.
     drains: Arc<Cache<Kept>>,
     /// By namespace and name of the policy.
     policies: Arc<Cache<PolicyObject>>,
-    /// Slots of policies that are gone, while departures that they began are still open.
+    /// Slots of policies that are gone, while drains that they began are still open.
     orphaned: Mutex<HashMap<String, Slots>>,
 }
 
@@ -101,7 +101,7 @@ impl Store for ClusterStore {
         let over = drain.status.phase == Phase::Completed;
         let mut generation = before.and_then(|before| before.generation);
         if let Some(before) = before.filter(|before| !before.deleting && !over) {
-            // A departure that begins anew is no longer cancelled, and has something to restore again.
+            // A drain that begins anew is no longer cancelled, and has something to restore again.
             let uncancel = before.cancel && !drain.spec.cancel;
             if uncancel || !before.finalizer {
                 let change = json!({"metadata": {"finalizers": [FINALIZER]}, "spec": {"cancel": drain.spec.cancel}});

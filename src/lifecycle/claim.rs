@@ -1,10 +1,10 @@
-//! What the gate writes: a try, the claim, and that a pod was let go. Each is a new version of the departure, to be
+//! What the gate writes: a try, the claim, and that a pod was let go. Each is a new version of the drain, to be
 //! written on the version that the gate read.
 
 use std::time::Duration;
 
-use super::asker::Asker;
-use super::drain::{Departure, Drain, Phase, StepStatus};
+use super::caller::Caller;
+use super::drain::{Drain, Outcome, Phase, StepStatus};
 
 /// Whether the gate may allow the pod to leave, once every step was seen done.
 #[must_use]
@@ -22,19 +22,19 @@ pub fn may_be_claimed_anew(before: &Drain, now: &Drain) -> bool {
     before.status.cycle == now.status.cycle && before.pod_uid() == now.pod_uid() && may_be_claimed(now)
 }
 
-/// The departure, claimed: the pod may leave.
+/// The drain, claimed: the pod may leave.
 #[must_use]
 pub fn claimed(mut drain: Drain) -> Drain {
     drain.status.phase = Phase::Departing;
     drain.status.allowed = true;
     drain.status.claims += 1;
-    drain.status.departure = Some(Departure::Prepared);
+    drain.status.outcome = Some(Outcome::Prepared);
     drain.status.message.clear();
     drain.status.detail.clear();
     drain
 }
 
-/// The departure with the step that a live look found to be no longer done.
+/// The drain with the step that a live look found to be no longer done.
 #[must_use]
 pub fn no_longer_done(mut drain: Drain, step: usize, message: &str) -> Drain {
     drain.status.phase = Phase::Draining;
@@ -43,42 +43,42 @@ pub fn no_longer_done(mut drain: Drain, step: usize, message: &str) -> Drain {
     drain
 }
 
-/// A completed departure whose pod is asked for again: queued anew.
+/// A completed drain whose pod is asked for again: queued anew.
 #[must_use]
-pub fn begun_anew(mut drain: Drain, asker: Asker) -> Drain {
+pub fn begun_anew(mut drain: Drain, caller: Caller) -> Drain {
     let steps = vec![StepStatus::default(); drain.spec.steps.len()];
     drain.spec.cancel = false;
     drain.status = super::drain::DrainStatus {
         cycle: drain.status.cycle + 1,
         tries: drain.status.tries + 1,
         claims: drain.status.claims,
-        asker,
+        caller,
         steps,
         ..Default::default()
     };
     drain
 }
 
-/// The departure of a pod that an exemption lets go.
+/// The drain of a pod that an exemption lets go.
 #[must_use]
-pub fn let_go(mut drain: Drain, departure: Departure) -> Drain {
-    drain.status.departure = Some(departure);
+pub fn let_go(mut drain: Drain, outcome: Outcome) -> Drain {
+    drain.status.outcome = Some(outcome);
     drain
 }
 
-/// The departure with this try written down; `None` where the last one that was written is recent enough.
+/// The drain with this try written down; `None` where the last one that was written is recent enough.
 ///
 /// `last` is how long ago that was, and `denied` how long the callers have been denied so far, both as far as this
 /// process has seen. Preemption would ask 50 times a second.
 #[must_use]
-pub fn tried(drain: &Drain, asker: Asker, last: Duration, denied: Duration) -> Option<Drain> {
-    let asker = asker.after(drain.status.asker);
-    if !asker.differs_from(drain.status.asker) && last < between_tries(drain) {
+pub fn tried(drain: &Drain, caller: Caller, last: Duration, denied: Duration) -> Option<Drain> {
+    let caller = caller.after(drain.status.caller);
+    if !caller.differs_from(drain.status.caller) && last < between_tries(drain) {
         return None;
     }
     let mut drain = drain.clone();
     drain.status.tries += 1;
-    drain.status.asker = asker;
+    drain.status.caller = caller;
     drain.status.denied_seconds = drain.status.denied_seconds.max(denied.as_secs());
     Some(drain)
 }

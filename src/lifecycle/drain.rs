@@ -1,4 +1,4 @@
-//! The PodDrain: one pod's departure, as it is stored.
+//! The PodDrain: one pod's drain, as it is stored.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,9 @@ use crate::policy::Policy;
 use crate::policy::spec::MaxUnavailable;
 use crate::printable::printable;
 
-use super::asker::Asker;
+use super::caller::Caller;
 
-/// One pod's departure, from the first request to the restore.
+/// One pod's drain, from the first request to the restore.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Drain {
@@ -34,7 +34,7 @@ pub struct DrainMetadata {
     pub name: String,
     /// The pod's namespace.
     pub namespace: String,
-    /// What tells it from a departure of the same name before it. The store gives it out; empty where it does not.
+    /// What tells it from a drain of the same name before it. The store gives it out; empty where it does not.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uid: String,
     /// Which version this is. The store gives it out; a write names the version that it was made from.
@@ -54,20 +54,20 @@ pub struct DrainSpec {
     pub seat: String,
     /// The policy that guards the pod.
     pub policy: String,
-    /// The steps as they were: an edit does not change a departure under way.
+    /// The steps as they were: an edit does not change a drain under way.
     pub steps: Vec<DrainStep>,
     /// The policy's limits as they were.
     pub limits: Limits,
     /// Who asked first: the user name in the request.
     pub requester: String,
     /// What kind of caller that is.
-    pub asker: Asker,
-    /// A person gives the departure up.
+    pub caller: Caller,
+    /// A person gives the drain up.
     #[serde(default)]
     pub cancel: bool,
 }
 
-/// One step of a departure.
+/// One step of a drain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainStep {
@@ -97,13 +97,13 @@ pub struct Limits {
     pub max_unavailable: MaxUnavailable,
     /// Between two looks at the backend.
     pub poll_period_seconds: u32,
-    /// Without progress, until the departure is called stalled.
+    /// Without progress, until the drain is called stalled.
     pub progress_deadline_seconds: u32,
-    /// Without a try, until the departure is given up.
+    /// Without a try, until the drain is given up.
     pub abandon_after_seconds: u32,
 }
 
-/// Where a departure stands.
+/// Where a drain stands.
 ///
 /// ```text
 /// Queued ─slot─► Draining ─all steps done─► Drained ─claim─► Departing ─replacement Ready, or none to come─► Restoring ─► Completed
@@ -113,7 +113,7 @@ pub struct Limits {
 ///    └── Queued, Draining, Drained: the pod is terminating or gone, by any path ──► Departing (Queued, nothing owned: Completed)
 /// ```
 ///
-/// A Draining departure that is blocked before it owns anything goes back to Queued and gives its slot up.
+/// A Draining drain that is blocked before it owns anything goes back to Queued and gives its slot up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
     /// Waits for a slot, or for the backend to allow it.
@@ -136,7 +136,7 @@ pub enum Phase {
 
 /// How a pod left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Departure {
+pub enum Outcome {
     /// Prepared, with our yes.
     Prepared,
     /// By a named exemption.
@@ -147,7 +147,7 @@ pub enum Departure {
     Unprepared,
 }
 
-/// How far a departure is.
+/// How far a drain is.
 #[allow(clippy::struct_excessive_bools)] // Each is a fact of its own, shown to users as a condition.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -155,7 +155,7 @@ pub struct DrainStatus {
     /// Where it stands.
     #[schemars(with = "String")]
     pub phase: Phase,
-    /// Counts how often the departure became Drained or began anew; part of the wake-up's mark.
+    /// Counts how often the drain became Drained or began anew; part of the wake-up's mark.
     pub cycle: u32,
     /// Whether the pod is expected back; decided when draining begins.
     pub mode: Mode,
@@ -180,7 +180,7 @@ pub struct DrainStatus {
     /// How often a try was written down (not every try is).
     pub tries: u64,
     /// What kind of caller made the last one.
-    pub asker: Asker,
+    pub caller: Caller,
     /// How long the callers have been denied by then, as measured by whoever wrote it down.
     pub denied_seconds: u64,
     /// How often an allow was claimed.
@@ -193,8 +193,8 @@ pub struct DrainStatus {
     pub not_carried_out: u32,
     /// How the pod left, or was let go.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub departure: Option<Departure>,
-    /// The departure of the same seat whose ownership this one took over.
+    pub outcome: Option<Outcome>,
+    /// The drain of the same seat whose ownership this one took over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predecessor: Option<String>,
     /// The pod's addresses, where they are no longer those of the first try: a pod may be asked for before it has any,
@@ -296,9 +296,9 @@ impl Drain {
         (!now.pod_ip.is_empty() && now != known).then_some(now)
     }
 
-    /// A new departure of this pod, under this policy. `None` where the policy is not valid.
+    /// A new drain of this pod, under this policy. `None` where the policy is not valid.
     #[must_use]
-    pub fn new(pod: Pod<'static>, policy: &Policy, requester: &str, asker: Asker) -> Option<Self> {
+    pub fn new(pod: Pod<'static>, policy: &Policy, requester: &str, caller: Caller) -> Option<Self> {
         let steps = policy.steps.as_ref().ok()?;
         let spec = &policy.spec;
         let spec = DrainSpec {
@@ -312,7 +312,7 @@ impl Drain {
                 abandon_after_seconds: spec.abandon_after_seconds,
             },
             requester: requester.to_owned(),
-            asker,
+            caller,
             cancel: false,
             pod,
         };
@@ -366,13 +366,13 @@ impl DrainSpec {
 }
 
 impl DrainStatus {
-    /// The status of a departure that was only just asked for.
+    /// The status of a drain that was only just asked for.
     #[must_use]
     pub fn first(spec: &DrainSpec) -> Self {
         DrainStatus {
             steps: vec![StepStatus::default(); spec.steps.len()],
             tries: 1,
-            asker: spec.asker,
+            caller: spec.caller,
             ..Default::default()
         }
     }
@@ -399,7 +399,7 @@ impl From<&crate::policy::Step> for DrainStep {
     }
 }
 
-/// The name of the departure of the pod with this name and UID.
+/// The name of the drain of the pod with this name and UID.
 #[must_use]
 pub fn drain_name(pod: &str, uid: &str) -> String {
     let short: String = uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();

@@ -1,4 +1,4 @@
-//! What the process in charge has measured itself about a departure. It goes with the process, on purpose.
+//! What the leader has measured itself about a drain. It goes with the process, on purpose.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ pub const LATE: Duration = Duration::from_secs(10);
 /// Measured by this process, since it came into charge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
-    /// Nothing is sent outward before: a request of whoever was in charge before may still be under way.
+    /// Nothing is sent outward before: a request of the leader before may still be under way.
     pub quiet_until: Duration,
-    /// When the departure was first seen.
+    /// When the drain was first seen.
     first_seen: Duration,
     /// The number of tries last seen, and when it was new.
     tries: (u64, Duration),
@@ -47,8 +47,8 @@ pub struct StepMemory {
 }
 
 impl Memory {
-    /// The memory of a process that sees this departure for the first time. `quiet` is how long the longest request
-    /// of whoever was in charge before may still take; zero for a departure that this process saw being made.
+    /// The memory of a process that sees this drain for the first time. `quiet` is how long the longest request
+    /// of the leader before may still take; zero for a drain that this process saw being made.
     #[must_use]
     pub fn new(drain: &Drain, now: Duration, quiet: Duration) -> Self {
         let step = |status: &StepStatus| StepMemory {
@@ -68,7 +68,7 @@ impl Memory {
         }
     }
 
-    /// Takes note of what is new in the departure.
+    /// Takes note of what is new in the drain.
     pub fn notice(&mut self, drain: &Drain, now: Duration) {
         let status = &drain.status;
         if self.tries.0 != status.tries {
@@ -83,7 +83,7 @@ impl Memory {
         self.steps.resize_with(status.steps.len(), StepMemory::default);
     }
 
-    /// The departure comes to a phase: what was counted in the last one counts no more.
+    /// The drain comes to a phase: what was counted in the last one counts no more.
     pub fn enter(&mut self, phase: Phase, now: Duration) {
         self.phase = (phase, now);
         self.stuck = None;
@@ -100,7 +100,7 @@ impl Memory {
         }
     }
 
-    /// How long the departure has been in its phase.
+    /// How long the drain has been in its phase.
     #[must_use]
     pub fn in_phase(&self, now: Duration) -> Duration {
         now.saturating_sub(self.phase.1)

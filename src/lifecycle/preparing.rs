@@ -186,16 +186,16 @@ pub(super) fn drained(turn: &mut Turn, world: &World) {
     if let PodSeen::Present { terminating: false, wake_mark } = &world.pod {
         let mark = turn.drain.wake_mark();
         let all_done = world.rounds.values().all(|round| round.verdict == Verdict::Done);
-        let asker = turn.drain.status.asker;
-        if all_done && asker.may_forget() && world.owner_wants {
+        let caller = turn.drain.status.caller;
+        if all_done && caller.may_forget() && world.owner_wants {
             turn.effects.push(Effect::Delete);
-        } else if all_done && asker.is_woken_by_the_pod() && wake_mark.as_ref() != Some(&mark) {
+        } else if all_done && caller.is_woken_by_the_pod() && wake_mark.as_ref() != Some(&mark) {
             turn.effects.push(Effect::Wake(mark));
         }
     }
 }
 
-/// Gives the departure up if a person cancelled it, or nobody wants it any more.
+/// Gives the drain up if a person cancelled it, or nobody wants it any more.
 fn give_up(turn: &mut Turn, world: &World) -> bool {
     let cancelled = turn.drain.spec.cancel;
     if !cancelled && !is_abandoned(turn, world) {
@@ -217,7 +217,7 @@ fn give_up(turn: &mut Turn, world: &World) -> bool {
 fn is_abandoned(turn: &Turn, world: &World) -> bool {
     let abandon_after = Duration::from_secs(turn.drain.spec.limits.abandon_after_seconds.into());
     let denied = turn.memory.denied().max(Duration::from_secs(turn.drain.status.denied_seconds));
-    let gap = turn.drain.status.asker.longest_gap(denied);
+    let gap = turn.drain.status.caller.longest_gap(denied);
     // A try that came soon after one that was written down is not written itself.
     let unwritten = super::claim::between_tries(&turn.drain);
     has_enough(turn, world)
@@ -227,14 +227,14 @@ fn is_abandoned(turn: &Turn, world: &World) -> bool {
 /// Who asked counts its pods, and has no more than it wants. Of several pods that it asked for in turn it keeps all but
 /// those that were too many: the others are not to be prepared after that.
 fn has_enough(turn: &Turn, world: &World) -> bool {
-    turn.drain.status.asker.counts_pods() && world.owner_has_enough
+    turn.drain.status.caller.counts_pods() && world.owner_has_enough
 }
 
 fn first_hindrance(world: &World) -> Option<(usize, &Round)> {
     world.rounds.iter().find(|(_, round)| hindrance(&round.verdict).is_some()).map(|(step, round)| (*step, round))
 }
 
-/// Tells why the departure does not go on.
+/// Tells why the drain does not go on.
 fn hold(turn: &mut Turn, round: &Round) {
     let Some((message, detail)) = hindrance(&round.verdict) else { return };
     let blocked = matches!(round.verdict, Verdict::Blocked { .. });

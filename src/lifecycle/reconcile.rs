@@ -1,4 +1,4 @@
-//! The transition: one pure function of a departure, what this process remembers of it, and what was seen now.
+//! The transition: one pure function of a drain, what this process remembers of it, and what was seen now.
 //!
 //! It looks at how things are, not at what happened: a lost or repeated write, a crash or a new leader changes
 //! nothing but how much is still to be done.
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::plan::{Act, Round, Task, Verdict};
 
-use super::drain::{Departure, Drain, Ownership, Phase};
+use super::drain::{Drain, Outcome, Ownership, Phase};
 use super::memory::Memory;
 use super::preparing;
 use super::restoring;
@@ -60,7 +60,7 @@ pub fn reconcile(drain: &Drain, memory: &Memory, world: &World) -> Turn {
     turn
 }
 
-/// Whether a turn's departure is to be written. That an intent was acted on rides on the next write: a process that
+/// Whether a turn's drain is to be written. That an intent was acted on rides on the next write: a process that
 /// does not know takes it for acted on anyway.
 #[must_use]
 pub fn must_be_written(before: &Drain, after: &Drain) -> bool {
@@ -74,7 +74,7 @@ pub fn must_be_written(before: &Drain, after: &Drain) -> bool {
 }
 
 impl Turn {
-    /// Tells of a policy that is no longer what it was: a departure under way does not follow it.
+    /// Tells of a policy that is no longer what it was: a drain under way does not follow it.
     fn note_policy(&mut self, seen: PolicySeen) {
         let over = matches!(self.drain.status.phase, Phase::Completed | Phase::Unknown);
         if over || std::mem::replace(&mut self.memory.policy, seen) == seen {
@@ -84,7 +84,7 @@ impl Turn {
         let message = match seen {
             PolicySeen::AsBegun => return,
             PolicySeen::Changed => {
-                format!("policy {policy} has changed: this departure goes on with the steps it began with")
+                format!("policy {policy} has changed: this drain goes on with the steps it began with")
             }
             PolicySeen::Gone => format!(
                 "policy {policy} is deleted: the pod is no longer held, and what was set is restored once it is replaced"
@@ -93,7 +93,7 @@ impl Turn {
         self.tell("PolicyChanged", false, message);
     }
 
-    /// A pod that leaves by any path takes its departure along.
+    /// A pod that leaves by any path takes its drain along.
     fn leave_if_gone(&mut self, world: &World) -> bool {
         let leaving = matches!(world.pod, PodSeen::Gone | PodSeen::Present { terminating: true, .. });
         if leaving && self.drain.status.phase == Phase::Restoring {
@@ -120,25 +120,25 @@ impl Turn {
         if std::mem::replace(&mut self.drain.status.left, true) {
             return;
         }
-        let departure = *self.drain.status.departure.get_or_insert(Departure::Unprepared);
-        self.effects.push(Effect::Count(departure));
+        let outcome = *self.drain.status.outcome.get_or_insert(Outcome::Unprepared);
+        self.effects.push(Effect::Count(outcome));
         let progress = self.drain.status.progress.as_ref();
         let left = progress.map_or_else(String::new, |progress| format!(", {}", progress.were_left()));
         let pod = self.drain.pod_name();
-        match departure {
+        match outcome {
             // Told by whoever let it go, who knows why.
-            Departure::Prepared | Departure::Bypassed => {}
-            Departure::Unprepared if self.drain.status.phase == Phase::Drained => {
+            Outcome::Prepared | Outcome::Bypassed => {}
+            Outcome::Unprepared if self.drain.status.phase == Phase::Drained => {
                 self.tell(
                     "LeftUnasked",
                     false,
                     format!("{pod} left prepared, but without having been asked for again"),
                 );
             }
-            Departure::Unprepared => {
+            Outcome::Unprepared => {
                 self.tell("LeftUnprepared", true, format!("{pod} left without being prepared{left}. Restoring"));
             }
-            Departure::Exempt => self.tell("Exempt", false, format!("{pod} left by an exemption of its policy{left}")),
+            Outcome::Exempt => self.tell("Exempt", false, format!("{pod} left by an exemption of its policy{left}")),
         }
     }
 
@@ -161,7 +161,7 @@ impl Turn {
         Duration::from_secs(self.drain.spec.limits.poll_period_seconds.into())
     }
 
-    /// Whether something of whoever was in charge before may still be under way; then waits that long.
+    /// Whether something of the leader before may still be under way; then waits that long.
     pub(super) fn is_quiet(&mut self, now: Duration) -> bool {
         let left = self.memory.quiet_until.saturating_sub(now);
         if left.is_zero() {
@@ -225,7 +225,7 @@ fn departing(turn: &mut Turn, world: &World) {
         }
         // That a prepared pod has left is nothing to tell: it is noted with the next phase, which saves a write.
         PodSeen::Gone | PodSeen::Present { terminating: true, .. } => {
-            if turn.drain.status.departure != Some(Departure::Prepared) {
+            if turn.drain.status.outcome != Some(Outcome::Prepared) {
                 turn.note_departure();
             }
         }
@@ -243,7 +243,7 @@ fn not_carried_out(turn: &mut Turn, world: &World) {
     }
     let status = &mut turn.drain.status;
     status.allowed = false;
-    status.departure = None;
+    status.outcome = None;
     status.not_carried_out += 1;
     if status.not_carried_out == 1 {
         status.cycle += 1;

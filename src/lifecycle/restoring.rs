@@ -44,7 +44,7 @@ pub(super) fn restoring(turn: &mut Turn, world: &World) {
 /// Nothing is left to undo.
 fn conclude(turn: &mut Turn, world: &World) {
     if world.slot == Answer::Held {
-        // The other order breaks: a slot of a completed departure would be nobody's to give back.
+        // The other order breaks: a slot of a completed drain would be nobody's to give back.
         turn.effects.push(Effect::GiveSlot);
         turn.again = Duration::ZERO;
     } else if matches!(world.pod, PodSeen::Present { terminating: false, wake_mark: Some(_) }) {

@@ -18,7 +18,7 @@ pub struct Slots {
 pub struct Slot {
     /// The place in the set.
     pub seat: String,
-    /// The departure that holds it.
+    /// The drain that holds it.
     pub drain: String,
 }
 
@@ -36,11 +36,11 @@ pub struct Peer {
 pub struct Candidate<'a> {
     /// Its place in the set.
     pub seat: &'a str,
-    /// Its departure's name.
+    /// Its drain's name.
     pub drain: &'a str,
     /// Whether its pod is Ready: one that is not takes no further place.
     pub ready: bool,
-    /// The departure that holds the same seat and may be taken over, if there is one.
+    /// The drain that holds the same seat and may be taken over, if there is one.
     pub predecessor: Option<&'a str>,
 }
 
@@ -56,13 +56,13 @@ pub enum Answer {
 }
 
 impl Slots {
-    /// Whether this departure holds a slot.
+    /// Whether this drain holds a slot.
     #[must_use]
     pub fn held_by(&self, drain: &str) -> bool {
         self.departing.iter().any(|slot| slot.drain == drain)
     }
 
-    /// The slots without this departure's.
+    /// The slots without this drain's.
     #[must_use]
     pub fn without(&self, drain: &str) -> Slots {
         Slots { departing: self.departing.iter().filter(|slot| slot.drain != drain).cloned().collect() }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::plan::{Act, Mode, Round, Task};
 
-use super::drain::{Departure, Drain};
+use super::drain::{Drain, Outcome};
 use super::memory::Memory;
 use super::slots::{Answer, Slots};
 
@@ -16,7 +16,7 @@ use super::slots::{Answer, Slots};
 pub struct World {
     /// Now.
     pub now: Duration,
-    /// The pod with the departure's UID.
+    /// The pod with the drain's UID.
     pub pod: PodSeen,
     /// The pod that takes its place.
     pub successor: Successor,
@@ -27,14 +27,14 @@ pub struct World {
     pub owner_has_enough: bool,
     /// Whether the pod is expected back.
     pub mode: Mode,
-    /// What the policy's slots say to this departure.
+    /// What the policy's slots say to this drain.
     pub slot: Answer,
     /// What the rounds found that [`super::look`] asked for, by the step's number.
     pub rounds: BTreeMap<usize, Round>,
-    /// A departure of the same seat that this one may take over: its pod is gone, and this one's, which replaced it,
+    /// A drain of the same seat that this one may take over: its pod is gone, and this one's, which replaced it,
     /// is not Ready.
     pub predecessor: Option<Box<Drain>>,
-    /// Another departure has taken this one over.
+    /// Another drain has taken this one over.
     pub superseded: bool,
     /// The namespace is being deleted: what a restore needs there may be gone for good.
     pub namespace_ending: bool,
@@ -44,7 +44,7 @@ pub struct World {
     pub settings: Settings,
 }
 
-/// What has become of the policy that a departure began under.
+/// What has become of the policy that a drain began under.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PolicySeen {
     /// Its steps are as they were.
@@ -64,7 +64,7 @@ pub struct Settings {
     pub claim_patience: Duration,
     /// Between two writes of progress alone.
     pub progress_every: Duration,
-    /// How long a completed departure is kept.
+    /// How long a completed drain is kept.
     pub completed_ttl: Duration,
 }
 
@@ -95,7 +95,7 @@ pub enum Successor {
     NoneToCome,
 }
 
-/// What a turn asks for, besides writing the departure down. Carried out in this order, after the write has succeeded.
+/// What a turn asks for, besides writing the drain down. Carried out in this order, after the write has succeeded.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Write these slots, if they are still as they were.
@@ -113,12 +113,12 @@ pub enum Effect {
     /// Tell people.
     Tell(Event),
     /// A pod has left.
-    Count(Departure),
-    /// Remove the departure from the store.
+    Count(Outcome),
+    /// Remove the drain from the store.
     Remove,
 }
 
-/// Something that people are told, on the pod and on its departure.
+/// Something that people are told, on the pod and on its drain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// One word, as `Drained`.
@@ -132,7 +132,7 @@ pub struct Event {
 /// What a turn decided.
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// The departure as it is to be written; written only where it differs.
+    /// The drain as it is to be written; written only where it differs.
     pub drain: Drain,
     /// What the process remembers; kept only if the write succeeds.
     pub memory: Memory,

@@ -135,7 +135,7 @@ impl Plan {
         &self.hash
     }
 
-    /// Whether anything is undone when a departure of this mode is over or was given up.
+    /// Whether anything is undone when a drain of this mode is over or was given up.
     #[must_use]
     pub fn restores(&self, mode: Mode) -> bool {
         !self.steps(mode).restore.is_empty()

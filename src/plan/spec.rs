@@ -229,7 +229,7 @@ pub struct ActSpec {
     /// The act may go on at the backend after the request has ended.
     #[serde(default, skip_serializing_if = "is_default")]
     pub background: bool,
-    /// The act can't be undone: never sent for a departure that may still be given up.
+    /// The act can't be undone: never sent for a drain that may still be given up.
     #[serde(default, skip_serializing_if = "is_default")]
     pub irreversible: bool,
     /// Longest wait, as `1s` or `500ms`; default and at most 3 s, with `background` at most 60 s.
@@ -292,7 +292,7 @@ pub struct RemovalSpec {
     /// How much is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressSpec>,
-    /// Acts that undo what `prepare` did, when the departure is given up.
+    /// Acts that undo what `prepare` did, when the drain is given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restore: Vec<ActSpec>,
 }

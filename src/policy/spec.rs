@@ -31,10 +31,10 @@ pub struct PolicySpec {
     /// Seconds between two looks at the backend.
     #[serde(default = "two")]
     pub poll_period_seconds: u32,
-    /// Seconds without progress after which a departure is called stalled.
+    /// Seconds without progress after which a drain is called stalled.
     #[serde(default = "ten_minutes")]
     pub progress_deadline_seconds: u32,
-    /// Seconds without a try after which a departure is given up.
+    /// Seconds without a try after which a drain is given up.
     #[serde(default = "ten_minutes")]
     pub abandon_after_seconds: u32,
     /// Which cases are let go unprepared.

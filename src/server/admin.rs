@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use prometheus::{Encoder, Registry, TextEncoder};
 
-use super::readiness::Readiness;
+use crate::runtime::readiness::Readiness;
 
 struct Shared {
     readiness: Readiness,

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Config;
 use super::metrics::Metrics;
-use super::shutdown::Shutdown;
+use crate::runtime::shutdown::Shutdown;
 
 /// After the listener has closed: how long what is in flight may take. No call of a webhook takes longer.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);

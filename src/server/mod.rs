@@ -1,21 +1,11 @@
 //! Sockets: TLS, deadlines, the admission route, the admin routes, and a graceful end.
 //!
-//! `listener` takes connections, `routes` answers requests on them, [`gate`] is what they are about.
+//! `listener` takes connections, `routes` answers requests on them, and asks a [`Gate`] what to say.
 
 mod admin;
-pub mod authority;
-mod dry_run;
-pub mod expiry;
-pub mod gate;
-pub mod gate_metrics;
 mod listener;
-pub mod logging;
 pub mod metrics;
-pub mod readiness;
 mod routes;
-pub mod self_signed;
-pub mod shutdown;
-pub mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,13 +21,12 @@ use tokio::time::Instant;
 
 use crate::admission::Malformed;
 
-pub use expiry::Expiry;
-pub use readiness::Readiness;
-pub use tls::Certificates;
+use crate::runtime::readiness::Readiness;
+use crate::runtime::shutdown::Shutdown;
+use crate::trust::Certificates;
 
 use listener::Limits;
 use metrics::Metrics;
-use shutdown::Shutdown;
 
 /// Answers AdmissionReviews.
 #[async_trait]

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::Gate;
 use super::metrics::Metrics;
-use super::shutdown::Shutdown;
+use crate::runtime::shutdown::Shutdown;
 
 /// The longest review. The API server takes objects of 3 MiB, and a review may hold one twice.
 pub const BODY_LIMIT: usize = 8 * 1024 * 1024;

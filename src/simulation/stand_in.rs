@@ -74,7 +74,7 @@ impl Relay {
         answered.await.ok()
     }
 
-    /// Waits for the next request. One whose asker has gone meanwhile is as if it had never come.
+    /// Waits for the next request. One whose caller has gone meanwhile is as if it had never come.
     pub async fn next(&self) -> Option<Asked> {
         self.is_attended.store(true, Ordering::Relaxed);
         let mut queued = self.queued.lock().await;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::controller::interfaces::{Cluster, NamespaceFacts, NodeSeen, OwnerSeen, WAKE_ANNOTATION};
 use crate::pod::{OwnerReference, Pod};
+use crate::ports::{Cluster, NamespaceFacts, NodeSeen, OwnerSeen, WAKE_ANNOTATION};
 
 use super::objects::Objects;
 

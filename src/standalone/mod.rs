@@ -1,4 +1,4 @@
-//! The surroundings without a cluster: departures in memory or in files, pods from files, policies from files.
+//! The surroundings without a cluster: drains in memory or in files, pods from files, policies from files.
 
 pub mod cluster;
 pub mod objects;

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::controller::facts;
-use crate::controller::interfaces::{NamespaceFacts, NodeFacts, OwnerSeen};
 use crate::pod::Pod;
+use crate::ports::{NamespaceFacts, NodeFacts, OwnerSeen};
 
 /// What a directory of objects shows.
 #[derive(Clone, Debug, Default)]

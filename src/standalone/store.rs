@@ -1,4 +1,4 @@
-//! Departures and slots in memory, and where a directory is given, in files of the same form.
+//! Drains and slots in memory, and where a directory is given, in files of the same form.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -9,17 +9,17 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 
-use crate::controller::interfaces::{Store, StoreError, VersionedSlots};
 use crate::lifecycle::Drain;
 use crate::lifecycle::slots::Slots;
+use crate::ports::{Store, StoreError, VersionedSlots};
 
 /// The version of the resources that files hold.
 const API_VERSION: &str = "castoff.dev/v1alpha1";
 
-/// Where slots are kept, beside the departures.
+/// Where slots are kept, beside the drains.
 const SLOTS_FILE: &str = "slots.json";
 
-/// Departures and slots. A write is in its file, and the file on the disk, before it counts.
+/// Drains and slots. A write is in its file, and the file on the disk, before it counts.
 #[derive(Debug)]
 pub struct FileStore {
     directory: Option<PathBuf>,
@@ -38,7 +38,7 @@ struct State {
     version: u64,
 }
 
-/// A departure's file.
+/// A drain's file.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DrainFile<D> {
@@ -63,7 +63,7 @@ impl FileStore {
     /// The store in this directory, with what an earlier process left there. The directory is made where it is missing.
     ///
     /// # Errors
-    /// When the directory can't be made or read, or a file there is no departure: the sentence names the file.
+    /// When the directory can't be made or read, or a file there is no drain: the sentence names the file.
     pub fn open(directory: &Path) -> Result<Self, String> {
         let said = |error: io::Error| format!("state directory {}: {error}", directory.display());
         std::fs::create_dir_all(directory).map_err(said)?;
@@ -97,7 +97,7 @@ impl FileStore {
         changed
     }
 
-    /// Writes a departure under the next version. `expected` is the version that must be there.
+    /// Writes a drain under the next version. `expected` is the version that must be there.
     async fn put(&self, mut drain: Drain, expected: Option<String>) -> Result<Arc<Drain>, StoreError> {
         let _writing = self.writing.lock().await;
         let next = {
@@ -197,7 +197,7 @@ fn at_version(slots: Slots, version: u64) -> VersionedSlots {
     VersionedSlots { slots, version: version.to_string() }
 }
 
-/// Namespaces hold no dots, so that two departures never share a file.
+/// Namespaces hold no dots, so that two drains never share a file.
 fn file_name(drain: &Drain) -> String {
     let safe = |text: &str| text.replace(['/', '\\'], "_");
     format!("{}.{}.json", safe(&drain.metadata.namespace), safe(&drain.metadata.name))
@@ -245,7 +245,7 @@ mod tests {
             "metadata": {"name": format!("db-0-{uid}"), "namespace": "n"},
             "spec": {
                 "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": uid}}, "seat": "db-0", "policy": "p",
-                "steps": [], "requester": "x", "asker": "Person",
+                "steps": [], "requester": "x", "caller": "Person",
                 "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 1, "abandonAfterSeconds": 1},
             },
         });

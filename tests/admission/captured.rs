@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use castoff::admission::{
-    Answer, Case, Decision, Facts, NotVerified, Question, Stage, What, allowed, decide, first_questions, not_verified,
+    Answer, Case, Decision, Facts, NotVerified, Reason, Stage, What, allowed, decide, first_questions, not_verified,
     request,
 };
 use castoff::lifecycle::{Drain, Phase};
@@ -40,15 +40,15 @@ fn gate(bytes: &[u8], state: State) -> (Outcome, Option<Answer>) {
         Decision::Again(answer) => of_answer(&answer, Does::BeginsAnew),
         Decision::Verify => {
             let (yes, no) = (allowed(&case), not_verified(&case, &NotVerified::NotDone { step: "evict-leaders" }));
-            assert!(yes.allowed && !no.allowed && no.question == Question::Draining);
-            ((yes.question, Does::Verifies), Some(no))
+            assert!(yes.allowed && !no.allowed && no.reason == Reason::Draining);
+            ((yes.reason, Does::Verifies), Some(no))
         }
     }
 }
 
 fn of_answer(answer: &Answer, denial: Does) -> (Outcome, Option<Answer>) {
     let denied = (!answer.allowed).then(|| answer.clone());
-    ((answer.question, if answer.allowed { Does::Allows } else { denial }), denied)
+    ((answer.reason, if answer.allowed { Does::Allows } else { denial }), denied)
 }
 
 fn drain_in(state: State, pod: &Pod<'_>, policy: &Arc<castoff::policy::Policy>) -> Option<Drain> {
@@ -99,19 +99,15 @@ fn every_captured_review_gets_its_answer_in_every_state() {
 
 #[test]
 fn a_row_turned_round_fails() {
-    for (version, row, state, (question, does)) in cells() {
+    for (version, row, state, (reason, does)) in cells() {
         let turned = if does == Does::Allows { Does::Denies } else { Does::Allows };
-        assert!(
-            mismatch(version, row, state, (question, turned), row.told_to_wait).is_some(),
-            "{version}/{}",
-            row.case
-        );
-        for other in Question::ALL.into_iter().filter(|other| *other != question) {
+        assert!(mismatch(version, row, state, (reason, turned), row.told_to_wait).is_some(), "{version}/{}", row.case);
+        for other in Reason::ALL.into_iter().filter(|other| *other != reason) {
             assert!(mismatch(version, row, state, (other, does), row.told_to_wait).is_some(), "{version}/{}", row.case);
         }
         if does != Does::Allows {
             let waits = !row.told_to_wait;
-            assert!(mismatch(version, row, state, (question, does), waits).is_some(), "{version}/{}", row.case);
+            assert!(mismatch(version, row, state, (reason, does), waits).is_some(), "{version}/{}", row.case);
         }
     }
 }

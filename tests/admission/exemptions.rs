@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use castoff::admission::{NodeFact, NodeReady, ObjectFacts, OwnerFact, Question};
-use castoff::lifecycle::{Departure, Phase};
+use castoff::admission::{NodeFact, NodeReady, ObjectFacts, OwnerFact, Reason};
+use castoff::lifecycle::{Outcome, Phase};
 use castoff::policy::spec::{Exemption, PolicyMode};
 
 use super::fixtures::{Scene, policy};
@@ -43,8 +43,8 @@ fn an_exemption_lets_a_pod_go_only_where_the_policy_lists_it() {
     for exemption in ALL {
         let answer = scene_of(exemption, &[exemption]).answer();
         assert!(answer.allowed);
-        assert_eq!(answer.question.as_str(), format!("{exemption:?}"));
-        assert_eq!(answer.departure, Some(Departure::Exempt));
+        assert_eq!(answer.reason.as_str(), format!("{exemption:?}"));
+        assert_eq!(answer.outcome, Some(Outcome::Exempt));
         assert!(answer.warnings[0].contains("basic-tikv-2 leaves unprepared"), "{:?}", answer.warnings);
 
         let others: Vec<Exemption> = ALL.into_iter().filter(|other| *other != exemption).collect();
@@ -68,7 +68,7 @@ fn a_node_that_says_it_is_not_well_is_not_lost() {
     scene.pod.status.container_statuses.clear();
     assert!(!scene.answer().allowed);
     scene.facts.node = node(NodeReady::Unknown);
-    assert_eq!(scene.answer().question, Question::NodeLost);
+    assert_eq!(scene.answer().reason, Reason::NodeLost);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_namespace_that_is_deleted_holds_nothing_whatever_the_policy_lists() {
     let mut scene = Scene::new(|spec| spec.exempt.clear());
     scene.facts.namespace = Some(ObjectFacts { deleting: true, ..ObjectFacts::default() });
     let answer = scene.answer();
-    assert_eq!((answer.question, answer.departure), (Question::NamespaceDeleted, Some(Departure::Exempt)));
+    assert_eq!((answer.reason, answer.outcome), (Reason::NamespaceDeleted, Some(Outcome::Exempt)));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_bypass_counts_on_the_pod_its_node_its_namespace_and_the_webhook_configurati
     let places = ["pod", "node", "namespace", "webhook configuration"];
     for (scene, place) in [on_pod, on_node, on_namespace, everywhere].into_iter().zip(places) {
         let answer = scene.answer();
-        assert_eq!((answer.question, answer.departure), (Question::Bypassed, Some(Departure::Bypassed)), "{place}");
+        assert_eq!((answer.reason, answer.outcome), (Reason::Bypassed, Some(Outcome::Bypassed)), "{place}");
         assert!(answer.warnings[0].contains(&format!("on the {place}: INC-4711")), "{:?}", answer.warnings);
         let told = answer.told.unwrap_or_default();
         let expected = format!("may leave unprepared by castoff.dev/bypass \"INC-4711\" on the {place}, asked for by ");
@@ -133,7 +133,7 @@ fn a_bypass_comes_before_every_hold() {
     let mut scene = Scene::new(|_| {}).with_drain(|drain| drain.status.phase = Phase::Unknown);
     scene.guard.rival = Some(Arc::new(policy("tidb", "other", |_| {})));
     scene.facts.namespace = Some(ObjectFacts { annotations: bypass("INC", "2030-01-31T13:00:00Z"), deleting: false });
-    assert_eq!(scene.answer().question, Question::Bypassed);
+    assert_eq!(scene.answer().reason, Reason::Bypassed);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn audit_allows_and_names_the_question_that_would_have_denied() {
             scene = scene.with_drain(|drain| drain.status.phase = phase);
         }
         let answer = scene.answer();
-        assert_eq!((answer.question, answer.allowed, answer.departure), (Question::Audited, true, None));
+        assert_eq!((answer.reason, answer.allowed, answer.outcome), (Reason::Audited, true, None));
         assert!(answer.warnings[0].contains(would), "{:?}", answer.warnings);
     }
 }
@@ -157,9 +157,9 @@ fn audit_allows_and_names_the_question_that_would_have_denied() {
 fn an_exemption_needs_every_policy_that_selects_the_pod() {
     let mut scene = scene_of(Exemption::NodeLost, &[Exemption::NodeLost]);
     scene.guard.rival = Some(Arc::new(policy("tidb", "other", |spec| spec.exempt.clear())));
-    assert_eq!(scene.answer().question, Question::Conflict);
+    assert_eq!(scene.answer().reason, Reason::Conflict);
     scene.guard.rival = Some(Arc::new(policy("tidb", "other", |_| {})));
-    assert_eq!(scene.answer().question, Question::NodeLost);
+    assert_eq!(scene.answer().reason, Reason::NodeLost);
 }
 
 #[test]
@@ -171,18 +171,18 @@ fn the_first_exemption_that_applies_decides() {
     scene.pod.status.container_statuses.clear();
     scene.pod.status.conditions.clear();
     scene.grace_period_seconds = Some(0);
-    assert_eq!(scene.answer().question, Question::Bypassed);
+    assert_eq!(scene.answer().reason, Reason::Bypassed);
     scene.facts.namespace = Some(ObjectFacts { deleting: true, ..ObjectFacts::default() });
-    assert_eq!(scene.answer().question, Question::NamespaceDeleted);
+    assert_eq!(scene.answer().reason, Reason::NamespaceDeleted);
     scene.facts.namespace = None;
-    assert_eq!(scene.answer().question, Question::OwnerDeleted);
+    assert_eq!(scene.answer().reason, Reason::OwnerDeleted);
     scene.facts.owner = OwnerFact::Present;
-    assert_eq!(scene.answer().question, Question::NodeLost);
+    assert_eq!(scene.answer().reason, Reason::NodeLost);
     scene.facts.node = node(NodeReady::True);
-    assert_eq!(scene.answer().question, Question::NotRunning);
+    assert_eq!(scene.answer().reason, Reason::NotRunning);
     scene.facts.node = NodeFact::Unknown;
-    assert_eq!(scene.answer().question, Question::Unready);
+    assert_eq!(scene.answer().reason, Reason::Unready);
     scene.pod.status.conditions =
         vec![castoff::pod::Condition { kind: "Ready".into(), status: "True".into(), ..Default::default() }];
-    assert_eq!(scene.answer().question, Question::Force);
+    assert_eq!(scene.answer().reason, Reason::Force);
 }

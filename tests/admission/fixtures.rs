@@ -1,10 +1,10 @@
-//! Pods, policies and departures to put before the gate.
+//! Pods, policies and drains to put before the gate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use castoff::admission::{Case, Decision, Facts, Guard, Request, decide};
-use castoff::lifecycle::{Asker, Drain, Phase};
+use castoff::lifecycle::{Caller, Drain, Phase};
 use castoff::plan::{Plan, Progress};
 use castoff::pod::Pod;
 use castoff::policy::spec::{PlanReference, PolicySpec};
@@ -72,14 +72,14 @@ pub fn pod(namespace: &str, name: &str) -> Pod<'static> {
     castoff::pod::deserialize_owned(json).unwrap()
 }
 
-/// A departure of this pod, changed as told.
+/// A drain of this pod, changed as told.
 pub fn drain(pod: &Pod<'static>, policy: &Policy, change: impl FnOnce(&mut Drain)) -> Drain {
-    let mut drain = Drain::new(pod.clone(), policy, "alice", Asker::Person).unwrap();
+    let mut drain = Drain::new(pod.clone(), policy, "alice", Caller::Person).unwrap();
     change(&mut drain);
     drain
 }
 
-/// A departure in the middle of a step, with so many leaders left of so many.
+/// A drain in the middle of a step, with so many leaders left of so many.
 pub fn draining(pod: &Pod<'static>, policy: &Policy, remaining: i64, total: i64) -> Drain {
     drain(pod, policy, |drain| {
         drain.status.phase = Phase::Draining;
@@ -99,7 +99,7 @@ pub fn delete<'a>(pod: &Pod<'a>, username: &'a str, grace_period_seconds: Option
         namespace: pod.metadata.namespace.clone(),
         name: pod.metadata.name.clone(),
         username: username.into(),
-        asker: Asker::of(username, false),
+        caller: Caller::of(username, false),
         dry_run: false,
         what: castoff::admission::What::Delete { pod: Box::new(pod.clone()), grace_period_seconds },
     }
@@ -130,7 +130,7 @@ impl Scene {
         }
     }
 
-    /// The same, with a departure that is changed as told.
+    /// The same, with a drain that is changed as told.
     pub fn with_drain(mut self, change: impl FnOnce(&mut Drain)) -> Self {
         self.drain = Some(drain(&self.pod, &self.guard.policy, change));
         self

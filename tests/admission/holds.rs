@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use castoff::admission::{Decision, NotVerified, Question, Stage, What, allowed, first_questions, not_verified};
-use castoff::lifecycle::{Departure, Phase};
+use castoff::admission::{Decision, NotVerified, Reason, Stage, What, allowed, first_questions, not_verified};
+use castoff::lifecycle::{Outcome, Phase};
 use castoff::policy::PolicyIndex;
 use castoff::policy::spec::PolicyMode;
 
@@ -27,21 +27,21 @@ fn eviction(uid_precondition: Option<&'static str>) -> What<'static> {
 #[test]
 fn an_eviction_of_a_pod_that_nobody_knows_is_denied_where_policies_are() {
     let answer = first(eviction(None), false, true);
-    assert_eq!((answer.question, answer.allowed), (Question::UnknownPod, false));
+    assert_eq!((answer.reason, answer.allowed), (Reason::UnknownPod, false));
     assert!(answer.message.contains("an eviction does not bring its pod along"), "{}", answer.message);
-    assert_eq!(first(eviction(None), false, false).question, Question::NotGuarded);
+    assert_eq!(first(eviction(None), false, false).reason, Reason::NotGuarded);
 }
 
 #[test]
 fn an_eviction_meant_for_another_pod_is_allowed_without_effect() {
     let answer = first(eviction(Some("somebody-else")), true, true);
-    assert_eq!((answer.question, answer.allowed, answer.departure), (Question::OtherUid, true, None));
+    assert_eq!((answer.reason, answer.allowed, answer.outcome), (Reason::OtherUid, true, None));
 }
 
 #[test]
 fn a_review_that_lacks_its_pod_is_denied_where_policies_are_and_says_what_is_missing() {
     let answer = first(What::Incomplete { missing: "request.oldObject" }, false, true);
-    assert_eq!((answer.question, answer.allowed), (Question::UnknownPod, false));
+    assert_eq!((answer.reason, answer.allowed), (Reason::UnknownPod, false));
     assert!(answer.message.contains("lacks request.oldObject"), "{}", answer.message);
     assert!(first(What::Incomplete { missing: "request.oldObject" }, false, false).allowed);
 }
@@ -49,7 +49,7 @@ fn a_review_that_lacks_its_pod_is_denied_where_policies_are_and_says_what_is_mis
 #[test]
 fn what_nobody_guards_is_allowed_with_a_warning() {
     let answer = first(What::Other { described: "DELETE deployments.apps".into() }, false, true);
-    assert_eq!((answer.question, answer.allowed), (Question::NotForUs, true));
+    assert_eq!((answer.reason, answer.allowed), (Reason::NotForUs, true));
     assert!(answer.warnings[0].contains("DELETE deployments.apps is not guarded"), "{:?}", answer.warnings);
 }
 
@@ -59,7 +59,7 @@ fn a_mirror_of_a_file_on_the_node_is_not_held() {
     pod.metadata.annotations.insert("kubernetes.io/config.mirror".into(), "x".into());
     let policies = PolicyIndex::new([policy("tidb", "tikv", |_| {})]);
     let stage = first_questions(&delete(&pod, "alice", None), None, &policies, None);
-    assert!(matches!(stage, Stage::Answer(answer) if answer.question == Question::MirrorPod && answer.allowed));
+    assert!(matches!(stage, Stage::Answer(answer) if answer.reason == Reason::MirrorPod && answer.allowed));
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn two_policies_are_denied_naming_both_unless_both_only_audit() {
     let mut scene = Scene::new(|spec| spec.mode = PolicyMode::Audit);
     scene.guard.rival = Some(Arc::new(policy("tidb", "other", |_| {})));
     let answer = scene.answer();
-    assert_eq!((answer.question, answer.allowed), (Question::Conflict, false));
+    assert_eq!((answer.reason, answer.allowed), (Reason::Conflict, false));
     assert!(answer.message.contains("tikv and other"), "{}", answer.message);
     scene.guard.rival = Some(Arc::new(policy("tidb", "other", |spec| spec.mode = PolicyMode::Audit)));
-    assert_eq!(scene.answer().question, Question::Audited);
+    assert_eq!(scene.answer().reason, Reason::Audited);
 }
 
 #[test]
@@ -87,15 +87,15 @@ fn both_policies_that_select_a_pod_are_found() {
 fn a_policy_that_is_not_valid_guards_all_the_same_and_names_its_first_mistake() {
     let mut scene = Scene::new(|_| {});
     scene.guard.policy = Arc::new(invalid_policy("tidb", "tikv"));
-    let Decision::Answer(answer) = scene.decide() else { panic!("no departure can be made") };
-    assert_eq!((answer.question, answer.allowed), (Question::InvalidPolicy, false));
+    let Decision::Answer(answer) = scene.decide() else { panic!("no drain can be made") };
+    assert_eq!((answer.reason, answer.allowed), (Reason::InvalidPolicy, false));
     assert!(answer.message.contains("spec.steps[0].plan: there is no such plan"), "{}", answer.message);
 }
 
 #[test]
 fn a_phase_of_a_newer_version_is_denied() {
     let answer = Scene::new(|_| {}).with_drain(|drain| drain.status.phase = Phase::Unknown).answer();
-    assert_eq!((answer.question, answer.allowed), (Question::UnknownPhase, false));
+    assert_eq!((answer.reason, answer.allowed), (Reason::UnknownPhase, false));
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn a_departure_of_another_uid_counts_as_none() {
 #[test]
 fn a_pod_seen_to_leave_without_our_yes_is_not_allowed_on_the_word_of_its_departure() {
     let answer = Scene::new(|_| {}).with_drain(|drain| drain.status.phase = Phase::Departing).answer();
-    assert_eq!((answer.question, answer.allowed), (Question::Departing, false));
+    assert_eq!((answer.reason, answer.allowed), (Reason::Departing, false));
 }
 
 #[test]
 fn blocked_and_stalled_hold_only_while_the_departure_is_under_way() {
-    for (phase, question) in [(Phase::Queued, Question::Blocked), (Phase::Restoring, Question::Restoring)] {
+    for (phase, reason) in [(Phase::Queued, Reason::Blocked), (Phase::Restoring, Reason::Restoring)] {
         let answer = Scene::new(|_| {})
             .with_drain(|drain| {
                 drain.status.phase = phase;
@@ -121,7 +121,7 @@ fn blocked_and_stalled_hold_only_while_the_departure_is_under_way() {
                 drain.status.stalled = true;
             })
             .answer();
-        assert_eq!((answer.question, answer.allowed), (question, false));
+        assert_eq!((answer.reason, answer.allowed), (reason, false));
     }
 }
 
@@ -130,16 +130,16 @@ fn a_prepared_pod_goes_only_once_seen_done_and_claimed() {
     let scene = Scene::new(|_| {}).with_drain(|drain| drain.status.phase = Phase::Drained);
     assert_eq!(scene.decide(), Decision::Verify);
     let yes = scene.case(allowed);
-    assert_eq!((yes.question, yes.allowed, yes.departure), (Question::Drained, true, Some(Departure::Prepared)));
+    assert_eq!((yes.reason, yes.allowed, yes.outcome), (Reason::Drained, true, Some(Outcome::Prepared)));
     let step = "evict-leaders";
-    for (why, question, says) in [
-        (NotVerified::NotDone { step }, Question::Draining, "is being prepared (policy tikv, step evict-leaders)"),
-        (NotVerified::Blocked { step, reason: "another store is away." }, Question::Blocked, "another store is away. "),
-        (NotVerified::Failed { step, reason: "pd does not answer" }, Question::Draining, ": pd does not answer."),
-        (NotVerified::NotClaimed, Question::NotClaimed, "could not be confirmed and written down just now."),
+    for (why, reason, says) in [
+        (NotVerified::NotDone { step }, Reason::Draining, "is being prepared (policy tikv, step evict-leaders)"),
+        (NotVerified::Blocked { step, reason: "another store is away." }, Reason::Blocked, "another store is away. "),
+        (NotVerified::Failed { step, reason: "pd does not answer" }, Reason::Draining, ": pd does not answer."),
+        (NotVerified::NotClaimed, Reason::NotClaimed, "could not be confirmed and written down just now."),
     ] {
         let no = scene.case(|case| not_verified(case, &why));
-        assert_eq!((no.question, no.allowed, no.departure), (question, false, None));
+        assert_eq!((no.reason, no.allowed, no.outcome), (reason, false, None));
         assert!(no.message.contains(says), "{}", no.message);
     }
 }
@@ -175,7 +175,7 @@ fn a_dry_run_makes_nothing_and_answers_as_the_real_call_would() {
 fn the_first_of_the_first_questions_decides() {
     let policies = PolicyIndex::new([policy("tidb", "tikv", |_| {})]);
     let ask = |pod: &castoff::pod::Pod<'_>| match first_questions(&delete(pod, "alice", None), None, &policies, None) {
-        Stage::Answer(answer) => Some(answer.question),
+        Stage::Answer(answer) => Some(answer.reason),
         Stage::Guarded(_) => None,
     };
     let mut pod = pod("tidb", "basic-tikv-2");
@@ -183,13 +183,13 @@ fn the_first_of_the_first_questions_decides() {
     pod.status.phase = "Failed".into();
     pod.spec.node_name = "".into();
     pod.metadata.annotations.insert("kubernetes.io/config.mirror".into(), "x".into());
-    assert_eq!(ask(&pod), Some(Question::Terminating));
+    assert_eq!(ask(&pod), Some(Reason::Terminating));
     pod.metadata.deletion_timestamp = None;
-    assert_eq!(ask(&pod), Some(Question::Finished));
+    assert_eq!(ask(&pod), Some(Reason::Finished));
     pod.status.phase = "Running".into();
-    assert_eq!(ask(&pod), Some(Question::Unscheduled));
+    assert_eq!(ask(&pod), Some(Reason::Unscheduled));
     pod.spec.node_name = "node-7".into();
-    assert_eq!(ask(&pod), Some(Question::MirrorPod));
+    assert_eq!(ask(&pod), Some(Reason::MirrorPod));
     pod.metadata.annotations.clear();
     assert_eq!(ask(&pod), None);
 }

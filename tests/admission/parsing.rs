@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use castoff::admission::request::parse;
 use castoff::admission::{Stage, What, first_questions, response};
-use castoff::lifecycle::Asker;
+use castoff::lifecycle::Caller;
 use castoff::policy::PolicyIndex;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn refusal(bytes: &[u8]) -> String {
 fn reads_what_decisions_need() {
     let bytes = serde_json::to_vec(&review()).unwrap();
     let request = parse(&bytes).unwrap();
-    assert_eq!((request.uid.as_str(), request.asker, request.dry_run), ("call-1", Asker::Person, false));
+    assert_eq!((request.uid.as_str(), request.caller, request.dry_run), ("call-1", Caller::Person, false));
     assert_eq!(request.grace_period_seconds(), Some(30));
     assert_eq!(request.pod().unwrap().full_name(), "tidb/tikv-2");
 }
@@ -140,7 +140,7 @@ fn an_eviction_is_one_whoever_asks_and_says_in_two_places_that_it_is_dry() {
     ] {
         let bytes = evict(object, dry_run);
         let request = parse(&bytes).unwrap();
-        assert_eq!((request.asker, request.dry_run), (Asker::Eviction, expected));
+        assert_eq!((request.caller, request.dry_run), (Caller::Eviction, expected));
     }
     let bytes = evict(json!({"deleteOptions": {"gracePeriodSeconds": 0, "preconditions": {"uid": "pod-1"}}}), false);
     let what = What::Eviction { uid_precondition: Some("pod-1".into()), grace_period_seconds: Some(0) };

@@ -1,6 +1,6 @@
 //! What each captured review is to be answered, and on which fact that rests.
 
-use castoff::admission::Question;
+use castoff::admission::Reason;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,15 +9,15 @@ pub enum Does {
     Allows,
     /// It is denied.
     Denies,
-    /// It is denied, and a departure is made.
+    /// It is denied, and a drain is made.
     Creates,
-    /// It is denied, and the departure begins anew.
+    /// It is denied, and the drain begins anew.
     BeginsAnew,
     /// It goes on if every step is seen done, live; else it is denied.
     Verifies,
 }
 
-pub type Outcome = (Question, Does);
+pub type Outcome = (Reason, Does);
 
 /// How things stand when the review comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,31 +50,31 @@ pub const STATES: [State; 10] = [
 /// Outcomes in the order of [`STATES`].
 type Outcomes = [Outcome; STATES.len()];
 
-/// What holds for a pod that nothing lets go: the policy and the departure decide.
+/// What holds for a pod that nothing lets go: the policy and the drain decide.
 const GUARDED: Outcomes = [
-    (Question::NotGuarded, Does::Allows),
-    (Question::Queued, Does::Creates),
-    (Question::Queued, Does::Denies),
-    (Question::Draining, Does::Denies),
-    (Question::Blocked, Does::Denies),
-    (Question::Stalled, Does::Denies),
-    (Question::Drained, Does::Verifies),
-    (Question::Departing, Does::Verifies),
-    (Question::Restoring, Does::Denies),
-    (Question::Completed, Does::BeginsAnew),
+    (Reason::NotGuarded, Does::Allows),
+    (Reason::Queued, Does::Creates),
+    (Reason::Queued, Does::Denies),
+    (Reason::Draining, Does::Denies),
+    (Reason::Blocked, Does::Denies),
+    (Reason::Stalled, Does::Denies),
+    (Reason::Drained, Does::Verifies),
+    (Reason::Departing, Does::Verifies),
+    (Reason::Restoring, Does::Denies),
+    (Reason::Completed, Does::BeginsAnew),
 ];
 
 /// The same on a dry run: the same answers, but nothing is made.
 const DRY_RUN: Outcomes = {
     let mut outcomes = GUARDED;
-    outcomes[1] = (Question::Queued, Does::Denies);
-    outcomes[9] = (Question::Completed, Does::Denies);
+    outcomes[1] = (Reason::Queued, Does::Denies);
+    outcomes[9] = (Reason::Completed, Does::Denies);
     outcomes
 };
 
-const TERMINATING: Outcomes = [(Question::Terminating, Does::Allows); STATES.len()];
-const FINISHED: Outcomes = [(Question::Finished, Does::Allows); STATES.len()];
-const UNSCHEDULED: Outcomes = [(Question::Unscheduled, Does::Allows); STATES.len()];
+const TERMINATING: Outcomes = [(Reason::Terminating, Does::Allows); STATES.len()];
+const FINISHED: Outcomes = [(Reason::Finished, Does::Allows); STATES.len()];
+const UNSCHEDULED: Outcomes = [(Reason::Unscheduled, Does::Allows); STATES.len()];
 
 const BOTH: &[&str] = &["1.20", "1.36"];
 const OLD: &[&str] = &["1.20"];

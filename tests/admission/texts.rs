@@ -1,6 +1,6 @@
 //! What people read.
 
-use castoff::admission::{Answer, Question};
+use castoff::admission::{Answer, Reason};
 use castoff::lifecycle::{Drain, Phase};
 use proptest::prelude::*;
 
@@ -95,7 +95,7 @@ proptest! {
         let other = answer_with(remaining, total, denied, tries, cycle, stalled);
         prop_assert_eq!(&one.message, &other.message);
         prop_assert!(!other.message.contains(&UID[..8]));
-        prop_assert_eq!(other.question, if stalled { Question::Stalled } else { Question::Draining });
+        prop_assert_eq!(other.reason, if stalled { Reason::Stalled } else { Reason::Draining });
         prop_assert_eq!(other.warnings.len(), 1);
     }
 }

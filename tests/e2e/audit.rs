@@ -75,7 +75,7 @@ impl Line {
 
     /// The question by which the guard decided.
     pub fn question(&self) -> &str {
-        self.0["annotations"]["pods.castoff.dev/question"].as_str().unwrap_or_default()
+        self.0["annotations"]["pods.castoff.dev/reason"].as_str().unwrap_or_default()
     }
 
     pub fn came(&self) -> Timestamp {

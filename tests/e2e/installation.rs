@@ -19,7 +19,7 @@ pub const NAMESPACE: &str = "castoff-system";
 pub const LEASE_DURATION: &str = "5s";
 
 /// What the replicas log: each try, so that tries can be counted.
-pub const LOG: &str = "info,castoff::server::gate=debug";
+pub const LOG: &str = "info,castoff::gate=debug";
 
 pub struct Installation {
     pub client: Client,

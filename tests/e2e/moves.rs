@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::installation;
 use crate::scene::{Scene, merge};
 
-/// What came of a request for a pod's departure.
+/// What came of a request for a pod's drain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Came {
     Allowed,
@@ -99,28 +99,28 @@ impl Scene {
         self.all_ready(name, pods).await;
     }
 
-    /// The phase of a pod's departure, as the guard keeps it.
+    /// The phase of a pod's drain, as the guard keeps it.
     pub async fn phase(&self, pod: &str) -> String {
         let drain = self.drain(pod).await;
         drain.and_then(|drain| drain.data["status"]["phase"].as_str().map(str::to_owned)).unwrap_or_default()
     }
 
     pub async fn until_phase(&self, pod: &str, wanted: &str) {
-        self.until(&format!("the departure of {pod} is {wanted}"), 90, || async {
+        self.until(&format!("the drain of {pod} is {wanted}"), 90, || async {
             (self.phase(pod).await == wanted).then_some(())
         })
         .await;
     }
 
-    /// Gives a departure up, as a person does.
+    /// Gives a drain up, as a person does.
     pub async fn cancel(&self, pod: &str) {
-        let drain = self.drain(pod).await.unwrap_or_else(|| panic!("{pod} has no departure"));
+        let drain = self.drain(pod).await.unwrap_or_else(|| panic!("{pod} has no drain"));
         let change = Patch::Merge(json!({"spec": {"cancel": true}}));
         let name = drain.metadata.name.unwrap();
         self.api("PodDrain").patch(&name, &PatchParams::default(), &change).await.unwrap();
     }
 
-    /// The departures that a policy's slots are taken by.
+    /// The drains that a policy's slots are taken by.
     pub async fn slots(&self, policy: &str) -> Vec<String> {
         let policy = self.object("DrainPolicy", policy).await;
         let departing = policy.map(|policy| policy.data["status"]["departing"].clone()).unwrap_or_default();
@@ -128,7 +128,7 @@ impl Scene {
         list.iter().map(|slot| slot["drain"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Nothing is left of any departure: all are over, no slot is taken, no pod is marked.
+    /// Nothing is left of any drain: all are over, no slot is taken, no pod is marked.
     pub async fn nothing_left_behind(&self) {
         self.until_all_completed().await;
         for drain in self.drains().await {
@@ -153,7 +153,7 @@ impl Scene {
         log.lines().filter(|line| line.contains("answered") && line.contains(user)).count()
     }
 
-    /// The versions of all departures here: any write changes them.
+    /// The versions of all drains here: any write changes them.
     pub async fn versions(&self) -> BTreeMap<String, String> {
         let drains: Vec<DynamicObject> = self.drains().await;
         let version = |drain: DynamicObject| Some((drain.metadata.name?, drain.metadata.resource_version?));
@@ -177,9 +177,9 @@ impl Scene {
         sum
     }
 
-    /// Waits until some replica is in charge, and tells which.
+    /// Waits until some replica leads, and tells which.
     pub async fn leader(&self) -> usize {
-        self.until("a replica is in charge", 60, || self.ground().leader()).await
+        self.until("a replica leads", 60, || self.ground().leader()).await
     }
 }
 

@@ -72,10 +72,10 @@ impl OwnPods {
             .await;
     }
 
-    /// The pod that is in charge, and the other.
+    /// The pod that leads, and the other.
     pub async fn leader_and_standby(&self, scene: &Scene) -> (Pod, Pod) {
         scene
-            .until("a pod is in charge", 60, || async {
+            .until("a pod leads", 60, || async {
                 let holder = holder().await;
                 let (leader, mut others): (Vec<Pod>, Vec<Pod>) =
                     all(&self.installation).await.into_iter().partition(|pod| name(pod) == holder);

@@ -244,11 +244,11 @@ impl Scene {
         .await;
     }
 
-    /// Waits until no departure is open any more.
+    /// Waits until no drain is open any more.
     pub async fn until_all_completed(&self) {
-        self.until("all departures are completed", 90, || async {
+        self.until("all drains are completed", 90, || async {
             let drains = self.drains().await;
-            // The last write of a departure takes its finalizer off.
+            // The last write of a drain takes its finalizer off.
             let over = |drain: &DynamicObject| {
                 let free = drain.metadata.finalizers.as_ref().is_none_or(Vec::is_empty);
                 free && drain.data["status"]["phase"] == "Completed"

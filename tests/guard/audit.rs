@@ -11,12 +11,12 @@ async fn an_audited_pod_leaves_with_a_warning_is_counted_and_nothing_is_touched(
     let pd = pd().await;
     let guard = Guard::start(&POLICY.replace("{pd}", &pd.url()).replace("spec:\n", "spec:\n  mode: Audit\n"));
     let answer = guard.ask(2, By::StatefulSet).await;
-    assert!(answer.allowed && answer.question == "Audited" && answer.message.is_empty(), "{answer:?}");
+    assert!(answer.allowed && answer.reason == "Audited" && answer.message.is_empty(), "{answer:?}");
     let warning = "tidb/basic-tikv-2 would have been denied (policy tikv, audit only): Queued";
     assert!(answer.warnings[0].contains(warning), "{answer:?}");
-    let counted = "castoff_requests_total{decision=\"allow\",question=\"Audited\"}";
+    let counted = "castoff_requests_total{decision=\"allow\",reason=\"Audited\"}";
     assert_eq!(guard.metric(counted).await, 1);
-    assert_eq!(guard.departure(2), None, "no departure");
+    assert_eq!(guard.outcome(2), None, "no drain");
     assert!(pd.evict_entries().is_empty(), "nothing is set at the backend");
 
     let file = guard.directory.path().join("review.json");
@@ -32,7 +32,7 @@ async fn an_audited_pod_leaves_with_a_warning_is_counted_and_nothing_is_touched(
     assert_eq!(
         rows,
         json!([{
-            "file": file.to_str(), "allowed": true, "question": "Audited", "code": 200, "message": "",
+            "file": file.to_str(), "allowed": true, "reason": "Audited", "code": 200, "message": "",
             "warnings": answer.warnings,
         }])
     );

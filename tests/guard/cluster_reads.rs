@@ -37,7 +37,7 @@ async fn an_agent_goes_once_the_last_pod_that_depends_on_it_has_left_its_node() 
     guard.ask(2, By::StatefulSet).await;
     guard
         .until("how many are left is known", || {
-            let drain = guard.departure(2).unwrap_or_default();
+            let drain = guard.outcome(2).unwrap_or_default();
             drain.pointer("/status/progress").is_some_and(|progress| !progress.is_null())
         })
         .await;
@@ -56,11 +56,11 @@ async fn a_member_stays_while_too_few_others_are_ready() {
     guard.ask(2, By::StatefulSet).await;
     guard
         .until("it is blocked", || {
-            guard.departure(2).is_some_and(|drain| drain.pointer("/status/blocked") == Some(&json!(true)))
+            guard.outcome(2).is_some_and(|drain| drain.pointer("/status/blocked") == Some(&json!(true)))
         })
         .await;
     let denied = guard.ask(2, By::StatefulSet).await;
-    assert_eq!((denied.allowed, denied.question.as_str()), (false, "Blocked"));
+    assert_eq!((denied.allowed, denied.reason.as_str()), (false, "Blocked"));
     let told = "0 other pods of its set have been Ready for 0 s, 2 are needed";
     assert!(denied.message.contains(told), "{denied:#?}");
     for ordinal in 0..2 {

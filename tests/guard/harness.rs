@@ -47,7 +47,7 @@ pub struct Guard {
 #[derive(Debug)]
 pub struct Answer {
     pub allowed: bool,
-    pub question: String,
+    pub reason: String,
     pub message: String,
     pub warnings: Vec<String>,
     pub took: Duration,
@@ -118,7 +118,7 @@ impl Guard {
         (self.child, self.address, self.admin, self.log) = (child, address, admin, log);
     }
 
-    /// Asks for the departure of a pod.
+    /// Asks for the drain of a pod.
     pub async fn ask(&self, ordinal: u64, by: By) -> Answer {
         let file = self.directory.path().join(format!("pods/basic-tikv-{ordinal}.json"));
         let pod = std::fs::read(&file).map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap());
@@ -141,7 +141,7 @@ impl Guard {
         let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         Answer {
             allowed: answer.pointer("/response/allowed").unwrap().as_bool().unwrap(),
-            question: text("/response/auditAnnotations/question"),
+            reason: text("/response/auditAnnotations/reason"),
             message: text("/response/status/message"),
             warnings: serde_json::from_value(answer.pointer("/response/warnings").cloned().unwrap_or(json!([])))
                 .unwrap(),
@@ -170,8 +170,8 @@ impl Guard {
         }
     }
 
-    /// The departure of a pod, as its file says.
-    pub fn departure(&self, ordinal: u64) -> Option<Value> {
+    /// The drain of a pod, as its file says.
+    pub fn outcome(&self, ordinal: u64) -> Option<Value> {
         let prefix = format!("tidb.basic-tikv-{ordinal}-");
         let entries = std::fs::read_dir(self.directory.path().join("state")).unwrap();
         let newest = entries
@@ -184,9 +184,9 @@ impl Guard {
         newest.map(|entry| serde_json::from_slice(&std::fs::read(entry.path()).unwrap()).unwrap())
     }
 
-    /// The phase of a pod's departure; empty where there is none.
+    /// The phase of a pod's drain; empty where there is none.
     pub fn phase(&self, ordinal: u64) -> String {
-        let phase = self.departure(ordinal).and_then(|drain| drain.pointer("/status/phase").cloned());
+        let phase = self.outcome(ordinal).and_then(|drain| drain.pointer("/status/phase").cloned());
         phase.and_then(|phase| phase.as_str().map(str::to_owned)).unwrap_or_default()
     }
 

@@ -61,7 +61,7 @@ impl Application {
         let guard = Guard::start(&hasty);
         assert!(!guard.ask(2, By::StatefulSet).await.allowed);
         self.until("Prepared").await;
-        // A dry run is no try: the departure is given up meanwhile.
+        // A dry run is no try: the drain is given up meanwhile.
         guard.ask_until_allowed(2, By::DryRun).await;
         self.until("Idle").await;
     }

@@ -88,7 +88,7 @@ async fn an_application_is_asked_once_awaited_and_left_alone_once_it_is_gone() {
 
     guard.remove_pod(2);
     guard.put_pod(&pod(2, "two", true));
-    guard.until("the departure is over", || guard.phase(2) == "Completed").await;
+    guard.until("the drain is over", || guard.phase(2) == "Completed").await;
     assert_eq!(app.calls(), ["POST"], "a pod that is gone is not asked to take it back");
 }
 
@@ -110,7 +110,7 @@ async fn a_pod_stays_until_its_own_metrics_say_0_on_three_rounds_running() {
     app.set_inflight(3);
     let guard = Guard::start(&policy("{builtIn: in-flight}", &json!({"figure": "jobs", "port": port})));
     guard.ask(2, By::StatefulSet).await;
-    let counted = || guard.departure(2).is_some_and(|drain| drain.pointer("/status/progress/remaining").is_some());
+    let counted = || guard.outcome(2).is_some_and(|drain| drain.pointer("/status/progress/remaining").is_some());
     guard.until("the figure is read", counted).await;
     assert!(guard.ask(2, By::StatefulSet).await.warnings[0].contains("3 of 3 in flight left"));
     app.set_inflight(0);

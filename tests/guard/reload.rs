@@ -3,8 +3,8 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use castoff::server::authority::{Authority, Validity};
-use castoff::server::self_signed;
+use castoff::trust::authority::{Authority, Validity};
+use castoff::trust::self_signed;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::harness::{By, Guard, POLICY, pd};
@@ -14,15 +14,15 @@ async fn a_changed_policy_is_taken_up_and_a_wrong_one_leaves_the_former_in_force
     let pd = pd().await;
     let good = POLICY.replace("{pd}", &pd.url());
     let guard = Guard::start(&good.replace("component: tikv", "component: other"));
-    assert_eq!(guard.ask(2, By::DryRun).await.question, "NotGuarded");
+    assert_eq!(guard.ask(2, By::DryRun).await.reason, "NotGuarded");
 
     guard.write_policy(&good);
     guard.until("the policy is taken up", || guard.log().contains("reloaded")).await;
-    assert_eq!(guard.ask(2, By::DryRun).await.question, "Queued");
+    assert_eq!(guard.ask(2, By::DryRun).await.reason, "Queued");
 
     guard.write_policy(&good.replace("steps:", "stepps:"));
     guard.until("the mistake is told", || guard.log().contains("can't be taken up")).await;
-    assert_eq!(guard.ask(2, By::DryRun).await.question, "Queued");
+    assert_eq!(guard.ask(2, By::DryRun).await.reason, "Queued");
     assert!(guard.log().contains("policy.yaml:7"), "with its place");
     assert_eq!(guard.metric("castoff_reloads_total{outcome=\"refused\",what=\"policies\"}").await, 1);
     let ready = guard.admin("/readyz").await;
@@ -94,11 +94,11 @@ async fn mounted_secrets_and_config_maps_are_taken_up_when_their_link_is_swapped
     mount(&policies, "..one", &[("policy.yaml", other.into())]);
     let guard = Guard::start_in(directory);
     assert!(guard.is_trusted_by(&one.0.path().join("ca.crt")).await);
-    assert_eq!(guard.ask(2, By::DryRun).await.question, "NotGuarded");
+    assert_eq!(guard.ask(2, By::DryRun).await.reason, "NotGuarded");
 
     mount(&policies, "..two", &[("policy.yaml", policy.into())]);
     guard.until("the policy is taken up", || guard.log().contains("1 policies")).await;
-    assert_eq!(guard.ask(2, By::DryRun).await.question, "Queued");
+    assert_eq!(guard.ask(2, By::DryRun).await.reason, "Queued");
     mount(&certificates, "..two", &two.1);
     guard.until("the certificate is taken up", || guard.log().contains("\"replaced\"")).await;
     assert!(guard.is_trusted_by(&two.0.path().join("ca.crt")).await);
@@ -114,7 +114,7 @@ async fn a_certificate_that_can_not_be_served_leaves_the_former_in_force_and_is_
     assert_eq!(guard.metric("castoff_reloads_total{outcome=\"refused\",what=\"certificates\"}").await, 1);
     let ready = guard.admin("/readyz").await;
     assert!(ready.contains("[+]certificates ok, but the files have changed and can't be taken up"), "{ready}");
-    assert_eq!(guard.ask(2, By::DryRun).await.question, "Queued", "served with the former one");
+    assert_eq!(guard.ask(2, By::DryRun).await.reason, "Queued", "served with the former one");
 }
 
 #[tokio::test]

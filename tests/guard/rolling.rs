@@ -1,4 +1,4 @@
-//! A departure that goes well, and those that are asked for in other ways.
+//! A drain that goes well, and those that are asked for in other ways.
 
 use castoff::simulation::pd::SimulatedPd;
 
@@ -15,7 +15,7 @@ async fn replace(guard: &Guard, pd: &SimulatedPd, ordinal: u64) {
     guard.put_pod(&pod(ordinal, "two", false));
     pd.pod_started(ordinal + 1, &address_of(ordinal));
     guard.put_pod(&pod(ordinal, "two", true));
-    guard.until("the departure is over", || guard.phase(ordinal) == "Completed").await;
+    guard.until("the drain is over", || guard.phase(ordinal) == "Completed").await;
 }
 
 #[tokio::test]
@@ -27,13 +27,13 @@ async fn denies_until_the_last_leader_has_left_then_allows_and_restores() {
     assert_eq!(pd.leaders(3), 0, "allowed while leaders were there");
     assert_eq!(pd.evict_entries(), [3]);
     let (allowed, denials) = answers.split_last().unwrap();
-    assert_eq!(allowed.question, "Drained");
+    assert_eq!(allowed.reason, "Drained");
     assert!(!denials.is_empty());
     assert!(denials.iter().all(|denial| denial.message.starts_with("tidb/basic-tikv-2 ")), "{denials:#?}");
 
     replace(&guard, &pd, 2).await;
     assert_eq!((pd.leaders_lost(), pd.evict_entries()), (0, vec![]));
-    assert_eq!(guard.metric("castoff_departures_total{outcome=\"prepared\"}").await, 1);
+    assert_eq!(guard.metric("castoff_outcomes_total{outcome=\"prepared\"}").await, 1);
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn tells_how_much_is_left_in_a_warning_and_never_in_the_message() {
     let pd = pd().await;
     let guard = Guard::start(&policy(&pd));
     let answers = guard.ask_until_allowed(2, By::StatefulSet).await;
-    let draining: Vec<&Answer> = answers.iter().filter(|answer| answer.question == "Draining").collect();
+    let draining: Vec<&Answer> = answers.iter().filter(|answer| answer.reason == "Draining").collect();
     assert!(draining.iter().any(|answer| answer.warnings.iter().any(|warning| warning.contains("leaders left"))));
     let mut messages: Vec<&str> = draining.iter().map(|answer| answer.message.as_str()).collect();
     messages.dedup();
@@ -66,12 +66,12 @@ async fn one_pod_waits_while_another_is_away() {
     guard.ask(1, By::StatefulSet).await;
     guard
         .until("the second pod is told what it waits for", || {
-            let drain = guard.departure(1).unwrap_or_default();
+            let drain = guard.outcome(1).unwrap_or_default();
             drain["status"]["message"].as_str().is_some_and(|message| message.contains("waits for basic-tikv-2"))
         })
         .await;
     let denied = guard.ask(1, By::StatefulSet).await;
-    assert_eq!((denied.allowed, denied.question.as_str()), (false, "Queued"));
+    assert_eq!((denied.allowed, denied.reason.as_str()), (false, "Queued"));
 
     replace(&guard, &pd, 2).await;
     guard.ask_until_allowed(1, By::StatefulSet).await;
@@ -92,7 +92,7 @@ async fn an_eviction_of_a_pod_that_nobody_knows_is_denied_where_there_are_polici
     let pd = pd().await;
     let guard = Guard::start(&policy(&pd));
     let answer = guard.ask(7, By::Eviction).await;
-    assert_eq!((answer.allowed, answer.question.as_str()), (false, "UnknownPod"));
+    assert_eq!((answer.allowed, answer.reason.as_str()), (false, "UnknownPod"));
     assert!(answer.message.contains("--pods"), "{}", answer.message);
 }
 
@@ -102,9 +102,9 @@ async fn a_dry_run_changes_nothing_and_answers_as_the_real_call() {
     let guard = Guard::start(&policy(&pd));
     for by in [By::DryRun, By::EvictionDryRun] {
         let answer = guard.ask(2, by).await;
-        assert_eq!((answer.allowed, answer.question.as_str()), (false, "Queued"));
+        assert_eq!((answer.allowed, answer.reason.as_str()), (false, "Queued"));
     }
-    assert!(guard.departure(2).is_none());
+    assert!(guard.outcome(2).is_none());
     // It looks, so as to tell how things stand, and does nothing.
     assert!(pd.requests().iter().all(|request| request.method == "GET"), "{:?}", pd.requests());
 
@@ -112,7 +112,7 @@ async fn a_dry_run_changes_nothing_and_answers_as_the_real_call() {
     guard.until("prepared", || guard.phase(2) == "Drained").await;
     for by in [By::DryRun, By::EvictionDryRun] {
         let answer = guard.ask(2, by).await;
-        assert_eq!((answer.allowed, answer.question.as_str()), (true, "Drained"));
+        assert_eq!((answer.allowed, answer.reason.as_str()), (true, "Drained"));
     }
     assert_eq!(guard.phase(2), "Drained");
     assert!(guard.ask(2, By::StatefulSet).await.allowed);
@@ -150,7 +150,7 @@ async fn a_departure_that_nobody_wants_any_more_is_given_up_and_can_be_asked_for
     guard.ask(2, By::Person).await;
     guard.until("prepared", || !pd.evict_entries().is_empty()).await;
     guard.until("given up and restored", || guard.phase(2) == "Completed" && pd.evict_entries().is_empty()).await;
-    assert_eq!(guard.ask(2, By::Person).await.question, "Completed");
+    assert_eq!(guard.ask(2, By::Person).await.reason, "Completed");
     guard.until("begun anew", || !pd.evict_entries().is_empty()).await;
 }
 
@@ -165,7 +165,7 @@ async fn the_repeated_calls_of_one_delete_are_all_allowed() {
     let mut terminating = pod(2, "one", true);
     terminating["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
     guard.put_pod(&terminating);
-    assert_eq!(guard.ask(2, By::StatefulSet).await.question, "Terminating");
+    assert_eq!(guard.ask(2, By::StatefulSet).await.reason, "Terminating");
 }
 
 #[tokio::test]
@@ -178,8 +178,8 @@ async fn a_pod_with_the_break_glass_annotation_leaves_and_is_counted_as_bypassed
         serde_json::json!({"castoff.dev/bypass": "INC-4711", "castoff.dev/bypass-until": soon.to_string()});
     guard.put_pod(&bypassed);
     let answer = guard.ask(2, By::Person).await;
-    assert_eq!((answer.allowed, answer.question.as_str()), (true, "Bypassed"));
-    assert_eq!(guard.metric("castoff_departures_total{outcome=\"bypassed\"}").await, 1);
+    assert_eq!((answer.allowed, answer.reason.as_str()), (true, "Bypassed"));
+    assert_eq!(guard.metric("castoff_outcomes_total{outcome=\"bypassed\"}").await, 1);
 }
 
 #[tokio::test]
@@ -192,13 +192,13 @@ async fn metrics_and_log_tell_of_requests_departures_and_backends_and_of_no_body
     let answers = guard.ask_until_allowed(2, By::StatefulSet).await;
 
     let denied = u64::try_from(answers.len() - 1).unwrap();
-    let questions = ["Queued", "Draining", "Blocked", "Stalled", "NotClaimed"];
+    let reasons = ["Queued", "Draining", "Blocked", "Stalled", "NotClaimed"];
     let mut counted = 0;
-    for question in questions {
-        counted += guard.metric(&format!("castoff_requests_total{{decision=\"deny\",question=\"{question}\"}}")).await;
+    for reason in reasons {
+        counted += guard.metric(&format!("castoff_requests_total{{decision=\"deny\",reason=\"{reason}\"}}")).await;
     }
     assert_eq!(counted, denied);
-    assert_eq!(guard.metric("castoff_requests_total{decision=\"allow\",question=\"Drained\"}").await, 1);
+    assert_eq!(guard.metric("castoff_requests_total{decision=\"allow\",reason=\"Drained\"}").await, 1);
     assert_eq!(guard.metric("castoff_drains{phase=\"Departing\"}").await, 1);
     assert!(guard.metric("castoff_backend_requests_total{outcome=\"ok\",plan=\"tikv\"}").await > 5);
     assert!(guard.metric("castoff_backend_request_duration_seconds_count{plan=\"tikv\"}").await > 5);

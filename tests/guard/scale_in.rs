@@ -32,7 +32,7 @@ async fn a_pod_that_leaves_for_good_goes_once_its_store_is_removed() {
     assert!(answers.iter().any(|answer| answer.warnings.iter().any(|warning| warning.contains("regions left"))));
     pd.pod_ended(3);
     guard.remove_pod(2);
-    guard.until("the departure is over", || guard.phase(2) == "Completed").await;
+    guard.until("the drain is over", || guard.phase(2) == "Completed").await;
     assert_eq!((state(&pd), pd.leaders_lost()), (Some(StoreState::Tombstone), 0));
     assert_eq!((asked(&pd, "DELETE", "/store/3"), asked(&pd, "POST", "state=Up")), (1, 0));
 }

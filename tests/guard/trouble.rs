@@ -17,26 +17,26 @@ fn posts(pd: &SimulatedPd) -> usize {
     pd.requests().iter().filter(|request| request.method == "POST").count()
 }
 
-/// Brings a departure to its end, whatever phase it is in, and checks what is left.
+/// Brings a drain to its end, whatever phase it is in, and checks what is left.
 async fn finish(guard: &Guard, pd: &SimulatedPd) {
     finish_with_entries(guard, pd, &[]).await;
 }
 
 /// The same; `others` are entries that are not the guard's.
 async fn finish_with_entries(guard: &Guard, pd: &SimulatedPd, others: &[u64]) {
-    if !guard.departure(2).is_some_and(|drain| drain["status"]["left"] == true) {
+    if !guard.outcome(2).is_some_and(|drain| drain["status"]["left"] == true) {
         guard.ask_until_allowed(2, By::StatefulSet).await;
         pd.pod_ended(3);
         guard.remove_pod(2);
         pd.pod_started(3, &address_of(2));
     }
     guard.put_pod(&pod(2, "two", true));
-    guard.until("the departure is over", || guard.phase(2) == "Completed").await;
+    guard.until("the drain is over", || guard.phase(2) == "Completed").await;
     guard.until("nothing of the guard's is left at PD", || pd.evict_entries() == others).await;
     assert_eq!(pd.leaders_lost(), 0);
 }
 
-/// Brings a departure to a phase: the moment at which something is to go wrong.
+/// Brings a drain to a phase: the moment at which something is to go wrong.
 async fn bring_to(guard: &Guard, pd: &SimulatedPd, phase: &str) {
     guard.ask(2, By::StatefulSet).await;
     match phase {
@@ -85,7 +85,7 @@ async fn a_guard_killed_between_the_intent_and_the_act_neither_forgets_nor_repea
         guard.ask(2, By::StatefulSet).await;
         guard
             .until("the intent is written", || {
-                let drain = guard.departure(2).unwrap_or_default();
+                let drain = guard.outcome(2).unwrap_or_default();
                 drain.pointer("/status/steps/0/ownership").is_some_and(|owned| owned == "Intent" || owned == "Acted")
             })
             .await;
@@ -185,7 +185,7 @@ async fn a_pod_that_leaves_without_our_yes_is_restored_counted_and_told() {
     guard.until("its leaving is seen", || guard.phase(2) == "Departing").await;
     guard.put_pod(&pod(2, "two", true));
     guard.until("restored", || guard.phase(2) == "Completed" && pd.evict_entries().is_empty()).await;
-    assert_eq!(guard.metric("castoff_departures_total{outcome=\"unprepared\"}").await, 1);
+    assert_eq!(guard.metric("castoff_outcomes_total{outcome=\"unprepared\"}").await, 1);
     guard.until("told", || guard.log().contains("LeftUnprepared")).await;
 }
 
@@ -194,7 +194,7 @@ async fn leaders_that_do_not_move_hold_the_pod_and_are_called_stalled() {
     let pd = pd().await;
     pd.set_fault(Some(Fault::StuckLeaders));
     let guard = Guard::start(&(policy(&pd) + "  progressDeadlineSeconds: 2\n"));
-    guard.ask_until(2, By::StatefulSet, "stalled", |answer| answer.question == "Stalled").await;
+    guard.ask_until(2, By::StatefulSet, "stalled", |answer| answer.reason == "Stalled").await;
     pd.set_fault(None);
     finish(&guard, &pd).await;
 }
@@ -204,7 +204,7 @@ async fn another_store_that_is_away_blocks_the_departure_before_anything_is_set(
     let pd = pd().await;
     let guard = Guard::start(&policy(&pd));
     pd.pod_ended(1);
-    let answers = guard.ask_until(2, By::StatefulSet, "blocked", |answer| answer.question == "Blocked").await;
+    let answers = guard.ask_until(2, By::StatefulSet, "blocked", |answer| answer.reason == "Blocked").await;
     let answer = answers.last().unwrap();
     assert!(answer.message.contains("another store is away: basic-tikv-0"), "{}", answer.message);
     assert_eq!(posts(&pd), 0);
@@ -222,12 +222,12 @@ async fn a_denial_that_is_asked_for_again_and_again_is_logged_once() {
     }
     let log = guard.log();
     let told: Vec<&str> = log.lines().filter(|line| line.contains("\"answered\"")).collect();
-    let again = |line: &&str| told.iter().filter(|other| question(other) == question(line)).count();
+    let again = |line: &&str| told.iter().filter(|other| reason(other) == reason(line)).count();
     assert!(!told.is_empty() && told.iter().all(|line| again(line) == 1), "{told:#?}");
     assert!(told[0].contains("tidb/basic-tikv-2") && told[0].contains("\"decision\":\"deny\""), "{told:#?}");
 }
 
-fn question(line: &str) -> String {
+fn reason(line: &str) -> String {
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
-    line["question"].as_str().unwrap().to_owned()
+    line["reason"].as_str().unwrap().to_owned()
 }

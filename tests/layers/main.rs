@@ -19,7 +19,7 @@ struct Layer {
     knows: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 17] = [
+const LAYERS: [Layer; 22] = [
     Layer { name: "nearest", pure: true, knows: &[] },
     Layer { name: "printable", pure: true, knows: &[] },
     Layer { name: "runbook", pure: true, knows: &[] },
@@ -30,28 +30,69 @@ const LAYERS: [Layer; 17] = [
     Layer { name: "policy", pure: true, knows: &["nearest", "schema", "yaml", "pod", "plan"] },
     Layer { name: "lifecycle", pure: true, knows: &["printable", "schema", "pod", "plan", "policy"] },
     Layer { name: "admission", pure: true, knows: &["printable", "pod", "plan", "policy", "lifecycle"] },
+    // What controller and gate need of their surroundings, with a cluster or without.
+    Layer { name: "ports", pure: false, knows: &["pod", "policy", "lifecycle", "admission"] },
+    Layer { name: "runtime", pure: false, knows: &["printable"] },
+    Layer { name: "trust", pure: false, knows: &[] },
     Layer { name: "backend", pure: false, knows: &["pod", "plan"] },
-    Layer { name: "controller", pure: false, knows: &["runbook", "pod", "plan", "policy", "lifecycle", "backend"] },
-    // What keeps the state without a cluster: it implements the controller's interfaces, and only `cli` names it.
+    Layer {
+        name: "controller",
+        pure: false,
+        knows: &["runbook", "pod", "plan", "policy", "lifecycle", "ports", "backend"],
+    },
+    // What keeps the state without a cluster: it implements the ports, and only `app` and `cli` name it.
     Layer {
         name: "standalone",
         pure: false,
-        knows: &["nearest", "printable", "yaml", "pod", "plan", "policy", "lifecycle", "backend", "controller"],
+        knows: &[
+            "nearest",
+            "printable",
+            "yaml",
+            "pod",
+            "plan",
+            "policy",
+            "lifecycle",
+            "ports",
+            "backend",
+            "controller",
+        ],
     },
+    Layer { name: "server", pure: false, knows: &["printable", "admission", "runtime", "trust"] },
     Layer {
-        name: "server",
+        name: "gate",
         pure: false,
-        knows: &["printable", "pod", "plan", "policy", "lifecycle", "admission", "controller"],
+        knows: &["printable", "pod", "plan", "policy", "lifecycle", "admission", "ports", "controller", "server"],
     },
     // The same in a cluster, and what a cluster needs besides: certificates, the registration.
     Layer {
         name: "kubernetes",
         pure: false,
-        knows: &["runbook", "pod", "plan", "policy", "lifecycle", "backend", "controller", "server"],
+        knows: &["runbook", "pod", "plan", "policy", "lifecycle", "ports", "runtime", "trust", "backend", "controller"],
     },
     // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
     Layer { name: "simulation", pure: false, knows: &[] },
     // Puts everything together.
+    Layer {
+        name: "app",
+        pure: false,
+        knows: &[
+            "runbook",
+            "pod",
+            "plan",
+            "policy",
+            "lifecycle",
+            "ports",
+            "runtime",
+            "trust",
+            "backend",
+            "controller",
+            "standalone",
+            "server",
+            "gate",
+            "kubernetes",
+        ],
+    },
+    // Arguments, and people's commands.
     Layer {
         name: "cli",
         pure: false,
@@ -64,12 +105,17 @@ const LAYERS: [Layer; 17] = [
             "policy",
             "lifecycle",
             "admission",
+            "ports",
+            "runtime",
+            "trust",
             "backend",
             "controller",
             "standalone",
             "server",
+            "gate",
             "kubernetes",
             "simulation",
+            "app",
         ],
     },
 ];

@@ -1,4 +1,4 @@
-//! What must always hold of departures, under random interleavings of everything that can happen.
+//! What must always hold of drains, under random interleavings of everything that can happen.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod promises;
@@ -7,7 +7,7 @@ mod world;
 use proptest::prelude::*;
 use world::{Broken, Step, World};
 
-/// Steps, those that bring a departure on more often than those that get in its way.
+/// Steps, those that bring a drain on more often than those that get in its way.
 fn step() -> impl Strategy<Value = Step> {
     let seat = 0..2_u8;
     let gate = 0..2_u8;
@@ -79,12 +79,12 @@ fn is_noticed(broken: Broken) -> Option<String> {
     (0..30_000).find_map(|_| play(broken, &steps.new_tree(&mut runner).unwrap().current()))
 }
 
-/// The process in charge looks at a seat's departure and does all that follows; then leaders move.
+/// The leader looks at a seat's drain and does all that follows; then leaders move.
 fn work(seat: u8) -> [Step; 6] {
     [Step::Turn(seat), Step::Do, Step::Do, Step::Do, Step::Do, Step::Leaders(seat)]
 }
 
-/// A gate has seen every step done; then the departure is cancelled, and what was set is undone before it claims. By
+/// A gate has seen every step done; then the drain is cancelled, and what was set is undone before it claims. By
 /// chance that comes about too rarely to wait for.
 #[test]
 fn a_claim_that_is_not_conditional_is_noticed() {
@@ -102,7 +102,7 @@ fn a_claim_that_is_not_conditional_is_noticed() {
     assert_eq!(play(Broken::Nothing, &steps), None);
 }
 
-/// A slot that an old process takes lands after a new one has given the same one out to a departure of its own; as
+/// A slot that an old process takes lands after a new one has given the same one out to a drain of its own; as
 /// rare by chance.
 #[test]
 fn slots_that_are_not_written_conditionally_are_noticed() {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use castoff::lifecycle::slots::{Answer, Slot, Slots};
 use castoff::lifecycle::{
-    Asker, Departure, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, StepStatus, Successor,
+    Caller, Drain, Effect, Memory, Outcome, Ownership, Phase, PodSeen, PolicySeen, Settings, StepStatus, Successor,
     Turn, World, claim, look, must_be_written, reconcile,
 };
 use castoff::plan::{Act, Mode, Progress, Request, Round, Task, Verdict, spec::Accept};
 
-/// A departure under test, with the process in charge of it.
+/// A drain under test, with the leader of it.
 struct Case {
     drain: Drain,
     memory: Memory,
@@ -25,10 +25,10 @@ fn case(phase: &str, steps: usize) -> Case {
         "metadata": {"name": "db-0-a", "namespace": "n"},
         "spec": {
             "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": "a"}}, "seat": "db-0", "policy": "p",
-            "steps": (0..steps).map(step).collect::<Vec<_>>(), "requester": "x", "asker": "StatefulSet",
+            "steps": (0..steps).map(step).collect::<Vec<_>>(), "requester": "x", "caller": "StatefulSet",
             "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 60, "abandonAfterSeconds": 600},
         },
-        "status": {"phase": phase, "asker": "StatefulSet", "tries": 1, "steps": vec![serde_json::json!({}); steps]},
+        "status": {"phase": phase, "caller": "StatefulSet", "tries": 1, "steps": vec![serde_json::json!({}); steps]},
     });
     let drain: Drain = serde_json::from_value(json).unwrap();
     let memory = Memory::new(&drain, Duration::ZERO, Duration::ZERO);
@@ -128,10 +128,10 @@ fn wakes(effects: &[Effect]) -> Vec<&str> {
     marks.flatten().collect()
 }
 
-fn counts(effects: &[Effect]) -> Vec<Departure> {
+fn counts(effects: &[Effect]) -> Vec<Outcome> {
     effects
         .iter()
-        .filter_map(|effect| if let Effect::Count(departure) = effect { Some(*departure) } else { None })
+        .filter_map(|effect| if let Effect::Count(outcome) = effect { Some(*outcome) } else { None })
         .collect()
 }
 
@@ -291,10 +291,10 @@ fn a_retrying_controller_is_woken_with_the_same_mark_until_it_is_there() {
 
 #[test]
 fn nobody_is_woken_who_would_not_try_or_whom_the_gate_would_deny() {
-    for asker in [Asker::Person, Asker::Eviction, Asker::Scheduler, Asker::GarbageCollector] {
+    for caller in [Caller::Person, Caller::Eviction, Caller::Scheduler, Caller::GarbageCollector] {
         let mut case = case("Drained", 1);
-        case.drain.status.asker = asker;
-        assert!(wakes(&case.see(&[Verdict::Done])).is_empty(), "{asker:?}");
+        case.drain.status.caller = caller;
+        assert!(wakes(&case.see(&[Verdict::Done])).is_empty(), "{caller:?}");
     }
     assert!(wakes(&case("Drained", 1).see(&[unknown()])).is_empty());
 }
@@ -345,7 +345,7 @@ fn a_pod_that_goes_by_any_path_takes_its_departure_along_and_is_counted_once() {
         for phase in ["Draining", "Drained"] {
             let mut case = case(phase, 1).owning(&[0]);
             case.world.pod = gone.clone();
-            assert_eq!(counts(&case.turn()), [Departure::Unprepared]);
+            assert_eq!(counts(&case.turn()), [Outcome::Unprepared]);
             assert_eq!(case.phase(), Phase::Departing);
             assert!(counts(&case.turn()).is_empty());
         }
@@ -361,30 +361,27 @@ fn a_pod_that_goes_by_any_path_takes_its_departure_along_and_is_counted_once() {
 fn a_pod_that_goes_while_it_is_given_up_is_counted_too() {
     let mut case = case("Restoring", 1).owning(&[0]);
     case.world.pod = PodSeen::Gone;
-    assert_eq!(counts(&case.see(&[act()])), [Departure::Unprepared]);
+    assert_eq!(counts(&case.see(&[act()])), [Outcome::Unprepared]);
     assert!(counts(&case.see(&[act()])).is_empty());
     assert_eq!(case.phase(), Phase::Restoring);
 }
 
 #[test]
 fn the_way_that_a_pod_left_is_told_apart() {
-    for (drain, departure) in [
-        (claim::claimed(case("Drained", 1).drain), Departure::Prepared),
-        (claim::let_go(case("Draining", 1).drain, Departure::Bypassed), Departure::Bypassed),
-        (claim::let_go(case("Draining", 1).drain, Departure::Exempt), Departure::Exempt),
+    for (drain, outcome) in [
+        (claim::claimed(case("Drained", 1).drain), Outcome::Prepared),
+        (claim::let_go(case("Draining", 1).drain, Outcome::Bypassed), Outcome::Bypassed),
+        (claim::let_go(case("Draining", 1).drain, Outcome::Exempt), Outcome::Exempt),
     ] {
         let mut case = case("Draining", 1);
         case.drain = drain;
         case.world.pod = PodSeen::Gone;
         // That a prepared pod has left is written with the next phase.
-        assert_eq!(counts(&case.turn()).len(), usize::from(departure != Departure::Prepared));
+        assert_eq!(counts(&case.turn()).len(), usize::from(outcome != Outcome::Prepared));
         case.drain.status.phase = Phase::Departing;
         case.world.successor = Successor::Ready;
         let later = counts(&case.turn());
-        assert_eq!(
-            (later.is_empty(), case.drain.status.departure),
-            (departure != Departure::Prepared, Some(departure))
-        );
+        assert_eq!((later.is_empty(), case.drain.status.outcome), (outcome != Outcome::Prepared, Some(outcome)));
         assert!(case.drain.status.left);
     }
 }
@@ -506,21 +503,21 @@ fn a_backend_that_fails_from_the_start_is_called_stalled_while_the_departure_wai
 #[test]
 fn a_controller_that_is_to_be_woken_is_woken_although_a_person_asked_after_it() {
     let mut case = case("Drained", 1);
-    let tried = claim::tried(&case.drain, Asker::Person, Duration::MAX, Duration::ZERO).unwrap();
+    let tried = claim::tried(&case.drain, Caller::Person, Duration::MAX, Duration::ZERO).unwrap();
     case.drain = tried;
     assert_eq!(wakes(&case.see(&[Verdict::Done])).len(), 1);
     let mut other_way_round = case.drain.clone();
-    other_way_round.status.asker = Asker::Person;
-    let tried = claim::tried(&other_way_round, Asker::DaemonSet, Duration::ZERO, Duration::ZERO).unwrap();
-    assert_eq!(tried.status.asker, Asker::DaemonSet, "written at once");
-    let two_drains = claim::tried(&other_way_round, Asker::Eviction, Duration::ZERO, Duration::ZERO);
+    other_way_round.status.caller = Caller::Person;
+    let tried = claim::tried(&other_way_round, Caller::DaemonSet, Duration::ZERO, Duration::ZERO).unwrap();
+    assert_eq!(tried.status.caller, Caller::DaemonSet, "written at once");
+    let two_drains = claim::tried(&other_way_round, Caller::Eviction, Duration::ZERO, Duration::ZERO);
     assert_eq!(two_drains, None, "whichever of the two asked makes no difference, so it is not written each time");
 }
 
 #[test]
 fn a_departure_that_nobody_asks_for_is_given_up_but_not_while_its_owner_wants_it() {
     let mut wanted = case("Drained", 1);
-    wanted.drain.status.asker = Asker::Person;
+    wanted.drain.status.caller = Caller::Person;
     wanted.world.owner_wants = true;
     wanted.after(Duration::from_hours(10)).see(&[Verdict::Done]);
     assert_eq!(wanted.phase(), Phase::Drained);
@@ -539,11 +536,11 @@ const TRIES: [f64; 19] =
 #[test]
 fn a_pod_that_its_owner_keeps_after_all_is_given_up_at_once_but_not_one_that_somebody_else_asked_for() {
     for phase in ["Queued", "Draining", "Drained"] {
-        for (asker, kept) in [(Asker::ReplicaSet, true), (Asker::Job, true), (Asker::Eviction, false)] {
+        for (caller, kept) in [(Caller::ReplicaSet, true), (Caller::Job, true), (Caller::Eviction, false)] {
             let mut case = case(phase, 1);
-            (case.drain.status.asker, case.world.owner_has_enough) = (asker, true);
+            (case.drain.status.caller, case.world.owner_has_enough) = (caller, true);
             case.see(&[Verdict::Done]);
-            assert_eq!(case.phase() == Phase::Restoring, kept, "{phase}, asked for by {asker:?}");
+            assert_eq!(case.phase() == Phase::Restoring, kept, "{phase}, asked for by {caller:?}");
             case.world.owner_has_enough = false;
         }
     }
@@ -563,8 +560,8 @@ fn a_policy_that_changes_or_vanishes_is_told_once_and_changes_nothing() {
 
 #[test]
 fn a_preparation_of_forty_minutes_is_not_given_up_between_a_controllers_tries() {
-    for asker in [Asker::StatefulSet, Asker::Job, Asker::GarbageCollector] {
-        // Nothing but its tries shows that the pod is to go; and the one in charge changes in the longest gap.
+    for caller in [Caller::StatefulSet, Caller::Job, Caller::GarbageCollector] {
+        // Nothing but its tries shows that the pod is to go; and the leader changes in the longest gap.
         for new_leader_at in [None, Some(700), Some(1311), Some(2000)] {
             let mut case = case("Draining", 1).owning(&[0]);
             case.drain.spec.limits.abandon_after_seconds = 60;
@@ -573,7 +570,7 @@ fn a_preparation_of_forty_minutes_is_not_given_up_between_a_controllers_tries() 
                 while let Some(at) = tries.next_if(|at| *at <= f64::from(second)) {
                     let now = Duration::from_secs_f64(at);
                     let last = written.map_or(Duration::MAX, |written: Duration| now.saturating_sub(written));
-                    if let Some(tried) = claim::tried(&case.drain, asker, last, now) {
+                    if let Some(tried) = claim::tried(&case.drain, caller, last, now) {
                         (case.drain, written) = (tried, Some(now));
                     }
                 }
@@ -581,7 +578,7 @@ fn a_preparation_of_forty_minutes_is_not_given_up_between_a_controllers_tries() 
                     case.memory = Memory::new(&case.drain, case.world.now, 10 * SECOND);
                 }
                 case.after(SECOND).see(&[Verdict::Waiting]);
-                assert_eq!(case.phase(), Phase::Draining, "{asker:?}: given up after {second} s");
+                assert_eq!(case.phase(), Phase::Draining, "{caller:?}: given up after {second} s");
             }
         }
     }
@@ -601,7 +598,7 @@ fn a_person_who_cancels_is_heard_at_once() {
 fn a_pod_that_is_tried_again_begins_anew_in_a_cycle_of_its_own() {
     let mut before = case("Completed", 1).owning(&[0]).drain;
     (before.status.cycle, before.spec.cancel) = (4, true);
-    let anew = claim::begun_anew(before, Asker::Person);
+    let anew = claim::begun_anew(before, Caller::Person);
     assert_eq!((anew.status.phase, anew.status.cycle, anew.spec.cancel), (Phase::Queued, 5, false));
     assert_eq!(anew.status.steps, [StepStatus::default()]);
 }

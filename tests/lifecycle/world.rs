@@ -1,12 +1,12 @@
 //! A world for the lifecycle: an API that takes conditional writes, a backend that may lie, two processes of which one
-//! is in charge and the other may have one operation under way, two gates whose copies lag, and pods.
+//! leads and the other may have one operation under way, two gates whose copies lag, and pods.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use castoff::lifecycle::slots::{Answer, Candidate, Peer, Slots};
 use castoff::lifecycle::{
-    Asker, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, Successor, Turn, World as Seen,
+    Caller, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, Successor, Turn, World as Seen,
     claim, look, must_be_written, reconcile,
 };
 use castoff::plan::{Act, Mode, Request, Round, Task, Verdict, spec::Accept};
@@ -24,19 +24,19 @@ const ABANDON_AFTER: u64 = 100;
 pub enum Step {
     /// Seconds pass.
     Pass(u8),
-    /// The process in charge looks at the departure of a seat and decides.
+    /// The leader looks at the drain of a seat and decides.
     Turn(u8),
-    /// The process in charge does the next thing that it decided: the write, or an effect.
+    /// The leader does the next thing that it decided: the write, or an effect.
     Do,
-    /// The process in charge dies and begins anew.
+    /// The leader dies and begins anew.
     Crash,
     /// The other process comes into charge; what the old one has under way may still land.
     HandOver,
     /// What the old process had under way lands.
     Land,
-    /// A gate is asked for the departure of a seat's pod.
+    /// A gate is asked for the drain of a seat's pod.
     Try { gate: u8, seat: u8, person: bool },
-    /// A gate that has read the departure looks at the backend.
+    /// A gate that has read the drain looks at the backend.
     Observe(u8),
     /// A gate that has seen every step done claims.
     Claim(u8),
@@ -54,7 +54,7 @@ pub enum Step {
     Lie(bool),
     /// A person sets the entry of a store.
     Person(u8),
-    /// A person cancels the departure of a seat.
+    /// A person cancels the drain of a seat.
     Cancel(u8),
 }
 
@@ -414,12 +414,12 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, operation: Operation, in_charge: bool) {
+    fn carry_out(&mut self, operation: Operation, is_leader: bool) {
         match operation {
             Operation::Write(turn, before) => {
                 let slots_version = self.slots.1;
                 let drain = turn.drain.clone();
-                if self.write(drain, false) && in_charge {
+                if self.write(drain, false) && is_leader {
                     self.memories.insert(before.pod_uid().to_owned(), turn.memory.clone());
                     let uid = before.pod_uid().to_owned();
                     let effects = turn.effects.into_iter();
@@ -428,11 +428,11 @@ impl World {
                     self.decided.clear();
                 }
             }
-            Operation::Effect(effect, pod, slots_version) => self.effect(effect, &pod, slots_version, in_charge),
+            Operation::Effect(effect, pod, slots_version) => self.effect(effect, &pod, slots_version, is_leader),
         }
     }
 
-    fn effect(&mut self, effect: Effect, pod: &str, slots_version: u64, in_charge: bool) {
+    fn effect(&mut self, effect: Effect, pod: &str, slots_version: u64, is_leader: bool) {
         let Some(drain) = self.drains.get(pod).cloned() else { return };
         let seat = (0..SEATS).find(|seat| seat_name(*seat) == drain.spec.seat).unwrap();
         match effect {
@@ -443,7 +443,7 @@ impl World {
                 self.stores[seat] = Store { entry: false, persons: self.stores[seat].persons, ..self.stores[seat] }
             }
             Effect::Wake(mark) => {
-                if in_charge && self.stores[seat].leaders {
+                if is_leader && self.stores[seat].leaders {
                     self.violated("6: woken before the gate would allow");
                 }
                 let pod_now = &mut self.pods[seat];
@@ -486,7 +486,7 @@ impl World {
         if pod.life != Life::Ready || !matches!(self.calls[gate], Call::None) {
             return;
         }
-        let asker = if person { Asker::Person } else { Asker::StatefulSet };
+        let caller = if person { Caller::Person } else { Caller::StatefulSet };
         let pod_uid = uid(seat, pod.generation);
         let woken = pod.mark.is_some();
         let known = if woken { self.drains.get(&pod_uid) } else { self.gates[gate].get(&pod_uid) };
@@ -498,7 +498,7 @@ impl World {
                 self.drains.insert(pod_uid, drain);
             }
             Some(drain) if drain.status.phase == Phase::Completed => {
-                self.write(claim::begun_anew(drain, asker), false);
+                self.write(claim::begun_anew(drain, caller), false);
             }
             // What was read is read live before the backend is looked at.
             Some(drain) if claim::may_be_claimed(&drain) => {
@@ -507,7 +507,7 @@ impl World {
                 }
             }
             Some(drain) => {
-                if let Some(tried) = claim::tried(&drain, asker, Duration::MAX, Duration::ZERO) {
+                if let Some(tried) = claim::tried(&drain, caller, Duration::MAX, Duration::ZERO) {
                     self.write(tried, false);
                 }
             }
@@ -602,11 +602,11 @@ fn new_drain(seat: usize, pod_uid: &str, version: u64) -> Drain {
         "metadata": {"name": format!("{}-{pod_uid}", seat_name(seat)), "namespace": "n", "resourceVersion": version.to_string()},
         "spec": {
             "pod": {"metadata": {"name": seat_name(seat), "namespace": "n", "uid": pod_uid}},
-            "seat": seat_name(seat), "policy": "p", "requester": "someone", "asker": "StatefulSet",
+            "seat": seat_name(seat), "policy": "p", "requester": "someone", "caller": "StatefulSet",
             "steps": [{"name": "s", "plan": "tikv", "hash": "", "planSpec": {"summary": "", "done": "true"}, "parameters": {}}],
             "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": ABANDON_AFTER},
         },
-        "status": {"steps": [{}], "tries": 1, "asker": "StatefulSet"},
+        "status": {"steps": [{}], "tries": 1, "caller": "StatefulSet"},
     });
     serde_json::from_value(json).unwrap()
 }

@@ -270,7 +270,7 @@ fn a_removal_follows_the_store_through_its_recorded_states() {
     assert_eq!(crate::harness::shown(&back), format!("POST {PD}/pd/api/v1/store/1/state?state=Up"));
     let Verdict::Act(again) = at(16, Task::Prepare).verdict else { panic!("nothing to do") };
     assert_eq!(crate::harness::shown(&again), format!("DELETE {PD}/pd/api/v1/store/1"));
-    assert!(!again.irreversible, "it is undone when the departure is given up");
+    assert!(!again.irreversible, "it is undone when the drain is given up");
     assert_eq!(at(16, Task::Restore).verdict, Verdict::Done);
     let buried = at(31, Task::Prepare);
     assert_eq!((&buried.verdict, left(&buried)), (&Verdict::Done, Some(0)));

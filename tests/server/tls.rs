@@ -1,6 +1,6 @@
 //! Handshakes and certificates.
 
-use castoff::server::{Certificates, self_signed};
+use castoff::trust::{Certificates, self_signed};
 use tokio::net::TcpStream;
 
 use crate::harness::{closed, exchange, post_head, start};

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use castoff::kubernetes::certificates::Lives;
 use castoff::kubernetes::registration::{NAME, Proofs, Seen, Sent, prove};
-use castoff::server::authority;
+use castoff::trust::authority;
 use jiff::SignedDuration;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;

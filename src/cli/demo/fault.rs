@@ -50,7 +50,7 @@ impl Fault {
         }
     }
 
-    /// The phase of the first pod's departure in which it begins.
+    /// The phase of the first pod's drain in which it begins.
     pub(super) fn begins_in(self) -> Phase {
         match self {
             Fault::StoreAway | Fault::CrashLoop => Phase::Queued,

@@ -8,16 +8,18 @@ use std::time::Duration;
 use prometheus::Registry;
 use tokio::task::JoinHandle;
 
-use crate::server::shutdown::Shutdown;
-use crate::server::{self, Certificates, Readiness, Server, self_signed};
+use crate::runtime::Readiness;
+use crate::runtime::shutdown::Shutdown;
+use crate::server::{self, Server};
 use crate::standalone::cluster::LocalCluster;
 use crate::standalone::policies;
 use crate::standalone::secrets::DirectorySecrets;
 use crate::standalone::store::FileStore;
+use crate::trust::{Certificates, self_signed};
 
-use super::super::assemble::Standalone;
-use super::super::{Failure, serve};
 use super::Fault;
+use crate::app::assemble::Standalone;
+use crate::app::{Failure, standalone};
 
 /// A guard that serves, with its files.
 pub(super) struct GuardProcess {
@@ -102,7 +104,7 @@ async fn serve_in(
     let server = Server::bind(config).await.map_err(|error| said(&error))?;
     let ca = std::fs::read(&files.ca).map_err(|error| said(&error))?;
     let address = GuardAddress { port: server.local_addr().port(), ca };
-    let serving = serve::guarded(guard, server, Readiness::new(), registry, Shutdown::new());
+    let serving = standalone::guarded(guard, server, Readiness::new(), registry, Shutdown::new());
     Ok((address, store, tokio::spawn(serving)))
 }
 

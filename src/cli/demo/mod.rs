@@ -10,7 +10,7 @@ mod screen;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::server::logging;
+use crate::runtime::logging;
 use crate::simulation::pd::{Config as PdConfig, SimulatedPd};
 use crate::standalone::cluster::LocalCluster;
 use crate::standalone::objects::Objects;

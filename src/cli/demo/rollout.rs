@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::controller::interfaces::{Cluster, Store};
 use crate::lifecycle::{Drain, Phase};
 use crate::pod::Pod;
+use crate::ports::{Cluster, Store};
 use crate::simulation::pd::SimulatedPd;
 use crate::simulation::statefulset::{BackOff, Member, Step, next_step};
 
@@ -170,7 +170,7 @@ impl RollOut {
 
     /// Notes when the pod under way was prepared.
     fn note_prepared(&mut self) {
-        let prepared = self.departures().iter().any(|drain| drain.status.phase == Phase::Drained);
+        let prepared = self.drains().iter().any(|drain| drain.status.phase == Phase::Drained);
         if prepared && self.drained_at.is_none() {
             self.drained_at = Some(Instant::now());
         }
@@ -178,18 +178,18 @@ impl RollOut {
 
     /// Whether the guard has nothing open any more.
     fn is_restored(&self) -> bool {
-        self.departures().iter().all(|drain| drain.status.phase == Phase::Completed)
+        self.drains().iter().all(|drain| drain.status.phase == Phase::Completed)
     }
 
     fn is_fault_under_way(&self) -> bool {
         matches!(self.fault, Course::UnderWay(..))
     }
 
-    fn departures(&self) -> Vec<Arc<Drain>> {
+    fn drains(&self) -> Vec<Arc<Drain>> {
         self.guard.as_ref().map(|guard| guard.store().all()).unwrap_or_default()
     }
 
-    /// Waits for a departure to change.
+    /// Waits for a drain to change.
     async fn departure_changes(&self) {
         match &self.guard {
             Some(guard) => drop(guard.store().changes().changed().await),
@@ -216,8 +216,7 @@ impl RollOut {
     }
 
     fn is_time_for(&self, fault: Fault) -> bool {
-        fault.begins_in() == Phase::Queued
-            || self.departures().iter().any(|drain| drain.status.phase == fault.begins_in())
+        fault.begins_in() == Phase::Queued || self.drains().iter().any(|drain| drain.status.phase == fault.begins_in())
     }
 
     async fn carry_out(&mut self, fault: Fault) -> Result<(), Failure> {
@@ -261,7 +260,7 @@ impl RollOut {
     }
 
     fn draw(&mut self) {
-        let drains = self.departures();
+        let drains = self.drains();
         for ordinal in PARTITION..REPLICAS {
             let name = format!("basic-tikv-{ordinal}");
             let phase = drains

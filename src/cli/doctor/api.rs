@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
-use crate::cli::departures::Departure;
+use crate::cli::drains::DrainView;
 use crate::kubernetes::drains;
 use crate::kubernetes::registration::{INJECTED, NAME};
 use crate::lifecycle::Phase;
@@ -135,7 +135,7 @@ fn difference(wanted: &Value, found: &Value, place: &str) -> Option<String> {
     }
 }
 
-/// One departure.
+/// One drain.
 pub(super) fn drain(object: &DynamicObject, now: Timestamp) -> DrainSeen {
     let kept = drains::read(object).ok();
     let created: Option<Timestamp> =
@@ -152,7 +152,7 @@ pub(super) fn drain(object: &DynamicObject, now: Timestamp) -> DrainSeen {
         _ => None,
     };
     DrainSeen {
-        departure: Departure::of(object),
+        view: DrainView::of(object),
         blocked_seconds: if is_blocked { seconds(since("Blocked"), Some(now)) } else { None },
         preparing_seconds,
     }

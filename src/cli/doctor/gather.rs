@@ -17,7 +17,7 @@ use kube::core::{ApiResource, DynamicObject, Request};
 use serde_json::Value;
 
 use crate::cli::Failure;
-use crate::cli::people::refused;
+use crate::cli::connect::refused;
 use crate::cli::trial;
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
 use crate::kubernetes::policy_status::{Known, NodeLabels, judge};

@@ -1,9 +1,9 @@
-//! What can be wrong with what is guarded: policies, what the API server says of their pods, backends, departures.
+//! What can be wrong with what is guarded: policies, what the API server says of their pods, backends, drains.
 
 use std::collections::BTreeSet;
 
 use crate::admission::dry_run::State;
-use crate::cli::people::{program, span};
+use crate::cli::render::{program, span};
 use crate::cli::trial::Said;
 
 use super::findings::{Finding, finding, ours};
@@ -129,21 +129,21 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
     let upgrade = UPGRADES.iter().find(|(provider, ..)| seen.provider.as_deref() == Some(*provider));
     let mut found = Vec::new();
     for drain in &seen.drains {
-        let departure = &drain.departure;
-        let (namespace, name) = (&departure.namespace, &departure.drain);
+        let view = &drain.view;
+        let (namespace, name) = (&view.namespace, &view.drain);
         let look = format!("kubectl describe pdr {name} -n {namespace}");
-        let left = departure.left.as_ref().map_or_else(String::new, |left| format!(", {} left", left.text()));
-        let pod = format!("{namespace}/{}", departure.pod);
-        if departure.state == "Stalled" {
-            let what = format!("the preparation of {pod} makes no progress{left}: {}", departure.why);
+        let left = view.left.as_ref().map_or_else(String::new, |left| format!(", {} left", left.text()));
+        let pod = format!("{namespace}/{}", view.pod);
+        if view.state == "Stalled" {
+            let what = format!("the preparation of {pod} makes no progress{left}: {}", view.why);
             found.push(finding("Stalled", &what, "the pod stays until it does; nothing is killed", &look));
         }
         if let Some(seconds) = drain.blocked_seconds.filter(|seconds| *seconds >= BLOCKED_PATIENCE) {
-            let what = format!("{pod} must not leave, for {} now: {}", span(seconds), departure.why);
+            let what = format!("{pod} must not leave, for {} now: {}", span(seconds), view.why);
             found.push(finding("Blocked", &what, "it goes on by itself once that is mended", &look));
         }
-        if departure.state == "Unreadable" || departure.state == "Unknown" {
-            let what = format!("the PodDrain {namespace}/{name} is not followed: {}", departure.why);
+        if view.state == "Unreadable" || view.state == "Unknown" {
+            let what = format!("the PodDrain {namespace}/{name} is not followed: {}", view.why);
             let why = "its pod may not leave while it is there";
             found.push(finding("DrainNotKnown", &what, why, &format!("kubectl delete pdr {name} -n {namespace}")));
         }
@@ -152,7 +152,7 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
         {
             let what = format!("the preparation of {pod} takes {}, and {limit}", span(took));
             let why = "an upgrade does not wait so long";
-            let fix = format!("{} prepare {} -n {namespace} --wait   (before the upgrade)", program(), departure.pod);
+            let fix = format!("{} prepare {} -n {namespace} --wait   (before the upgrade)", program(), view.pod);
             found.push(finding("SlowerThanUpgrades", &what, why, &fix));
         }
     }

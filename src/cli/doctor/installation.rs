@@ -1,8 +1,8 @@
-//! What can be wrong with the installation itself: definitions, replicas, who is in charge, rights.
+//! What can be wrong with the installation itself: definitions, replicas, who leads, rights.
 
 use std::collections::BTreeSet;
 
-use crate::cli::people::{program, span};
+use crate::cli::render::{program, span};
 
 use super::findings::{Finding, finding, ours};
 use super::seen::{Definition, LeaseSeen, Seen};
@@ -29,11 +29,11 @@ pub(super) fn definitions(seen: &Seen) -> Vec<Finding> {
 }
 
 /// Whether it runs outside the cluster, so that there is nothing to see of its pods: none is there, and yet somebody is
-/// in charge, or is to be reached by a URL.
+/// leading, or is to be reached by a URL.
 fn runs_elsewhere(seen: &Seen) -> bool {
     let no_pods = seen.replicas.as_ref().is_some_and(Vec::is_empty);
-    let in_charge = seen.lease.as_ref().is_some_and(|lease| vacancy(lease, seen).is_none());
-    no_pods && (in_charge || ours(seen).any(|hook| hook.service.is_none()))
+    let is_leader = seen.lease.as_ref().is_some_and(|lease| vacancy(lease, seen).is_none());
+    no_pods && (is_leader || ours(seen).any(|hook| hook.service.is_none()))
 }
 
 /// What has Castoff begin anew.
@@ -93,7 +93,7 @@ pub(super) fn lease(seen: &Seen) -> Vec<Finding> {
     vacancy(lease, seen).iter().map(|what| finding("NotInCharge", what, why, &logs(seen))).collect()
 }
 
-/// Why nobody is in charge; `None` where somebody is.
+/// Why nobody leads; `None` where somebody is.
 fn vacancy(lease: &LeaseSeen, seen: &Seen) -> Option<String> {
     if lease.holder.is_empty() {
         return Some(format!("nobody holds the Lease {}/castoff", seen.namespace));

@@ -12,7 +12,8 @@ mod webhook;
 use clap::Args;
 use serde::Serialize;
 
-use super::people::{self, Paint, Which, painted};
+use super::connect::Which;
+use super::render::{self, Paint, painted};
 use super::{Failure, Output, output};
 use findings::Finding;
 
@@ -55,7 +56,7 @@ pub(super) async fn run(command: Doctor) -> Result<(), Failure> {
     let seen = gather::gather(&client, &command.namespace).await?;
     let report = Report { findings: findings::findings(&seen), looked: seen.looked() };
     super::print_as(command.output, &report, || {
-        let paint = people::may_paint();
+        let paint = render::may_paint();
         report.findings.iter().flat_map(|found| lines(found, paint)).for_each(output::line);
         output::line(sum(&report));
     })?;
@@ -67,7 +68,7 @@ fn lines(found: &Finding, paint: bool) -> Vec<String> {
     let Finding { reason, what, why, fix, runbook, note: _ } = found;
     let mut lines =
         vec![format!("{}: {what}", painted(reason, colour, paint)), format!("  why   {why}"), format!("  fix   {fix}")];
-    lines.extend(runbook.map(|section| format!("  more  {} runbook {section}", people::program())));
+    lines.extend(runbook.map(|section| format!("  more  {} runbook {section}", render::program())));
     lines.push(String::new());
     lines
 }

@@ -58,7 +58,7 @@ pub(super) async fn missing(
         return Ok(None);
     }
     let user = format!("system:serviceaccount:{namespace}:{ACCOUNT}");
-    let myself = crate::cli::people::whoami(client).await.ok();
+    let myself = crate::cli::connect::whoami(client).await.ok();
     let as_myself = myself.as_deref() == Some(user.as_str());
     let answers: Vec<kube::Result<Option<String>>> = stream::iter(needed(namespace, own_certificates))
         .map(|attributes| ask(client, namespace, &user, as_myself, attributes))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::cli::departures::Departure;
+use crate::cli::drains::DrainView;
 use crate::cli::trial::Trial;
 use crate::policy::spec::LabelSelector;
 
@@ -118,10 +118,10 @@ pub(super) struct Budget {
     pub never_allows: bool,
 }
 
-/// One departure.
+/// One drain.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct DrainSeen {
-    pub departure: Departure,
+    pub view: DrainView,
     /// For how many seconds the plan has said "not now".
     pub blocked_seconds: Option<i64>,
     /// For how many seconds it has been prepared, or was until it was.
@@ -134,7 +134,7 @@ impl Seen {
         let count = |number: usize, word: &str| format!("{word}: {number}");
         let mut looked = vec![
             count(self.policies.len(), "policies"),
-            count(self.drains.len(), "departures"),
+            count(self.drains.len(), "drains"),
             count(self.trials.len(), "deletes tried out"),
         ];
         looked.extend(self.hooks.as_ref().map(|hooks| count(hooks.len(), "webhooks on pods")));

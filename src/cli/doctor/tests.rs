@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::findings::findings;
 use super::seen::{Budget, Definition, LeaseSeen, PolicySeen, Replica, Seen, TrialSeen};
 use super::{api, seen};
-use crate::cli::departures::tests::pod_drain;
+use crate::cli::drains::tests::pod_drain;
 use crate::cli::trial::Trial;
 use crate::kubernetes::crds;
-use crate::server::authority::{Authority, Validity};
+use crate::trust::authority::{Authority, Validity};
 
 fn now() -> Timestamp {
     "2030-01-01T12:00:00Z".parse().unwrap()
@@ -84,7 +84,7 @@ fn drain(status: Value, conditions: &Value) -> seen::DrainSeen {
             "metadata": {"name": "tikv-2-7c0ffee1", "namespace": "tidb", "creationTimestamp": "2030-01-01T11:00:00Z"},
             "spec": {
                 "pod": {"metadata": {"name": "tikv-2", "namespace": "tidb", "uid": "7c0ffee1"}},
-                "seat": "tikv-2", "policy": "tikv", "steps": [], "requester": "alice", "asker": "Person",
+                "seat": "tikv-2", "policy": "tikv", "steps": [], "requester": "alice", "caller": "Person",
                 "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
             },
             "status": status,

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use crate::admission::bypass;
 use crate::kubernetes::registration::{EVICTIONS, PODS};
 use crate::policy::selector;
-use crate::server::authority::{Validity, accepted, split};
+use crate::trust::authority::{Validity, accepted, split};
 
 use super::findings::{Finding, finding, ours};
 use super::installation::{logs, restart};

@@ -30,7 +30,7 @@ pub(super) struct Found {
     pub webhooks: Vec<String>,
     pub drains: Vec<DynamicObject>,
     /// Somebody undoes what was set.
-    pub in_charge: bool,
+    pub is_leader: bool,
     pub deployment: bool,
     /// Castoff's own kinds with an object.
     pub kinds: Vec<ApiResource>,
@@ -49,7 +49,7 @@ pub(super) fn object(client: &Client, resource: &ApiResource, namespace: Option<
     }
 }
 
-/// Whether something may still be set at a backend for this departure, or is being undone.
+/// Whether something may still be set at a backend for this drain, or is being undone.
 pub(super) fn is_open(drain: &DynamicObject) -> bool {
     drains::read(drain).is_ok_and(|kept| kept.drain.status.phase != Phase::Completed)
 }
@@ -62,7 +62,7 @@ impl Found {
         found.webhooks = list(client, &configurations).await?.iter().filter(|it| is_webhook(it)).map(name).collect();
         found.drains = list(client, &pod_drains()).await?;
         let lease = get(client, &ApiResource::erase::<Lease>(&()), Some(namespace), "castoff").await?;
-        found.in_charge = lease.is_some_and(|lease| is_fresh(&lease, Timestamp::now()));
+        found.is_leader = lease.is_some_and(|lease| is_fresh(&lease, Timestamp::now()));
         let deployments = ApiResource::erase::<Deployment>(&());
         found.deployment = get(client, &deployments, Some(namespace), "castoff").await?.is_some();
         for kind in super::kinds() {

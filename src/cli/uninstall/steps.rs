@@ -18,12 +18,12 @@ use super::found::{Found, is_open};
 pub(super) enum Step {
     /// Delete this: kind, namespace, name.
     Delete(ApiResource, Option<String>, String),
-    /// Cancel these departures: namespace and name.
+    /// Cancel these drains: namespace and name.
     Cancel(Vec<(String, String)>),
     /// Wait until what was set is undone.
     Wait {
         /// Somebody undoes it.
-        in_charge: bool,
+        is_leader: bool,
     },
     /// Delete PodDrains, finalizers or not.
     Forget,
@@ -36,13 +36,13 @@ pub(super) enum Step {
 /// The steps, for what was found.
 pub(super) fn plan(found: &Found) -> Vec<Step> {
     let delete = |resource: ApiResource, name: &String| Step::Delete(resource, None, name.clone());
-    // Without the webhook nothing is held, and no further departure begins.
+    // Without the webhook nothing is held, and no further drain begins.
     let webhooks = ApiResource::erase::<ValidatingWebhookConfiguration>(&());
     let mut steps: Vec<Step> = found.webhooks.iter().map(|name| delete(webhooks.clone(), name)).collect();
     let open: Vec<(String, String)> = found.drains.iter().filter(|drain| is_open(drain)).map(names).collect();
     if !open.is_empty() {
         steps.push(Step::Cancel(open));
-        steps.push(Step::Wait { in_charge: found.in_charge });
+        steps.push(Step::Wait { is_leader: found.is_leader });
     }
     // Castoff ends only after it has undone what it could, and before what it works on goes.
     if found.deployment {
@@ -73,7 +73,7 @@ fn names(drain: &DynamicObject) -> (String, String) {
     (drain.metadata.namespace.clone().unwrap_or_default(), drain.metadata.name.clone().unwrap_or_default())
 }
 
-/// A line for each change at a backend that a departure still holds.
+/// A line for each change at a backend that a drain still holds.
 pub(super) fn unrestored(drain: &DynamicObject) -> Vec<String> {
     let (namespace, name) = names(drain);
     let kept = match drains::read(drain) {
@@ -97,9 +97,9 @@ impl fmt::Display for Step {
                 write!(formatter, "delete {} {name}", resource.kind)?;
                 namespace.as_ref().map_or(Ok(()), |namespace| write!(formatter, " in {namespace}"))
             }
-            Step::Cancel(drains) => write!(formatter, "cancel {} departures", drains.len()),
-            Step::Wait { in_charge: true } => write!(formatter, "wait until what was set at backends is undone"),
-            Step::Wait { in_charge: false } => {
+            Step::Cancel(drains) => write!(formatter, "cancel {} drains", drains.len()),
+            Step::Wait { is_leader: true } => write!(formatter, "wait until what was set at backends is undone"),
+            Step::Wait { is_leader: false } => {
                 write!(formatter, "do not wait: Castoff does not run, so what was set at backends is not undone")
             }
             Step::Forget => write!(formatter, "delete all PodDrains, with their finalizers"),
@@ -115,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::departures::tests::pod_drain;
+    use crate::cli::drains::tests::pod_drain;
     use crate::kubernetes::resources::drain_policies;
 
     fn drain(phase: &str) -> DynamicObject {
@@ -124,7 +124,7 @@ mod tests {
             "metadata": {"name": "tikv-2-7c0ffee1", "namespace": "tidb"},
             "spec": {
                 "pod": {"metadata": {"name": "tikv-2", "namespace": "tidb", "uid": "7c0ffee1"}},
-                "seat": "tikv-2", "policy": "tikv", "requester": "alice", "asker": "Person",
+                "seat": "tikv-2", "policy": "tikv", "requester": "alice", "caller": "Person",
                 "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {}, "planSpec": {"summary": "s", "done": "true"}}],
                 "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
             },
@@ -137,7 +137,7 @@ mod tests {
             namespace: "castoff-system".into(),
             webhooks: vec!["castoff".into()],
             drains: vec![drain("Draining"), drain("Completed")],
-            in_charge: true,
+            is_leader: true,
             deployment: true,
             kinds: vec![drain_policies()],
             definitions: vec!["poddrains.castoff.dev".into()],
@@ -156,7 +156,7 @@ mod tests {
             told(&found()),
             [
                 "delete ValidatingWebhookConfiguration castoff",
-                "cancel 1 departures",
+                "cancel 1 drains",
                 "wait until what was set at backends is undone",
                 "delete Deployment castoff in castoff-system",
                 "delete all PodDrains, with their finalizers",
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn nobody_is_waited_for_when_nobody_undoes_anything() {
-        assert!(told(&Found { in_charge: false, ..found() }).concat().contains("do not wait"));
+        assert!(told(&Found { is_leader: false, ..found() }).concat().contains("do not wait"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::server::authority::{self, Authority, Validity};
+use crate::trust::authority::{self, Authority, Validity};
 
 pub use secret::{Bundle, Place, follow, keep};
 
@@ -202,7 +202,7 @@ fn is_moved_over(
 
 /// Whether callers that trust these authorities accept what is served now.
 fn serves(content: &Content, trusted: &[(String, Validity)], names: &[String], now: Timestamp) -> Result<(), String> {
-    crate::server::Certificates::none_yet().serve(content.certificate.as_bytes(), content.key.as_bytes())?;
+    crate::trust::Certificates::none_yet().serve(content.certificate.as_bytes(), content.key.as_bytes())?;
     let trusted: Vec<String> = trusted.iter().map(|(certificate, _)| certificate.clone()).collect();
     authority::accepted(&trusted, &content.certificate, names, now)
 }

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 
 use crate::kubernetes::cache::chain;
 use crate::kubernetes::{is_conflict, labels, lease};
-use crate::server::readiness::Handle;
-use crate::server::{Certificates, Expiry};
+use crate::runtime::readiness::Handle;
+use crate::trust::{Certificates, Expiry};
 
 use super::{Content, Lives, renew};
 
@@ -143,7 +143,7 @@ fn last_written(metadata: &ObjectMeta) -> Option<Timestamp> {
 }
 
 /// Whether this node's clock agrees with the API server's, by when that saw the Secret written, and the Lease renewed,
-/// which the one in charge does all the time. With a clock that is off by more than `slack`, certificates would be made
+/// which the leader does all the time. With a clock that is off by more than `slack`, certificates would be made
 /// that callers do not accept, and good ones be taken for those that are over.
 fn in_step(
     written: Option<Timestamp>,

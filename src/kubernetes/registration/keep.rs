@@ -23,7 +23,7 @@ use crate::kubernetes::cache::chain;
 use crate::kubernetes::certificates::Bundle;
 use crate::kubernetes::events::LONGEST_NOTE;
 use crate::kubernetes::is_conflict;
-use crate::server::readiness::Handle;
+use crate::runtime::readiness::Handle;
 
 use super::mark::{MARK, Mark};
 use super::{Action, MANAGER, NAME, Patch, Seen, Settings, Trust, Why, decide, reach};
@@ -40,7 +40,7 @@ const UNKNOWN_TRUST: &str = "not registered, since the certificate is given by -
                              the certificate, or with --manage-webhook=false and apply the \
                              ValidatingWebhookConfiguration yourself, with its caBundle";
 
-/// The namespaces that pods are guarded in: those with policies, and those with open departures.
+/// The namespaces that pods are guarded in: those with policies, and those with open drains.
 #[async_trait]
 pub trait Guarded: Send + Sync {
     /// From memory: it may lag, and holds nothing yet in a process that has just begun.

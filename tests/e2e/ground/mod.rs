@@ -38,7 +38,7 @@ pub trait Ground: Send + Sync {
     /// Asks a replica to end, and waits until it has. No other takes its place.
     async fn terminate(&self, number: usize);
 
-    /// Which replica is in charge now.
+    /// Which replica leads now.
     async fn leader(&self) -> Option<usize>;
 
     /// A replica's metrics, as Prometheus would read them.

@@ -103,11 +103,11 @@ async fn in_every_phase(scene: &Arc<Scene>, whom: Whom) {
         ]
     };
     let expected = ["Queued", "Draining", "Drained", "Departing", "Restoring"];
-    scene.until("each departure is in its phase", 30, || async { (held().await == expected).then_some(()) }).await;
+    scene.until("each drain is in its phase", 30, || async { (held().await == expected).then_some(()) }).await;
 
     kill(scene, whom).await;
     assert_eq!(held().await, expected, "after the kill");
-    // A new leader keeps quiet for a while; then each departure is where it was.
+    // A new leader keeps quiet for a while; then each drain is where it was.
     scene.stays("each in its phase", Duration::from_secs(8), || async { held().await == expected }).await;
 
     for pod in ["queued-1", "draining-0"] {
@@ -146,7 +146,7 @@ async fn kill(scene: &Arc<Scene>, whom: Whom) {
     }
     if whom == Whom::Leader {
         scene
-            .until("the other replica is in charge", 30, || async {
+            .until("the other replica leads", 30, || async {
                 (scene.ground().leader().await == Some(1 - leader)).then_some(())
             })
             .await;
@@ -163,7 +163,7 @@ async fn a_roll_goes_on_while_whoever_leads_is_killed_again_and_again(scene: Arc
     }
     scene.must(&["rollout", "restart", "statefulset/app"]).await;
     let mut killed = 0;
-    // At another moment of a departure each time: a kill a phase that is seen for the first time.
+    // At another moment of a drain each time: a kill a phase that is seen for the first time.
     let mut seen = Vec::new();
     while witness.left().len() < 3 {
         for drain in scene.drains().await {
@@ -195,7 +195,7 @@ async fn a_leader_that_is_told_to_end_hands_over_with_a_request_under_way(scene:
     late(&scene, false).await;
 }
 
-/// The leader goes while a request of its is under way, and a person gives the departure up at that moment.
+/// The leader goes while a request of its is under way, and a person gives the drain up at that moment.
 async fn late(scene: &Arc<Scene>, killed: bool) {
     scene.stateful_set("app", 1, json!({})).await;
     scene.hook_policy("app", json!({})).await;

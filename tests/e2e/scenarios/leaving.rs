@@ -38,7 +38,7 @@ pub(super) async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
 }
 
 pub(super) async fn counted(scene: &Scene, outcome: &str) -> f64 {
-    scene.counted(&format!("castoff_departures_total{{outcome=\"{outcome}\"}}")).await
+    scene.counted(&format!("castoff_outcomes_total{{outcome=\"{outcome}\"}}")).await
 }
 
 /// It was told, counted, and what was set is taken back once the next pod is Ready.
@@ -59,7 +59,7 @@ pub(super) async fn told_counted_restored(
     scene.until_replaced("tikv-1", uid).await;
     scene.nothing_left_behind().await;
     assert_eq!(tikv.pd.evict_entries(), Vec::<u64>::new(), "what was set is left behind");
-    assert!(counted(scene, outcome).await > before, "{outcome} departures were not counted");
+    assert!(counted(scene, outcome).await > before, "{outcome} drains were not counted");
     let drain = &scene.drains().await[0];
     assert_eq!(drain.data["status"]["left"], true);
 }

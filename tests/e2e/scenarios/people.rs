@@ -84,14 +84,14 @@ async fn a_dry_run_answers_as_the_real_call_and_changes_nothing(scene: Arc<Scene
     let dry = ["delete", "pod", "app-0", "--dry-run=server"];
     let printed = scene.kubectl(&dry).await;
     assert_eq!(printed.code, 1, "{printed:?}");
-    assert!(scene.drains().await.is_empty(), "a dry run left a departure behind");
+    assert!(scene.drains().await.is_empty(), "a dry run left a drain behind");
     assert_eq!(scene.hooks().at(&ip, |app| app.changes()), 0, "a dry run asked the application for something");
     assert_eq!(scene.delete("app-0").await.code(), 429);
     scene.until_phase("app-0", "Drained").await;
     let (pod, before) = (kept(&scene, "app-0").await, scene.versions().await);
     let printed = scene.kubectl(&dry).await;
     assert_eq!(printed.code, 0, "the real call would be allowed: {printed:?}");
-    assert_eq!(scene.versions().await, before, "a dry run changed the departure");
+    assert_eq!(scene.versions().await, before, "a dry run changed the drain");
     assert_eq!(kept(&scene, "app-0").await, pod);
     assert_eq!(scene.hooks().at(&ip, |app| app.prepared_times()), 1);
 }
@@ -196,7 +196,7 @@ async fn a_dry_run_of_a_drain_leaves_no_trace(scene: Arc<Scene>) {
     {
         let printed = scene.kubectl(&drain(node, "--pod-selector=app=dry", more)).await;
         assert_eq!(printed.code, 1, "the real call would be denied: {printed:?}");
-        assert!(scene.drains().await.is_empty(), "a dry run left a departure behind: {printed:?}");
+        assert!(scene.drains().await.is_empty(), "a dry run left a drain behind: {printed:?}");
     }
     assert_eq!(both().await, before, "a dry run changed a pod");
     let cordoned = scene.node(node).await.unwrap().spec.unwrap().unschedulable;
@@ -205,5 +205,5 @@ async fn a_dry_run_of_a_drain_leaves_no_trace(scene: Arc<Scene>) {
         let ip = scene.ip(pod).await;
         assert_eq!(scene.hooks().at(&ip, |app| app.changes()), 0, "a dry run asked {pod} for something");
     }
-    scene.stays("no departure", Duration::from_secs(2), || async { scene.drains().await.is_empty() }).await;
+    scene.stays("no drain", Duration::from_secs(2), || async { scene.drains().await.is_empty() }).await;
 }

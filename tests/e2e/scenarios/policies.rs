@@ -90,7 +90,7 @@ async fn a_plan_that_fails_when_it_runs_holds_the_pod_says_so_and_goes_on(scene:
             (said.contains("step ask") && said.contains("done")).then_some(())
         })
         .await;
-    // Whoever edits the plan now does not change this departure: it goes on by the plan it began with.
+    // Whoever edits the plan now does not change this drain: it goes on by the plan it began with.
     let edited = json!({"spec": {"done": "page.body.blocked == 'never'"}}).to_string();
     scene.must(&["patch", "drainplan", &scene.namespace, "--type=merge", "-p", &edited]).await;
     scene
@@ -125,5 +125,5 @@ async fn a_policy_deleted_in_the_middle_lets_the_pod_go_and_what_was_set_is_rest
     scene.until_all_completed().await;
     assert_eq!(tikv.pd.evict_entries(), Vec::<u64>::new());
     let drain = scene.drains().await.remove(0);
-    assert_eq!(drain.data["status"]["departure"], "Unprepared", "nobody held it any more");
+    assert_eq!(drain.data["status"]["drain"], "Unprepared", "nobody held it any more");
 }

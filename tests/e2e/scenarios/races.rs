@@ -78,7 +78,7 @@ async fn a_pod_that_is_tried_again_after_it_was_given_up_is_prepared_anew(scene:
     assert_eq!(scene.delete("app-0").await, Came::Allowed);
     scene.until_replaced("app-0", &uid).await;
     scene.nothing_left_behind().await;
-    assert_eq!(scene.drains().await.len(), 1, "one departure a pod");
+    assert_eq!(scene.drains().await.len(), 1, "one drain a pod");
 }
 
 async fn an_eviction_that_names_another_uid_touches_nobody(scene: Arc<Scene>) {
@@ -98,7 +98,7 @@ async fn an_eviction_that_names_another_uid_touches_nobody(scene: Arc<Scene>) {
     // Its drain is prepared and allowed, but it is another pod's.
     assert_eq!(scene.evict("app-0", Some(&before)).await.code(), 409);
     assert_eq!(scene.uid("app-0").await, after);
-    assert_eq!(scene.versions().await, versions, "an eviction of another pod began or changed a departure");
+    assert_eq!(scene.versions().await, versions, "an eviction of another pod began or changed a drain");
 }
 
 async fn a_drain_loop_whose_pod_has_left_otherwise_is_told_so(scene: Arc<Scene>) {

@@ -45,7 +45,7 @@ async fn a_pod_of_the_same_name_has_a_departure_of_its_own_while_the_old_one_is_
             let drains = scene.drains().await;
             let mut of_pod = drains.into_iter().filter(|drain| drain.data["spec"]["pod"]["metadata"]["uid"] == uid);
             let found = of_pod.next();
-            assert!(of_pod.next().is_none(), "two departures of one pod");
+            assert!(of_pod.next().is_none(), "two drains of one pod");
             found
         }
     };
@@ -71,7 +71,7 @@ async fn a_pod_of_the_same_name_has_a_departure_of_its_own_while_the_old_one_is_
     assert_eq!(tikv.pd.leaders_lost(), lost, "the new one was prepared");
     assert_eq!(tikv.pd.evict_entries(), Vec::<u64>::new());
     for (uid, how) in [(old, "Bypassed"), (new, "Prepared")] {
-        assert_eq!(of(uid).await.unwrap().data["status"]["departure"], how);
+        assert_eq!(of(uid).await.unwrap().data["status"]["drain"], how);
     }
 }
 

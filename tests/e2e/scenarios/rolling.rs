@@ -39,7 +39,7 @@ async fn roll(scene: &Scene, replicas: u64) {
         .map(|drain| drain.data["spec"]["pod"]["metadata"]["name"].as_str().unwrap().to_owned())
         .collect();
     let expected: Vec<String> = (0..replicas).rev().map(|ordinal| format!("tikv-{ordinal}")).collect();
-    assert_eq!(order, expected, "the order of the departures");
+    assert_eq!(order, expected, "the order of the drains");
     tell_how_fast_it_went_on(&scene.namespace, replicas);
 }
 
@@ -50,7 +50,7 @@ const BAR: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_millis(8);
 
 /// What an operator would wait for in vain: a prepared pod serves nobody.
-fn tell_how_fast_it_went_on(namespace: &str, departures: u64) {
+fn tell_how_fast_it_went_on(namespace: &str, outcomes: u64) {
     let Some(mut times) = audit::drained_to_delete(namespace) else {
         println!("not measured: this cluster's audit log can't be read");
         return;
@@ -61,7 +61,7 @@ fn tell_how_fast_it_went_on(namespace: &str, departures: u64) {
     let write = audit::median_write(namespace).unwrap_or_default();
     let woken = times.len();
     println!(
-        "from Drained to the DELETE, {woken} of {departures} woken: median {median:?}, all {times:?}; a write takes {write:?}"
+        "from Drained to the DELETE, {woken} of {drains} woken: median {median:?}, all {times:?}; a write takes {write:?}"
     );
     if write > IDLE {
         println!("not held to {BAR:?}: this machine is busy");

@@ -57,7 +57,7 @@ async fn a_pod_that_will_not_come_back_leaves_once_its_store_is_gone_from_pd_unl
     assert_eq!(tikv.pd.evict_entries(), Vec::<u64>::new());
     let drains = scene.drains().await;
     assert_eq!(drains.len(), 1, "no other pod was asked for");
-    assert_eq!(drains[0].data["status"]["departure"], "Prepared");
+    assert_eq!(drains[0].data["status"]["drain"], "Prepared");
 }
 
 fn ip(pod: &Pod) -> String {
@@ -108,7 +108,7 @@ async fn exactly_the_prepared_pod_of_a_deployment_goes_and_no_other_is_prepared(
         assert!(!app.asked.contains(&axum::http::Method::POST), "a pod that stays was prepared: {app:?}");
     }
     let drains = scene.drains().await;
-    let prepared = drains.iter().filter(|drain| drain.data["status"]["departure"] == "Prepared").count();
+    let prepared = drains.iter().filter(|drain| drain.data["status"]["drain"] == "Prepared").count();
     assert_eq!(prepared, 1, "of {asked_for} that the ReplicaSet has asked for");
 }
 
@@ -237,5 +237,5 @@ async fn all_leave_prepared(scene: &Scene, pods: &[Pod]) {
     scene.until_all_completed().await;
     let drains = scene.drains().await;
     assert_eq!(drains.len(), pods.len());
-    assert!(drains.iter().all(|drain| drain.data["status"]["departure"] == "Prepared"), "{drains:?}");
+    assert!(drains.iter().all(|drain| drain.data["status"]["drain"] == "Prepared"), "{drains:?}");
 }

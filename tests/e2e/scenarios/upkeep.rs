@@ -1,4 +1,4 @@
-//! What Castoff keeps in order by itself: its Secret, and departures that are over. And the Secrets of others, which it
+//! What Castoff keeps in order by itself: its Secret, and drains that are over. And the Secrets of others, which it
 //! reads only where it is allowed to.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a departure costs the API server.
+//! What a drain costs the API server.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,13 +28,13 @@ async fn a_departure_that_goes_well_takes_at_most_ten_writes(scene: Arc<Scene>) 
     // Whatever would come a little later counts too.
     scene.stays("it is over", Duration::from_secs(3), || async { true }).await;
     let writes = writes(&scene).split_off(before);
-    println!("writes of one departure:\n  {}", writes.join("\n  "));
+    println!("writes of one drain:\n  {}", writes.join("\n  "));
     assert!(writes.len() > 5, "the audit log holds less than there must have been");
     // The application has nothing left to do from the beginning, so that none of them is progress.
     assert!(writes.len() <= 10, "{} writes:\n{}", writes.len(), writes.join("\n"));
 }
 
-/// One departure is being prepared, one waits for it, and one is over.
+/// One drain is being prepared, one waits for it, and one is over.
 async fn a_departure_under_way_reads_by_its_poll_period_however_busy_other_namespaces_are(scene: Arc<Scene>) {
     scene.stateful_set("app", 3, json!({})).await;
     scene.hook_policy("app", json!({"pollPeriodSeconds": 2})).await;

@@ -83,7 +83,7 @@ async fn rolls_on(scene: &Arc<Scene>, witness: &Witness) {
         })
         .await;
     scene.nothing_left_behind().await;
-    assert_eq!(scene.drains().await.len(), 3, "one departure for each pod");
+    assert_eq!(scene.drains().await.len(), 3, "one drain for each pod");
     assert_eq!(witness.left().len(), 3, "{:?}", witness.left());
     witness.all_left_prepared_once();
     assert!(witness.most_away() <= 1, "{} were away at once", witness.most_away());

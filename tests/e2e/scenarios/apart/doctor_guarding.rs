@@ -5,9 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use castoff::admission::Malformed;
-use castoff::server::authority::Authority;
-use castoff::server::shutdown::Shutdown;
-use castoff::server::{Certificates, Config, Gate, Readiness, Server};
+use castoff::runtime::Readiness;
+use castoff::runtime::shutdown::Shutdown;
+use castoff::server::{Config, Gate, Server};
+use castoff::trust::Certificates;
+use castoff::trust::authority::Authority;
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -34,14 +36,14 @@ pub const ON_THIS_MACHINE: [Scenario; 1] =
 async fn the_doctor_finds_nothing_wrong_with_a_healthy_installation(scene: Arc<Scene>) {
     scene.guarded().await;
     scene.doctor_finds_nothing().await;
-    // A departure under way is no fault.
+    // A drain under way is no fault.
     let ip = scene.ip("app-0").await;
     scene.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
     scene.denied("app-0").await;
     scene.until_phase("app-0", "Draining").await;
     let printed = shell("castoff doctor").await;
     assert_eq!(printed.code, 0, "{printed:?}");
-    assert!(printed.stdout.starts_with("nothing is wrong; looked at policies: 1, departures: "), "{printed:?}");
+    assert!(printed.stdout.starts_with("nothing is wrong; looked at policies: 1, drains: "), "{printed:?}");
 }
 
 async fn the_doctor_finds_policies_that_guard_nothing_or_hold_everything(scene: Arc<Scene>) {

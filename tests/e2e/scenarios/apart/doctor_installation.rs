@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use castoff::kubernetes::registration::NAME;
-use castoff::server::authority::{Authority, Validity};
+use castoff::trust::authority::{Authority, Validity};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;

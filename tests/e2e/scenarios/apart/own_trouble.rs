@@ -86,7 +86,7 @@ async fn with_no_replica_nothing_guarded_leaves_callers_are_told_and_the_runbook
     scene.doctor_finds_nothing().await;
 }
 
-/// A departure of `app-0` that does not get ready before it is let.
+/// A drain of `app-0` that does not get ready before it is let.
 struct Held {
     uid: String,
     ip: String,
@@ -116,7 +116,7 @@ impl Held {
     }
 }
 
-/// The clock of the one in charge jumps in the middle of a departure, by more than makes a certificate due, and back by
+/// The clock of the leader jumps in the middle of a drain, by more than makes a certificate due, and back by
 /// more than makes it one of the future.
 async fn a_clock_that_jumps_ahead_and_back_changes_nothing_and_is_told(scene: Arc<Scene>) {
     let clocks = scene.processes().serve_by_clocks().await;
@@ -133,7 +133,7 @@ async fn a_clock_that_jumps_ahead_and_back_changes_nothing_and_is_told(scene: Ar
             })
             .await;
         scene
-            .stays("the departure goes on", Duration::from_secs(8), || async {
+            .stays("the drain goes on", Duration::from_secs(8), || async {
                 scene.phase("app-0").await == "Draining" && scene.state("app-0").await == "Draining"
             })
             .await;
@@ -156,11 +156,11 @@ async fn certificates() -> String {
 async fn times_that_a_clock_that_has_jumped_wrote_decide_nothing(scene: Arc<Scene>) {
     let held = held(&scene, json!({"abandonAfterSeconds": 60, "progressDeadlineSeconds": 60})).await;
     let leader = scene.leader().await;
-    // Written behind and ahead: neither is the lease taken from its holder, nor is the departure stalled or given up.
+    // Written behind and ahead: neither is the lease taken from its holder, nor is the drain stalled or given up.
     for time in ["1970-01-01T00:00:00", "2100-01-01T00:00:00"] {
         write_times(&scene, time).await;
         scene
-            .stays("the same replica is in charge", Duration::from_secs(8), || async {
+            .stays("the same replica leads", Duration::from_secs(8), || async {
                 scene.ground().leader().await == Some(leader)
             })
             .await;
@@ -170,14 +170,14 @@ async fn times_that_a_clock_that_has_jumped_wrote_decide_nothing(scene: Arc<Scen
     scene.ground().kill(leader).await;
     write_times(&scene, "2100-01-01T00:00:00").await;
     scene
-        .until("the other replica is in charge", 20, || async {
+        .until("the other replica leads", 20, || async {
             (scene.ground().leader().await == Some(1 - leader)).then_some(())
         })
         .await;
     held.goes_on(&scene).await;
 }
 
-/// Writes this time wherever Castoff writes times: into the Lease, and into the departure of `app-0`.
+/// Writes this time wherever Castoff writes times: into the Lease, and into the drain of `app-0`.
 async fn write_times(scene: &Scene, time: &str) {
     let lease = json!({"spec": {"renewTime": format!("{time}.000000Z"), "acquireTime": format!("{time}.000000Z")}});
     cluster_wide(&["patch", "lease", "castoff", "-n", NAMESPACE, "--type=merge", "-p", &lease.to_string()]).await;
@@ -207,12 +207,12 @@ async fn a_lease_that_is_deleted_is_made_again_and_departures_go_on(scene: Arc<S
             (!now.is_empty() && now != before && scene.ground().leader().await.is_some()).then_some(())
         })
         .await;
-    // By whoever held it: at no time are two in charge.
+    // By whoever held it: at no time are two leading.
     assert_eq!(scene.leader().await, leader);
     for number in 0..2 {
         let told = format!("\ncastoff_in_charge {}\n", u8::from(number == leader));
         let metrics = scene.ground().metrics(number).await;
-        assert!(metrics.contains(&told), "replica {leader} is in charge, and {number} says:\n{metrics}");
+        assert!(metrics.contains(&told), "replica {leader} leads, and {number} says:\n{metrics}");
     }
     held.goes_on(&scene).await;
 }
@@ -301,7 +301,7 @@ async fn what_a_newer_version_wrote_is_read_over_or_holds_the_pod_and_is_told(sc
         assert!(said.contains(&format!("policy {app} is not valid")) && said.contains(word), "{said}");
         scene.doctor_finds("PolicyNotValid", word).await;
     }
-    // A phase that is not known: the departure is left alone, the pod stays, and that is said.
+    // A phase that is not known: the drain is left alone, the pod stays, and that is said.
     write_status(&scene, "field-0", json!({"phase": "Levitating", "state": "Levitating"})).await;
     scene
         .until("the denial says so", 20, || async {

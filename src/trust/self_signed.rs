@@ -85,7 +85,7 @@ mod tests {
     fn makes_a_pair_that_can_be_served_and_keeps_it() {
         let directory = tempfile::tempdir().unwrap();
         let files = make(directory.path(), &["guard.example".to_owned()]).unwrap();
-        crate::server::Certificates::load(&files.certificate, &files.key).unwrap();
+        crate::trust::Certificates::load(&files.certificate, &files.key).unwrap();
         assert_eq!(fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
         let before = fs::read(&files.certificate).unwrap();
         make(directory.path(), &[]).unwrap();
@@ -104,7 +104,7 @@ mod tests {
     fn a_key_of_another_certificate_is_refused_by_name() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (one, other) = (make(one.path(), &[]).unwrap(), make(other.path(), &[]).unwrap());
-        let error = crate::server::Certificates::load(&one.certificate, &other.key).unwrap_err();
+        let error = crate::trust::Certificates::load(&one.certificate, &other.key).unwrap_err();
         assert!(error.contains("is not the private key of the certificate"), "{error}");
     }
 }

@@ -25,7 +25,7 @@ fn drain(pod: &str, status: &serde_json::Value) -> DynamicObject {
             "pod": {"metadata": {"name": pod, "namespace": "tidb", "uid": "7c0ffee1"}},
             "seat": pod, "policy": "tikv", "steps": [],
             "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
-            "requester": "system:serviceaccount:kube-system:statefulset-controller", "asker": "StatefulSet",
+            "requester": "system:serviceaccount:kube-system:statefulset-controller", "caller": "StatefulSet",
         },
         "status": status,
     }))
@@ -51,7 +51,7 @@ fn who_waits_for_what_and_how_much_is_left_is_one_line_each() {
     let drains = [
         drain(
             "tikv-2",
-            &json!({"phase": "Draining", "asker": "StatefulSet", "step": "evict", "progress":
+            &json!({"phase": "Draining", "caller": "StatefulSet", "step": "evict", "progress":
             {"step": "evict", "total": 40, "remaining": 12, "unit": "leaders"}}),
         ),
         drain("tikv-1", &json!({"phase": "Queued", "message": "waits for tikv-2 (maxUnavailable 1)"})),
@@ -63,7 +63,7 @@ fn who_waits_for_what_and_how_much_is_left_is_one_line_each() {
             "POD     POLICY  PHASE     STEP   LEFT                                     FOR  WHY",
             "tikv-1  tikv    Queued                                                    80s  waits for tikv-2 (maxUnavailable 1)",
             "tikv-2  tikv    Draining  evict  [##############------] 12 of 40 leaders  80s  asked for by statefulset-controller",
-            "2 departures under way, 0 over; 3 pods guarded by 1 policy",
+            "2 drains under way, 0 over; 3 pods guarded by 1 policy",
         ]
     );
 }
@@ -75,7 +75,7 @@ fn a_policy_that_guards_nothing_is_told_and_not_counted() {
         told,
         [
             "policy tidb/tikv is not ready (NoPods): so it is",
-            "0 departures under way, 0 over; 0 pods guarded by 0 policies",
+            "0 drains under way, 0 over; 0 pods guarded by 0 policies",
         ]
     );
     assert!(lines(&[], &[], Looks::default()).concat().contains("nothing is guarded"));

@@ -53,7 +53,7 @@ impl Shutdown {
     }
 
     /// Closes the listeners.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.advance(Stage::Closing);
     }
 
@@ -74,12 +74,12 @@ impl Shutdown {
     }
 
     /// Waits for the listeners to close.
-    pub(super) async fn closing(&self) {
+    pub(crate) async fn closing(&self) {
         self.reached(Stage::Closing).await;
     }
 
     /// Waits for the order to end at once.
-    pub(super) async fn at_once(&self) {
+    pub(crate) async fn at_once(&self) {
         self.reached(Stage::AtOnce).await;
     }
 

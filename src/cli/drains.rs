@@ -1,4 +1,4 @@
-//! Departures and policies as people see them. Pure.
+//! Drains and policies as people see them. Pure.
 
 use jiff::Timestamp;
 use kube::core::DynamicObject;
@@ -8,15 +8,15 @@ use crate::kubernetes::drains::{self, Kept};
 use crate::kubernetes::policies::read_policy;
 use crate::lifecycle::{Drain, Phase};
 
-use super::people::{Paint, span, table};
+use super::render::{Paint, span, table};
 
 /// How wide a progress bar is.
 const BAR: usize = 20;
 
-/// A departure.
+/// A drain.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Departure {
+pub(super) struct DrainView {
     pub namespace: String,
     pub pod: String,
     /// The PodDrain's name.
@@ -63,7 +63,7 @@ pub(super) struct Guarding {
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Overview {
-    pub departures: Vec<Departure>,
+    pub drains: Vec<DrainView>,
     pub policies: Vec<Guarding>,
 }
 
@@ -79,12 +79,12 @@ pub(super) struct Looks {
     pub paint: bool,
 }
 
-impl Departure {
-    /// The departure that this PodDrain is.
+impl DrainView {
+    /// The drain that this PodDrain is.
     pub fn of(object: &DynamicObject) -> Self {
         match drains::read(object) {
-            Ok(kept) => Departure { since: since(object, &kept), ..Departure::of_drain(&kept.drain) },
-            Err(error) => Departure {
+            Ok(kept) => DrainView { since: since(object, &kept), ..DrainView::of_drain(&kept.drain) },
+            Err(error) => DrainView {
                 namespace: object.metadata.namespace.clone().unwrap_or_default(),
                 pod: "?".to_owned(),
                 drain: object.metadata.name.clone().unwrap_or_default(),
@@ -105,7 +105,7 @@ impl Departure {
     pub fn of_drain(drain: &Drain) -> Self {
         let status = &drain.status;
         let progress = status.progress.as_ref().filter(|_| status.phase == Phase::Draining);
-        Departure {
+        DrainView {
             namespace: drain.metadata.namespace.clone(),
             pod: drain.spec.pod.metadata.name.as_str().to_owned(),
             drain: drain.metadata.name.clone(),
@@ -127,7 +127,7 @@ impl Departure {
 
     /// In one line: `tidb/basic-tikv-2: Draining, step evict-leaders, 12 of 40 leaders left: ...`.
     pub fn sentence(&self) -> String {
-        let Departure { namespace, pod, state, step, left, why, .. } = self;
+        let DrainView { namespace, pod, state, step, left, why, .. } = self;
         let step = step.as_ref().map_or_else(String::new, |step| format!(", step {step}"));
         let left = left.as_ref().map_or_else(String::new, |left| format!(", {} left", left.text()));
         let why = if why.is_empty() { String::new() } else { format!(": {why}") };
@@ -183,23 +183,22 @@ impl Overview {
         drains: impl IntoIterator<Item = &'a DynamicObject>,
         policies: impl IntoIterator<Item = &'a DynamicObject>,
     ) -> Self {
-        let mut departures: Vec<Departure> = drains.into_iter().map(Departure::of).collect();
-        departures.sort_by(|one, other| (&one.namespace, &one.drain).cmp(&(&other.namespace, &other.drain)));
+        let mut drains: Vec<DrainView> = drains.into_iter().map(DrainView::of).collect();
+        drains.sort_by(|one, other| (&one.namespace, &one.drain).cmp(&(&other.namespace, &other.drain)));
         let mut policies: Vec<Guarding> = policies.into_iter().filter_map(Guarding::of).collect();
         policies.sort_by(|one, other| (&one.namespace, &one.policy).cmp(&(&other.namespace, &other.policy)));
-        Overview { departures, policies }
+        Overview { drains, policies }
     }
 
     /// Lines for a person.
     pub fn lines(&self, looks: Looks, now: Timestamp) -> Vec<String> {
-        let shown: Vec<&Departure> =
-            self.departures.iter().filter(|departure| looks.completed || !departure.over).collect();
+        let shown: Vec<&DrainView> = self.drains.iter().filter(|view| looks.completed || !view.over).collect();
         let mut lines = Vec::new();
         if !shown.is_empty() {
             let plain = |text: &str| (text.to_owned(), Paint::Plain);
             let mut rows =
                 vec![["NAMESPACE", "POD", "POLICY", "PHASE", "STEP", "LEFT", "FOR", "WHY"].map(plain).to_vec()];
-            rows.extend(shown.into_iter().map(|departure| departure.row(looks, now)));
+            rows.extend(shown.into_iter().map(|view| view.row(looks, now)));
             if !looks.namespaces {
                 for row in &mut rows {
                     row.remove(0);
@@ -209,7 +208,7 @@ impl Overview {
         }
         for policy in self.policies.iter().filter(|policy| !policy.ready) {
             let Guarding { namespace, policy, reason, message, .. } = policy;
-            let reason = super::people::painted(reason, Paint::Bad, looks.paint);
+            let reason = super::render::painted(reason, Paint::Bad, looks.paint);
             lines.push(format!("policy {namespace}/{policy} is not ready ({reason}): {message}"));
         }
         lines.push(self.sum());
@@ -218,8 +217,8 @@ impl Overview {
 
     fn sum(&self) -> String {
         let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
-        let over = self.departures.iter().filter(|departure| departure.over).count();
-        let under_way = count(self.departures.len() - over, "departure");
+        let over = self.drains.iter().filter(|view| view.over).count();
+        let under_way = count(self.drains.len() - over, "drain");
         let ready: Vec<&Guarding> = self.policies.iter().filter(|policy| policy.ready).collect();
         let pods: u64 = ready.iter().map(|policy| policy.pods).sum();
         let pods = count(usize::try_from(pods).unwrap_or(usize::MAX), "pod");
@@ -232,7 +231,7 @@ impl Overview {
     }
 }
 
-impl Departure {
+impl DrainView {
     fn row(&self, looks: Looks, now: Timestamp) -> Vec<(String, Paint)> {
         let plain = |text: &str| (text.to_owned(), Paint::Plain);
         let left = match &self.left {
@@ -283,10 +282,10 @@ fn why(drain: &Drain) -> String {
 
 /// Who asks: by name while it is the one who asked first.
 pub(super) fn who(drain: &Drain) -> String {
-    if drain.status.asker == drain.spec.asker {
+    if drain.status.caller == drain.spec.caller {
         requester(&drain.spec.requester).to_owned()
     } else {
-        format!("a {:?}", drain.status.asker)
+        format!("a {:?}", drain.status.caller)
     }
 }
 

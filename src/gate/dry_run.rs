@@ -11,10 +11,10 @@ use crate::controller::observe::Reads;
 use crate::lifecycle::{Drain, Look};
 use crate::plan::Task;
 
-use super::gate::Gatekeeper;
+use super::Gatekeeper;
 
 impl Gatekeeper {
-    /// The answer, with a warning for each step. Looks at the backends and changes nothing: a departure that is not
+    /// The answer, with a warning for each step. Looks at the backends and changes nothing: a drain that is not
     /// there is only thought of.
     pub(super) async fn tell_steps(&self, case: &Case<'_>, answer: Answer, deadline: Instant) -> Answer {
         // Of two policies that are in each other's way neither is followed.
@@ -27,7 +27,7 @@ impl Gatekeeper {
         } else {
             let Some(pod) = self.true_pod(case.pod).await else { return answer };
             let (policy, request) = (&case.guard.policy, case.request);
-            let Some(drain) = Drain::new(pod, policy, &request.username, request.asker) else { return answer };
+            let Some(drain) = Drain::new(pod, policy, &request.username, request.caller) else { return answer };
             Cow::Owned(drain)
         };
         let look = Look { task: Task::Prepare, steps: (0..drain.spec.steps.len()).collect() };

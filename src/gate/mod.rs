@@ -1,4 +1,7 @@
-//! The gate with its hands: gives the pure questions the facts they ask for, and carries out what they lead to.
+//! The gate with its hands: gives the pure decisions the facts they ask for, and carries out what they lead to.
+
+mod dry_run;
+pub mod metrics;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -14,25 +17,26 @@ use tracing::{Instrument, Span};
 
 use crate::admission::{
     self, Answer, Case, Decision, Facts, Guard, Malformed, NodeFact, NodeReady, NotVerified, ObjectFacts, OwnerFact,
-    Question, Request, Stage, What,
+    Reason, Request, Stage, What,
 };
 use crate::controller::ROUND_LIMIT;
-use crate::controller::interfaces::{Cluster, Events, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
 use crate::controller::observe::{Observer, Reads};
-use crate::lifecycle::{Asker, Departure, Drain, Event, Look, Phase, claim};
+use crate::lifecycle::{Caller, Drain, Event, Look, Outcome, Phase, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
+use crate::ports::{Cluster, Events, NodeSeen, OwnerSeen, Store, StoreError, WAKE_ANNOTATION};
 use crate::printable::printable;
 
-use super::Gate;
-use super::gate_metrics::Metrics;
+use crate::server::Gate;
+
+use metrics::Metrics;
 
 /// The gate, with everything it may look at and write to.
 pub struct Gatekeeper {
     /// Policies in force.
     pub policies: Arc<ArcSwap<PolicyIndex>>,
-    /// Departures.
+    /// Drains.
     pub store: Arc<dyn Store>,
     /// Pods and what they depend on.
     pub cluster: Arc<dyn Cluster>,
@@ -70,7 +74,7 @@ struct Tried {
     first: Instant,
     written: Option<Instant>,
     /// What was last told of it in the log.
-    told: Option<Question>,
+    told: Option<Reason>,
 }
 
 /// The pod that an eviction means.
@@ -89,7 +93,7 @@ impl Gate for Gatekeeper {
         let request = admission::request::parse(&body)?;
         let span = self.span_of(&request);
         let answer = self.ask(&request, request.dry_run, deadline).instrument(span.clone()).await;
-        self.metrics.count(answer.question, answer.allowed);
+        self.metrics.count(answer.reason, answer.allowed);
         span.in_scope(|| self.note(&request, &answer));
         Ok(admission::response::render(&request.uid, &answer).into())
     }
@@ -110,13 +114,13 @@ impl Gatekeeper {
     /// than the last, since the same one is asked for again and again.
     fn note(&self, request: &Request<'_>, answer: &Answer) {
         Span::current().record("decision", if answer.allowed { "allow" } else { "deny" });
-        let (question, user) = (answer.question.as_str(), request.username.as_str());
+        let (reason, user) = (answer.reason.as_str(), request.username.as_str());
         let pod = request.pod().filter(|_| !answer.allowed);
-        let is_told = pod.is_some_and(|pod| !self.tries.is_news(&pod.metadata.uid, answer.question));
-        if is_told || answer.question == Question::NotGuarded {
-            tracing::debug!(question, user, "answered");
+        let is_told = pod.is_some_and(|pod| !self.tries.is_news(&pod.metadata.uid, answer.reason));
+        if is_told || answer.reason == Reason::NotGuarded {
+            tracing::debug!(reason, user, "answered");
         } else {
-            tracing::info!(question, user, "answered");
+            tracing::info!(reason, user, "answered");
         }
     }
 
@@ -127,7 +131,7 @@ impl Gatekeeper {
             Evicted::Pod(pod) => Some(pod),
             Evicted::Unknown => None,
             // A drain loop that is denied would ask for ever; the API server tells it that the pod is gone.
-            Evicted::Nobody => return Answer::allow(Question::NoSuchPod),
+            Evicted::Nobody => return Answer::allow(Reason::NoSuchPod),
         };
         let pod = request.pod().or(of_eviction.as_deref());
         let labels = pod.and_then(|pod| self.node_labels(pod, &policies));
@@ -135,7 +139,7 @@ impl Gatekeeper {
             Stage::Answer(answer) => answer,
             Stage::Guarded(guard) => match pod {
                 Some(pod) => self.ask_of_guarded(request, pod, &guard, dry_run, deadline).await,
-                None => Answer::allow(Question::NotGuarded),
+                None => Answer::allow(Reason::NotGuarded),
             },
         }
     }
@@ -166,7 +170,7 @@ impl Gatekeeper {
             }
             Decision::Again(answer) => {
                 if let (false, Some(drain)) = (dry_run, case.drain) {
-                    self.begin_anew(drain, request.asker, deadline).await;
+                    self.begin_anew(drain, request.caller, deadline).await;
                 }
                 answer
             }
@@ -178,7 +182,7 @@ impl Gatekeeper {
         if request.dry_run { self.tell_steps(&case, answer, deadline).await } else { answer }
     }
 
-    /// The pod that an eviction means: read live, or where that can't be done, as its departure knows it.
+    /// The pod that an eviction means: read live, or where that can't be done, as its drain knows it.
     async fn pod_of_eviction(&self, request: &Request<'_>, policies: &PolicyIndex) -> Evicted {
         let is_eviction = matches!(request.what, What::Eviction { .. });
         if !is_eviction || policies.of_namespace(&request.namespace).is_empty() {
@@ -241,7 +245,7 @@ impl Gatekeeper {
         Facts { namespace, node, owner, registration: self.cluster.registration_annotations() }
     }
 
-    /// The pod's departure. Read live where a copy that lags would matter: the pod's controller was woken, or a dry
+    /// The pod's drain. Read live where a copy that lags would matter: the pod's controller was woken, or a dry
     /// run must answer as the real call would.
     async fn departure_of(&self, pod: &Pod<'_>, dry_run: bool) -> Option<Arc<Drain>> {
         let known = self.store.by_pod(&pod.metadata.uid);
@@ -257,20 +261,20 @@ impl Gatekeeper {
     /// Writes down a try, or that the pod was let go.
     async fn take_note(&self, case: &Case<'_>, answer: &Answer, deadline: Instant) {
         if let Some(message) = answer.told.clone() {
-            self.events.tell_of_pod(case.pod, &Event { reason: answer.question.as_str(), warning: true, message });
+            self.events.tell_of_pod(case.pod, &Event { reason: answer.reason.as_str(), warning: true, message });
         }
-        if let Some(departure) = answer.departure.filter(|_| answer.allowed) {
-            // A departure that is over, after it was given up, follows its pod no more.
+        if let Some(outcome) = answer.outcome.filter(|_| answer.allowed) {
+            // A drain that is over, after it was given up, follows its pod no more.
             match case.drain.filter(|drain| drain.status.phase != Phase::Completed) {
-                Some(drain) if drain.status.departure != Some(departure) => {
-                    self.write_let_go(drain, departure, deadline).await;
+                Some(drain) if drain.status.outcome != Some(outcome) => {
+                    self.write_let_go(drain, outcome, deadline).await;
                 }
                 Some(_) => {}
-                None => self.metrics.let_go(&case.pod.metadata.uid, departure),
+                None => self.metrics.let_go(&case.pod.metadata.uid, outcome),
             }
         } else if let Some(drain) = case.drain.filter(|_| !answer.allowed && !self.is_own(case.request)) {
             let (last, denied) = self.tries.last_and_denied(drain.pod_uid());
-            if let Some(tried) = claim::tried(drain, case.request.asker, last, denied) {
+            if let Some(tried) = claim::tried(drain, case.request.caller, last, denied) {
                 self.tries.written(drain.pod_uid());
                 self.write(tried, deadline).await;
             }
@@ -297,7 +301,7 @@ impl Gatekeeper {
 
     async fn create(&self, case: &Case<'_>, deadline: Instant) {
         let Some(pod) = self.true_pod(case.pod).await else { return };
-        let Some(drain) = Drain::new(pod, &case.guard.policy, &case.request.username, case.request.asker) else {
+        let Some(drain) = Drain::new(pod, &case.guard.policy, &case.request.username, case.request.caller) else {
             return;
         };
         self.tries.written(drain.pod_uid());
@@ -305,30 +309,30 @@ impl Gatekeeper {
         match tokio::time::timeout_at(deadline, self.store.create(drain)).await {
             Ok(Ok(_) | Err(StoreError::Conflict)) => {}
             Ok(Err(error)) => {
-                tracing::error!(pod = %name, %error, "the departure could not be written; denied all the same");
+                tracing::error!(pod = %name, %error, "the drain could not be written; denied all the same");
             }
-            Err(_) => tracing::error!(pod = %name, "the departure was not written in time; denied all the same"),
+            Err(_) => tracing::error!(pod = %name, "the drain was not written in time; denied all the same"),
         }
     }
 
-    /// Begins a departure that is over anew. What ends it takes more than one write: after a conflict it is looked at
+    /// Begins a drain that is over anew. What ends it takes more than one write: after a conflict it is looked at
     /// once more, or the denial would promise what nobody does.
-    async fn begin_anew(&self, drain: &Drain, asker: Asker, deadline: Instant) {
+    async fn begin_anew(&self, drain: &Drain, caller: Caller, deadline: Instant) {
         let begin = async {
-            let written = self.store.write(claim::begun_anew(drain.clone(), asker)).await;
+            let written = self.store.write(claim::begun_anew(drain.clone(), caller)).await;
             if !matches!(written, Err(StoreError::Conflict)) {
                 return written.map(drop);
             }
             let now = self.store.read(&drain.metadata.namespace, &drain.metadata.name).await?;
             match now.filter(|now| now.pod_uid() == drain.pod_uid() && now.status.phase == Phase::Completed) {
-                Some(now) => self.store.write(claim::begun_anew(Drain::clone(&now), asker)).await.map(drop),
+                Some(now) => self.store.write(claim::begun_anew(Drain::clone(&now), caller)).await.map(drop),
                 None => Ok(()),
             }
         };
         match tokio::time::timeout_at(deadline, begin).await {
             Ok(Ok(()) | Err(StoreError::Conflict)) => {}
-            Ok(Err(error)) => tracing::error!(pod = %drain.pod_name(), %error, "the departure could not begin anew"),
-            Err(_) => tracing::error!(pod = %drain.pod_name(), "the departure did not begin anew in time"),
+            Ok(Err(error)) => tracing::error!(pod = %drain.pod_name(), %error, "the drain could not begin anew"),
+            Err(_) => tracing::error!(pod = %drain.pod_name(), "the drain did not begin anew in time"),
         }
     }
 
@@ -337,23 +341,23 @@ impl Gatekeeper {
         let name = drain.pod_name();
         match tokio::time::timeout_at(deadline, self.store.write(drain)).await {
             Ok(Ok(_) | Err(StoreError::Conflict)) => {}
-            Ok(Err(error)) => tracing::error!(pod = %name, %error, "the departure could not be written"),
-            Err(_) => tracing::error!(pod = %name, "the departure was not written in time"),
+            Ok(Err(error)) => tracing::error!(pod = %name, %error, "the drain could not be written"),
+            Err(_) => tracing::error!(pod = %name, "the drain was not written in time"),
         }
     }
 
-    /// Writes down how the pod was let go. The one in charge may be writing at the same time, and does not know it:
+    /// Writes down how the pod was let go. The leader may be writing at the same time, and does not know it:
     /// then once more, on what it has written.
-    async fn write_let_go(&self, drain: &Drain, departure: Departure, deadline: Instant) {
+    async fn write_let_go(&self, drain: &Drain, outcome: Outcome, deadline: Instant) {
         let (namespace, name) = (&drain.metadata.namespace, &drain.metadata.name);
         let mut known = Arc::new(drain.clone());
         for _ in 0..LET_GO_TRIES {
-            let changed = claim::let_go(Drain::clone(&known), departure);
+            let changed = claim::let_go(Drain::clone(&known), outcome);
             match tokio::time::timeout_at(deadline, self.store.write(changed)).await {
                 Ok(Err(StoreError::Conflict)) => {}
                 Ok(Ok(_)) => return,
                 Ok(Err(error)) => {
-                    tracing::error!(pod = %drain.pod_name(), %error, ?departure, "how the pod left could not be written");
+                    tracing::error!(pod = %drain.pod_name(), %error, ?outcome, "how the pod left could not be written");
                     return;
                 }
                 Err(_) => break,
@@ -363,7 +367,7 @@ impl Gatekeeper {
                 _ => break,
             }
         }
-        tracing::error!(pod = %drain.pod_name(), ?departure, "how the pod left was not written in time");
+        tracing::error!(pod = %drain.pod_name(), ?outcome, "how the pod left was not written in time");
     }
 
     /// Prepared, as far as is known: looks at every step's backend now, claims, and only then allows.
@@ -405,7 +409,7 @@ impl Gatekeeper {
         }
     }
 
-    /// Takes the departure to Departing, on the version that was read before the backend was observed. After a
+    /// Takes the drain to Departing, on the version that was read before the backend was observed. After a
     /// conflict once more, if what is there now may be claimed too.
     async fn claim(&self, live: &Drain) -> Result<(), StoreError> {
         match self.store.write(claim::claimed(live.clone())).await {
@@ -432,8 +436,8 @@ impl Tries {
     }
 
     /// Whether this is another denial than the one last told of the pod.
-    fn is_news(&self, uid: &str, question: Question) -> bool {
-        self.with(uid, |tried, _| tried.told.replace(question) != Some(question))
+    fn is_news(&self, uid: &str, reason: Reason) -> bool {
+        self.with(uid, |tried, _| tried.told.replace(reason) != Some(reason))
     }
 
     fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Tried, Instant) -> T) -> T {
@@ -443,7 +447,7 @@ impl Tries {
             return change(tried, now);
         }
         if tries.len() >= REMEMBERED {
-            // Whoever is silent for longer counts from the beginning: its departure will have been given up.
+            // Whoever is silent for longer counts from the beginning: its drain will have been given up.
             tries.retain(|_, tried| now - tried.written.unwrap_or(tried.first) < FORGOTTEN_AFTER);
         }
         change(tries.entry(uid.to_owned()).or_insert(Tried { first: now, written: None, told: None }), now)

@@ -59,7 +59,7 @@ fn remark(name: &str, read: Validity, now: Timestamp) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::server::authority::Authority;
+    use crate::trust::authority::Authority;
 
     #[test]
     fn the_end_of_each_certificate_is_a_metric_and_a_remark_when_it_is_near() {

@@ -62,7 +62,7 @@ impl Certificates {
 
     /// Answers handshakes: HTTP/1.1 only, as API servers speak to webhooks, and without session tickets, which they
     /// don't use.
-    pub(super) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
+    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(rustls::ALL_VERSIONS)?
             .with_no_client_auth()

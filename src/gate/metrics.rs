@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-use crate::admission::Question;
+use crate::admission::Reason;
 use crate::controller::metrics::Metrics as ControllerMetrics;
-use crate::lifecycle::Departure;
+use crate::lifecycle::Outcome;
 
 /// How many pods that were let go are remembered, so that the repeated calls of one delete count once.
 const REMEMBERED: usize = 256;
@@ -18,36 +18,36 @@ pub struct Metrics {
     /// One counter for each question and answer, made ahead: counting looks nothing up.
     allowed: Arc<[IntCounter]>,
     denied: Arc<[IntCounter]>,
-    departures: ControllerMetrics,
+    outcomes: ControllerMetrics,
     let_go: Arc<Mutex<VecDeque<String>>>,
 }
 
 impl Metrics {
-    /// Registers them; departures that no controller sees are counted with the controller's.
+    /// Registers them; drains that no controller sees are counted with the controller's.
     ///
     /// # Errors
     /// When a metric of that name is registered already.
-    pub fn register(registry: &Registry, departures: ControllerMetrics) -> prometheus::Result<Self> {
+    pub fn register(registry: &Registry, outcomes: ControllerMetrics) -> prometheus::Result<Self> {
         let options =
             Opts::new("castoff_requests_total", "Requests answered, by decision and the question that decided.");
-        let requests = IntCounterVec::new(options, &["decision", "question"])?;
+        let requests = IntCounterVec::new(options, &["decision", "reason"])?;
         registry.register(Box::new(requests.clone()))?;
         let counters = |decision: &str| {
-            Question::ALL.iter().map(|question| requests.with_label_values(&[decision, question.as_str()])).collect()
+            Reason::ALL.iter().map(|reason| requests.with_label_values(&[decision, reason.as_str()])).collect()
         };
-        Ok(Metrics { allowed: counters("allow"), denied: counters("deny"), departures, let_go: Arc::default() })
+        Ok(Metrics { allowed: counters("allow"), denied: counters("deny"), outcomes, let_go: Arc::default() })
     }
 
     /// Counts an answer.
-    pub fn count(&self, question: Question, allowed: bool) {
+    pub fn count(&self, reason: Reason, allowed: bool) {
         let counters = if allowed { &self.allowed } else { &self.denied };
-        if let Some(counter) = counters.get(question as usize) {
+        if let Some(counter) = counters.get(reason as usize) {
             counter.inc();
         }
     }
 
-    /// Counts a guarded pod that an exemption let go and that has no departure.
-    pub fn let_go(&self, uid: &str, departure: Departure) {
+    /// Counts a guarded pod that an exemption let go and that has no drain.
+    pub fn let_go(&self, uid: &str, outcome: Outcome) {
         let mut seen = self.let_go.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.iter().any(|seen| seen == uid) {
             return;
@@ -56,6 +56,6 @@ impl Metrics {
             seen.pop_front();
         }
         seen.push_back(uid.to_owned());
-        self.departures.count(departure);
+        self.outcomes.count(outcome);
     }
 }

@@ -20,7 +20,7 @@ use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::store::read_drain;
 use crate::lifecycle::Phase;
 use crate::policy::PolicyIndex;
-use crate::server::Readiness;
+use crate::runtime::readiness::Readiness;
 
 /// What readiness says of a copy that is not there yet.
 const NOT_LISTED: &str = "the first list has not come in yet";
@@ -119,7 +119,7 @@ impl Follower<'_> {
     }
 }
 
-/// Namespaces with policies, or with departures that are not over.
+/// Namespaces with policies, or with drains that are not over.
 struct GuardedNamespaces {
     client: Client,
     policies: Arc<Cache<PolicyObject>>,
@@ -146,7 +146,7 @@ impl Guarded for GuardedNamespaces {
         let listed = api.list_metadata(&ListParams::default()).await.map_err(|error| chain(&error))?;
         let with_policies = listed.items.into_iter().filter_map(|policy| policy.metadata.namespace);
         if !self.drains.is_filled() {
-            return Err("departures have not been listed yet".to_owned());
+            return Err("drains have not been listed yet".to_owned());
         }
         Ok(with_policies.chain(self.with_open_departures()).collect())
     }

@@ -1,4 +1,4 @@
-//! What the one in charge does, besides answering.
+//! What the leader does, besides answering.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use tokio::task::JoinSet;
 use crate::controller::Controller;
 use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
 use crate::kubernetes::cluster;
-use crate::kubernetes::lease::Charge;
+use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::policy_status::Writer;
 use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
-use crate::server::shutdown::Shutdown;
+use crate::runtime::shutdown::Shutdown;
 
 use super::caches::Caches;
 
-/// What the one in charge works with.
+/// What the leader works with.
 pub(super) struct Leader {
     pub client: Client,
     pub caches: Caches,
     pub controller: Arc<Controller>,
-    pub charge: Charge,
+    pub leadership: Leadership,
     pub registration: Arc<Registration>,
     /// Where certificates are kept; `None` where others make them.
     pub certificates: Option<(Place, Lives)>,
@@ -32,17 +32,17 @@ pub(super) struct Leader {
 }
 
 impl Leader {
-    /// Works whenever this process is in charge, until `shutdown` begins.
+    /// Works whenever this process leads, until `shutdown` begins.
     pub async fn run(&self, shutdown: &Shutdown) {
         loop {
             tokio::select! {
-                () = self.charge.gained() => {}
+                () = self.leadership.gained() => {}
                 () = shutdown.begun() => return,
             }
             tokio::select! {
                 () = self.lead(shutdown) => return,
                 // A lease in doubt: what is under way is dropped where it stands.
-                () = self.charge.lost() => self.caches.cluster.pods.clear(),
+                () = self.leadership.lost() => self.caches.cluster.pods.clear(),
             }
         }
     }
@@ -54,7 +54,7 @@ impl Leader {
         }
         let (registration, bundle, seen) = (Arc::clone(&self.registration), self.bundle.clone(), self.seen.clone());
         tasks.spawn(async move { registration.keep(bundle, seen).await });
-        // Pods are watched once for the cluster, by the one in charge.
+        // Pods are watched once for the cluster, by the leader.
         let pods = Arc::clone(&self.caches.cluster.pods);
         tasks.spawn(pods.follow(Api::all_with(self.client.clone(), &cluster::pods()), "pods", cluster::read_pod));
         tokio::select! {
@@ -81,7 +81,7 @@ impl Leader {
             nodes: Arc::clone(&self.caches.cluster.nodes),
             registration: Arc::clone(&self.registration),
             seen: self.seen.clone(),
-            charge: self.charge.clone(),
+            leadership: self.leadership.clone(),
             runbook: self.runbook.clone(),
         }
     }

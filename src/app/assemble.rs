@@ -12,32 +12,32 @@ use crate::backend::credentials::Secrets;
 use crate::backend::dns::SystemDns;
 use crate::backend::guard;
 use crate::backend::metrics::Metrics as BackendMetrics;
-use crate::controller::interfaces::{Cluster, Events, Store};
 use crate::controller::log_events::LogEvents;
 use crate::controller::observe::Observer;
 use crate::controller::owners::Owners;
 use crate::controller::{self, Controller};
+use crate::gate::{self, Gatekeeper, Tries};
 use crate::lifecycle::{self, Settings};
 use crate::policy::PolicyIndex;
-use crate::server::gate::{Gatekeeper, Tries};
-use crate::server::gate_metrics;
+use crate::ports::{Cluster, Events, Store};
 use crate::standalone::cluster::LocalCluster;
 use crate::standalone::objects::Objects;
 use crate::standalone::policies;
 use crate::standalone::secrets::DirectorySecrets;
 use crate::standalone::store::FileStore;
 
-use super::{Failure, Sources};
+use super::Failure;
+use super::config::Sources;
 
 /// After a claim, until a pod that still stands there shows that the allow was not carried out: the longest timeout
 /// that a webhook may have, and 20 s.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(50);
 
 /// What the guard is made of.
-pub(super) struct Parts {
+pub struct Parts {
     /// Policies in force.
     pub policies: Arc<ArcSwap<PolicyIndex>>,
-    /// Departures.
+    /// Drains.
     pub store: Arc<dyn Store>,
     /// Pods and what they depend on.
     pub cluster: Arc<dyn Cluster>,
@@ -47,32 +47,33 @@ pub(super) struct Parts {
     pub events: Arc<dyn Events>,
     /// Where plans may send requests.
     pub endpoints: guard::Settings,
-    /// Whether this process is in charge of departures.
-    pub in_charge: controller::InCharge,
+    /// Whether this process leads of drains.
+    pub is_leader: controller::IsLeader,
     /// Waits that do not depend on a policy.
     pub settings: Settings,
     /// As whom this process acts.
     pub own_user: Option<String>,
 }
 
-/// The guard: what answers, and what brings departures about.
-pub(super) struct Guard {
+/// The guard: what answers, and what brings drains about.
+pub struct Guard {
     /// Answers.
     pub gate: Arc<Gatekeeper>,
-    /// Brings departures about.
+    /// Brings drains about.
     pub controller: Arc<Controller>,
 }
 
 /// The usual waits.
-pub(super) fn settings() -> Settings {
+#[must_use]
+pub fn settings() -> Settings {
     Settings { claim_patience: CLAIM_PATIENCE, progress_every: Duration::ZERO, completed_ttl: Duration::from_hours(1) }
 }
 
 /// What the guard is made of without a cluster.
-pub(super) struct Standalone {
+pub struct Standalone {
     /// Policies in force.
     pub policies: PolicyIndex,
-    /// Departures.
+    /// Drains.
     pub store: Arc<dyn Store>,
     /// Pods and what they depend on.
     pub cluster: Arc<LocalCluster>,
@@ -84,9 +85,11 @@ pub(super) struct Standalone {
 
 impl Standalone {
     /// The parts that these sources name.
+    ///
+    /// # Errors
+    /// When one of them can't be read.
     pub fn read(sources: &Sources) -> Result<Self, Failure> {
-        let missing = || Failure::Usage("without a cluster, say where policies are: --policies DIR".to_owned());
-        let policies = policies::read(sources.policies.as_ref().ok_or_else(missing)?).map_err(Failure::Usage)?;
+        let policies = policies::read(&sources.policies).map_err(Failure::Usage)?;
         let store = match &sources.state {
             Some(directory) => FileStore::open(directory).map_err(Failure::Usage)?,
             None => FileStore::in_memory(),
@@ -105,6 +108,9 @@ impl Standalone {
     }
 
     /// Puts the guard together; its metrics go into `registry`.
+    ///
+    /// # Errors
+    /// When its metrics are there already.
     pub fn assemble(self, registry: &Registry) -> Result<Guard, Failure> {
         let endpoints = guard::Settings { loopback: true, allowed: self.allow_endpoints, ..Default::default() };
         let parts = Parts {
@@ -114,7 +120,7 @@ impl Standalone {
             secrets: Arc::new(self.secrets),
             events: Arc::new(LogEvents),
             endpoints,
-            in_charge: Arc::new(|| true),
+            is_leader: Arc::new(|| true),
             settings: settings(),
             own_user: None,
         };
@@ -124,20 +130,23 @@ impl Standalone {
 
 impl Parts {
     /// Puts the guard together; its metrics go into `registry`.
+    ///
+    /// # Errors
+    /// When its metrics are there already.
     pub fn assemble(self, registry: &Registry) -> Result<Guard, Failure> {
         let metric = |error: prometheus::Error| Failure::No(format!("metrics could not be set up: {error}"));
         let backend_metrics = BackendMetrics::register(registry).map_err(metric)?;
         let backend = Backend::new(self.endpoints, self.secrets, Arc::new(SystemDns::new()), backend_metrics);
         let observer = Arc::new(Observer::new(backend, Arc::clone(&self.cluster)));
-        let (store, in_charge) = (Arc::clone(&self.store), Arc::clone(&self.in_charge));
-        let controller_metrics = controller::metrics::Metrics::register(registry, store, in_charge).map_err(metric)?;
+        let (store, is_leader) = (Arc::clone(&self.store), Arc::clone(&self.is_leader));
+        let controller_metrics = controller::metrics::Metrics::register(registry, store, is_leader).map_err(metric)?;
         let gate = Gatekeeper {
             policies: Arc::clone(&self.policies),
             store: Arc::clone(&self.store),
             cluster: Arc::clone(&self.cluster),
             observer: Arc::clone(&observer),
             events: Arc::clone(&self.events),
-            metrics: gate_metrics::Metrics::register(registry, controller_metrics.clone()).map_err(metric)?,
+            metrics: gate::metrics::Metrics::register(registry, controller_metrics.clone()).map_err(metric)?,
             tries: Tries::default(),
             own_user: self.own_user,
         };
@@ -151,7 +160,7 @@ impl Parts {
             settings: self.settings,
             quiet: lifecycle::LATE,
             metrics: controller_metrics,
-            in_charge: self.in_charge,
+            is_leader: self.is_leader,
             started: Instant::now(),
         };
         Ok(Guard { gate: Arc::new(gate), controller: Arc::new(controller) })

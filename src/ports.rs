@@ -30,22 +30,22 @@ pub struct VersionedSlots {
     pub version: String,
 }
 
-/// Where departures and slots are kept. Every write is conditional.
+/// Where drains and slots are kept. Every write is conditional.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The departure of the pod with this UID, from memory: it may lag.
+    /// The drain of the pod with this UID, from memory: it may lag.
     fn by_pod(&self, uid: &str) -> Option<Arc<Drain>>;
 
-    /// All departures, from memory.
+    /// All drains, from memory.
     fn all(&self) -> Vec<Arc<Drain>>;
 
-    /// The departure as it is now, not from memory.
+    /// The drain as it is now, not from memory.
     ///
     /// # Errors
     /// When the store can't be read.
     async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Drain>>, StoreError>;
 
-    /// Keeps a new departure.
+    /// Keeps a new drain.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when there is one of that name already.
@@ -57,7 +57,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Conflict`] when that is no longer the newest version.
     async fn write(&self, drain: Drain) -> Result<Arc<Drain>, StoreError>;
 
-    /// Forgets a departure, if it is still of this version.
+    /// Forgets a drain, if it is still of this version.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when it is not.
@@ -75,7 +75,7 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Conflict`] when they are no longer of the version that `slots` names.
     async fn write_slots(&self, namespace: &str, policy: &str, slots: VersionedSlots) -> Result<(), StoreError>;
 
-    /// Changes whenever a departure does.
+    /// Changes whenever a drain does.
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
@@ -198,10 +198,10 @@ pub trait Cluster: Send + Sync {
 
 /// Tells people.
 pub trait Events: Send + Sync {
-    /// Tells of an event, on the departure and its pod.
+    /// Tells of an event, on the drain and its pod.
     fn tell(&self, drain: &Drain, event: &Event);
 
-    /// Tells of an event on a pod, which may have no departure.
+    /// Tells of an event on a pod, which may have no drain.
     fn tell_of_pod(&self, pod: &Pod<'_>, event: &Event);
 }
 

@@ -11,9 +11,9 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::signal::unix::Signal;
 
 use crate::policy::PolicyIndex;
-use crate::server::readiness::Handle;
-use crate::server::{Certificates, Expiry};
+use crate::runtime::readiness::Handle;
 use crate::standalone::policies;
+use crate::trust::{Certificates, Expiry};
 
 /// How often files are looked at. What they hold is compared, not their times: a mounted Secret changes by a link that
 /// is swapped, and editors write in their own ways.

@@ -1,0 +1,60 @@
+//! From a checked config to a guard that serves, with a cluster and without.
+
+pub mod assemble;
+mod cluster;
+pub mod config;
+mod reload;
+pub mod standalone;
+
+use crate::runtime::readiness::{Handle, Readiness};
+use crate::runtime::shutdown::Shutdown;
+use crate::server;
+
+pub use cluster::connect;
+pub use config::ServeConfig;
+
+/// What went wrong, and whose fault it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The answer is no.
+    #[error("{0}")]
+    No(String),
+    /// The arguments, or the files that they name, can't be used.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Failure {
+    /// An error that says no.
+    pub fn no(error: impl std::fmt::Display) -> Self {
+        Failure::No(error.to_string())
+    }
+}
+
+/// Serves until a signal says to stop.
+///
+/// # Errors
+/// What could not be used, or what has ended and the guard with it.
+pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
+    let shutdown = Shutdown::on_signals().map_err(Failure::no)?;
+    match config {
+        ServeConfig::Standalone(config) => standalone::run(*config, shutdown).await,
+        ServeConfig::Cluster(config) => cluster::run(*config, shutdown).await,
+    }
+}
+
+/// A condition that holds: what it is about was read before anything listened.
+fn registered(readiness: &Readiness, name: &'static str) -> Handle {
+    let handle = readiness.register(name, "not read yet");
+    handle.ready();
+    handle
+}
+
+fn server_config(listen: config::Listen, certificates: crate::trust::Certificates) -> server::Config {
+    server::Config {
+        listen: listen.webhook,
+        admin_listen: listen.admin,
+        shutdown_delay: listen.shutdown_delay,
+        ..server::Config::new(certificates)
+    }
+}

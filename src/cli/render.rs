@@ -1,0 +1,105 @@
+//! How things look on a terminal: columns, colours, times, and what this program is called.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+/// How this program was called: as itself, or as a plugin of kubectl.
+pub(super) fn program() -> &'static str {
+    let called = std::env::args_os().next().unwrap_or_default();
+    program_of(Path::new(&called))
+}
+
+fn program_of(called: &Path) -> &'static str {
+    let is_plugin = called.file_stem().and_then(|name| name.to_str()).is_some_and(|name| name == "kubectl-castoff");
+    if is_plugin { "kubectl castoff" } else { "castoff" }
+}
+
+/// Whether what is printed may be painted: on a terminal, unless `NO_COLOR` says otherwise.
+pub(super) fn may_paint() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stdout().is_terminal() && !refused
+}
+
+/// A colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Paint {
+    Plain,
+    Good,
+    Waiting,
+    Bad,
+}
+
+/// A text in a colour, where colours are wanted.
+pub(super) fn painted(text: &str, paint: Paint, wanted: bool) -> String {
+    let code = match paint {
+        Paint::Plain => return text.to_owned(),
+        Paint::Good => 32,
+        Paint::Waiting => 33,
+        Paint::Bad => 31,
+    };
+    if wanted { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// Columns, each as wide as its widest cell; the last one is as long as it is. Cells are measured without their paint.
+pub(super) fn table(rows: &[Vec<(String, Paint)>], paint: bool) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|(text, _)| text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<(String, Paint)>| {
+        let mut line = String::new();
+        for ((text, colour), width) in row.iter().zip(&widths) {
+            let room = width.saturating_sub(text.chars().count()) + 2;
+            line.push_str(&painted(text, *colour, paint));
+            line.push_str(&" ".repeat(room));
+        }
+        line.trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A time as kubectl shows it: `42s`, `3m5s`, `2h10m`, `4d`.
+pub(super) fn span(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    match (seconds / 86_400, seconds / 3600, seconds / 60) {
+        (0, 0, minutes) if minutes < 2 => format!("{seconds}s"),
+        (0, 0, minutes) if minutes < 10 && seconds % 60 != 0 => format!("{minutes}m{}s", seconds % 60),
+        (0, 0, minutes) => format!("{minutes}m"),
+        (0, hours, minutes) if minutes % 60 != 0 => format!("{hours}h{}m", minutes % 60),
+        (days, hours, _) if days < 2 => format!("{hours}h"),
+        (days, ..) => format!("{days}d"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_a_plugin_of_kubectl_it_calls_itself_one() {
+        assert_eq!(program_of(Path::new("/usr/local/bin/kubectl-castoff")), "kubectl castoff");
+        for other in ["castoff", "./castoff", "", "kubectl"] {
+            assert_eq!(program_of(Path::new(other)), "castoff");
+        }
+    }
+
+    #[test]
+    fn columns_line_up_whether_painted_or_not() {
+        let cell = |text: &str, paint| (text.to_owned(), paint);
+        let rows = vec![
+            vec![cell("POD", Paint::Plain), cell("PHASE", Paint::Plain), cell("WHY", Paint::Plain)],
+            vec![cell("web-2", Paint::Plain), cell("Blocked", Paint::Bad), cell("another is away", Paint::Plain)],
+        ];
+        assert_eq!(table(&rows, false), ["POD    PHASE    WHY", "web-2  Blocked  another is away"]);
+        let painted = table(&rows, true);
+        assert_eq!(painted.last().map(String::as_str), Some("web-2  \u{1b}[31mBlocked\u{1b}[0m  another is away"));
+    }
+
+    #[test]
+    fn times_are_short() {
+        let spans = [0, 119, 120, 185, 600, 3600, 7800, 90_000, 400_000].map(span);
+        assert_eq!(spans, ["0s", "119s", "2m", "3m5s", "10m", "1h", "2h10m", "25h", "4d"]);
+    }
+}
