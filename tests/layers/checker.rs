@@ -181,11 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_command_line_knows_what_plays_backends_and_what_keeps_state_without_a_cluster() {
-        for hidden in ["simulation", "standalone"] {
+    fn only_what_puts_things_together_knows_the_simulation_and_the_standalone_store() {
+        for (hidden, known_by) in [("simulation", &["cli"][..]), ("standalone", &["app", "cli"])] {
             let knowing: Vec<&str> =
                 LAYERS.iter().filter(|layer| layer.knows.contains(&hidden)).map(|layer| layer.name).collect();
-            assert_eq!(knowing, ["cli"], "{hidden}");
+            assert_eq!(knowing, known_by, "{hidden}");
         }
     }
 
