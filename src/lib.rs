@@ -17,6 +17,7 @@ pub mod app;
 pub mod backend;
 pub mod cli;
 pub mod controller;
+pub mod facts;
 pub mod gate;
 pub mod kubernetes;
 pub mod lifecycle;

@@ -170,6 +170,51 @@ pub struct PodSpec<'a> {
     /// The headless Service that its host name lives under.
     #[serde(skip_serializing_if = "text_is_empty")]
     pub subdomain: Text<'a>,
+    /// Which taints of its node it bears.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration<'a>>,
+}
+
+/// Which taints a pod bears, and for how long.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+pub struct Toleration<'a> {
+    /// The taint's key; empty for all.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub key: Text<'a>,
+    /// `Equal` (also where it is empty) or `Exists`.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub operator: Text<'a>,
+    /// The taint's value, for `Equal`.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub value: Text<'a>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`; empty for all.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub effect: Text<'a>,
+    /// For how many seconds; for ever where it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toleration_seconds: Option<i64>,
+}
+
+impl Toleration<'_> {
+    /// Whether it bears a taint of this key and value that evicts.
+    #[must_use]
+    pub fn bears(&self, key: &str, value: &str) -> bool {
+        let exists = self.operator == "Exists";
+        (self.effect.is_empty() || self.effect == "NoExecute")
+            && (self.key == *key || (self.key.is_empty() && exists))
+            && (exists || self.value == *value)
+    }
+
+    fn into_owned(self) -> Toleration<'static> {
+        Toleration {
+            key: self.key.into_owned(),
+            operator: self.operator.into_owned(),
+            value: self.value.into_owned(),
+            effect: self.effect.into_owned(),
+            toleration_seconds: self.toleration_seconds,
+        }
+    }
 }
 
 /// The part of a pod's status that Castoff reads.
@@ -298,6 +343,7 @@ impl<'a> Pod<'a> {
                 node_name: self.spec.node_name.into_owned(),
                 hostname: self.spec.hostname.into_owned(),
                 subdomain: self.spec.subdomain.into_owned(),
+                tolerations: self.spec.tolerations.into_iter().map(Toleration::into_owned).collect(),
             },
             status: self.status.into_owned(),
         }
@@ -330,7 +376,9 @@ impl Metadata<'_> {
 }
 
 impl PodStatus<'_> {
-    fn into_owned(self) -> PodStatus<'static> {
+    /// The same, independent of the bytes it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> PodStatus<'static> {
         PodStatus {
             phase: self.phase.into_owned(),
             pod_ip: self.pod_ip.into_owned(),
@@ -358,6 +406,14 @@ impl Condition<'_> {
 /// Those of the deserializer.
 pub fn deserialize_owned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pod<'static>, D::Error> {
     Pod::deserialize(deserializer).map(Pod::into_owned)
+}
+
+/// As [`deserialize_owned`], of a pod that may be absent.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn deserialize_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pod<'static>>, D::Error> {
+    Ok(Option::<Pod<'de>>::deserialize(deserializer)?.map(Pod::into_owned))
 }
 
 fn owned_map(map: TextMap<'_>) -> TextMap<'static> {

@@ -1,4 +1,4 @@
-//! What the controller and the gate need of their surroundings. `standalone` implements it without a cluster.
+//! What the controller and the gate need of their surroundings. `kubernetes` and `standalone` implement it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,9 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::lifecycle::slots::Slots;
-use crate::lifecycle::{Drain, Event};
+use crate::facts::{NamespaceFacts, NodeSeen, OwnerSeen};
+use crate::lifecycle::{Drain, Event, Slots};
 use crate::pod::{OwnerReference, Pod};
+use crate::policy::Policy;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +17,15 @@ pub enum StoreError {
     /// Somebody else has written since the version that the write names.
     #[error("somebody else has written it meanwhile")]
     Conflict,
-    /// It could not be done; the sentence says why.
+    /// This replica does not lead: another brings drains about.
+    #[error("another replica leads now")]
+    NotLeader,
+    /// It is refused, and will be refused again unless something is changed: rights, a quota, a namespace that goes.
+    #[error("the API server refuses: {0}")]
+    Forbidden(String),
+    /// It could not be done now: whoever keeps it does not answer, or is too busy.
     #[error("{0}")]
-    Refused(String),
+    Unavailable(String),
 }
 
 /// Slots, with the version that a conditional write must name.
@@ -39,6 +46,15 @@ pub trait Store: Send + Sync {
     /// All drains, from memory.
     fn all(&self) -> Vec<Arc<Drain>>;
 
+    /// The drains of a namespace, from memory.
+    fn of_namespace(&self, namespace: &str) -> Vec<Arc<Drain>>;
+
+    /// The drains of a namespace as they are now, not from memory.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    async fn list(&self, namespace: &str) -> Result<Vec<Arc<Drain>>, StoreError>;
+
     /// The drain as it is now, not from memory.
     ///
     /// # Errors
@@ -57,17 +73,26 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Conflict`] when that is no longer the newest version.
     async fn write(&self, drain: Drain) -> Result<Arc<Drain>, StoreError>;
 
+    /// Lets a drain go that somebody has deleted, or that is over: nothing of it is left to be undone.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when it is not of this version any more.
+    async fn release(&self, drain: &Drain) -> Result<(), StoreError>;
+
     /// Forgets a drain, if it is still of this version.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when it is not.
     async fn remove(&self, drain: &Drain) -> Result<(), StoreError>;
 
-    /// The slots of a policy, as they are now.
+    /// The slots of a policy, as they are now; `None` where there is no such policy.
     ///
     /// # Errors
     /// When the store can't be read.
-    async fn slots(&self, namespace: &str, policy: &str) -> Result<VersionedSlots, StoreError>;
+    async fn slots(&self, namespace: &str, policy: &str) -> Result<Option<VersionedSlots>, StoreError>;
+
+    /// Which policies' lists name this drain, from memory.
+    fn listing(&self, namespace: &str, drain: &str) -> Vec<String>;
 
     /// Replaces the slots of a policy.
     ///
@@ -77,61 +102,6 @@ pub trait Store: Send + Sync {
 
     /// Changes whenever a drain does.
     fn changes(&self) -> watch::Receiver<u64>;
-}
-
-/// What is seen of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NodeSeen {
-    /// It is there.
-    Known(NodeFacts),
-    /// There is no such node.
-    Gone,
-    /// This installation can't tell.
-    Unknown,
-}
-
-/// A node, as far as decisions need it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NodeFacts {
-    /// Its condition `Ready`; `None` where the node does not answer.
-    pub ready: Option<bool>,
-    /// It is cordoned, or carries a taint that evicts pods.
-    pub leaving: bool,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// What is seen of a namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NamespaceFacts {
-    /// It is being deleted.
-    pub deleting: bool,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// What is seen of a pod's owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnerSeen {
-    /// It is there.
-    Known(OwnerFacts),
-    /// It is deleted, or being deleted.
-    DeletingOrGone,
-    /// This installation can't tell.
-    Unknown,
-}
-
-/// A pod's owner, as far as decisions need it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OwnerFacts {
-    /// How many pods it wants.
-    pub replicas: Option<u32>,
-    /// The number of a StatefulSet's first pod.
-    pub first_ordinal: u32,
-    /// The revision that its pods are to have, as their label `controller-revision-hash` names it.
-    pub update_revision: Option<String>,
 }
 
 /// The pods around, and what they depend on.
@@ -154,11 +124,23 @@ pub trait Cluster: Send + Sync {
     /// A sentence for users, when they can't be told.
     async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String>;
 
+    /// The pods with the labels that a policy selects, as they are now; `None` where there are more than `most`.
+    ///
+    /// # Errors
+    /// A sentence for users, when they can't be told.
+    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, String>;
+
     /// A node, from memory.
     fn node(&self, name: &str) -> NodeSeen;
 
+    /// A node, as it is now.
+    async fn node_now(&self, name: &str) -> NodeSeen;
+
     /// A namespace, from memory; `None` where this installation can't tell.
     fn namespace(&self, name: &str) -> Option<NamespaceFacts>;
+
+    /// A namespace, as it is now; `None` where it can't be told.
+    async fn namespace_now(&self, name: &str) -> Option<NamespaceFacts>;
 
     /// The annotations of the webhook configuration by which requests come, from memory; none where there is none.
     fn registration_annotations(&self) -> BTreeMap<String, String> {
@@ -174,22 +156,22 @@ pub trait Cluster: Send + Sync {
     /// A pod's owner as it is now.
     async fn owner(&self, namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen;
 
-    /// Marks the pod with this UID, so that its controller tries again now. The same mark again changes nothing.
+    /// Marks this pod, so that its controller tries again now. The same mark again changes nothing.
     ///
     /// # Errors
-    /// A sentence for the log.
+    /// Why not, for the log.
     async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String>;
 
-    /// Takes the mark, and what came with it, off the pod with this UID.
+    /// Takes the mark, and what came with it, off this pod.
     ///
     /// # Errors
-    /// A sentence for the log.
+    /// Why not, for the log.
     async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String>;
 
-    /// Deletes the pod with this UID, through the guard as everybody else.
+    /// Deletes this pod, through the guard as everybody else.
     ///
     /// # Errors
-    /// A sentence for the log.
+    /// Why not, for the log.
     async fn delete(&self, pod: &Pod<'_>) -> Result<(), String>;
 
     /// Changes whenever a pod does.

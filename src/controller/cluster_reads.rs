@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use crate::backend::SeesCluster;
 use crate::plan::{ClusterRead, PodsQuery};
 use crate::pod::Pod;
-use crate::ports::{Cluster, OwnerSeen};
+use crate::facts::OwnerSeen;
+use crate::ports::Cluster;
 
 /// The most pods that one read may bring.
 const MOST_PODS: usize = 2000;
@@ -47,11 +48,13 @@ impl ClusterReads {
         let Some(owner) = pod.controller() else { return Err("nothing controls this pod".to_owned()) };
         match self.0.owner(&pod.metadata.namespace, owner).await {
             OwnerSeen::Known(facts) => {
-                let replicas = facts.replicas.map(|replicas| ("replicas".to_owned(), Value::from(replicas)));
+                let replicas = facts.wanted.map(|replicas| ("replicas".to_owned(), Value::from(replicas)));
                 Ok(Value::Object(replicas.into_iter().collect::<Map<_, _>>()))
             }
             OwnerSeen::DeletingOrGone => Err(format!("{} {} is deleted", owner.kind, owner.name)),
-            OwnerSeen::Unknown => Err(format!("{} {} can't be seen here", owner.kind, owner.name)),
+            OwnerSeen::None | OwnerSeen::Unknown => {
+                Err(format!("{} {} can't be seen here", owner.kind, owner.name))
+            }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Brings drains about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
 
 pub mod cluster_reads;
-pub mod facts;
 pub mod log_events;
 pub mod metrics;
 pub mod observe;
 pub mod owners;
-pub mod sight;
+mod retry;
+mod sight;
+mod surroundings;
 mod turn;
 
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::lifecycle::{Drain, Memory, Settings};
@@ -25,12 +26,14 @@ use crate::ports::{Cluster, Events, Store};
 use metrics::Metrics;
 use observe::Observer;
 use owners::Owners;
+use retry::Retry;
+use turn::{End, Report};
 
 /// The most drains that are looked at side by side.
 const SIDE_BY_SIDE: usize = 16;
 
-/// After a write that did not succeed, or a store that can't be read.
-const SOON: Duration = Duration::from_millis(200);
+/// How long a turn may take, with all that it reads, sends and writes.
+const TURN_LIMIT: Duration = Duration::from_secs(40);
 
 /// How long a round may take.
 pub const ROUND_LIMIT: Duration = Duration::from_secs(3);
@@ -66,7 +69,12 @@ pub struct Controller {
     pub is_leader: IsLeader,
     /// When this process began.
     pub started: Instant,
+    /// Called again and again while it works, for whoever watches that it does.
+    pub beat: Box<dyn Fn() + Send + Sync>,
 }
+
+/// How long the controller sleeps at the most: it shows a sign of life at least so often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// What is known of a drain between two turns.
 struct Watched {
@@ -76,22 +84,15 @@ struct Watched {
     /// The version of its namespace's pods that the last turn has seen, or an older one.
     pods: u64,
     due: Instant,
+    retry: Retry,
     under_way: bool,
-}
-
-/// What a turn leaves behind.
-struct Report {
-    key: String,
-    memory: Option<Memory>,
-    version: String,
-    again: Duration,
 }
 
 impl Controller {
     /// Works until `stop` is done; then finishes the turns under way.
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
         let mut watched: HashMap<String, Watched> = HashMap::new();
-        let mut turns: JoinSet<Report> = JoinSet::new();
+        let mut turns = Turns::default();
         let mut store_changes = self.store.changes();
         let mut pod_changes = self.cluster.changes();
         let found_at_start = self.take_stock(&mut watched, self.quiet);
@@ -100,16 +101,17 @@ impl Controller {
         }
         tokio::pin!(stop);
         loop {
+            (self.beat)();
             let next = self.begin_turns(&mut watched, &mut turns);
             tokio::select! {
                 () = &mut stop => break,
-                Some(report) = turns.join_next() => settle(&mut watched, report),
+                Some(ended) = turns.tasks.join_next_with_id() => turns.settle(&mut watched, ended),
                 _ = store_changes.changed() => { self.take_stock(&mut watched, Duration::ZERO); }
                 _ = pod_changes.changed() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
         }
-        let ended = async { while turns.join_next().await.is_some() {} };
+        let ended = async { while turns.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(ENDING, ended).await;
     }
 
@@ -124,6 +126,7 @@ impl Controller {
                 version: String::new(),
                 pods: 0,
                 due: Instant::now(),
+                retry: Retry::default(),
                 under_way: false,
             });
         }
@@ -132,25 +135,22 @@ impl Controller {
 
     /// Begins the turns that are due, by time or since the drain or a pod of its namespace has changed; tells when
     /// the next one is. What goes on in other namespaces is no reason: in a large cluster something always does.
-    fn begin_turns(self: &Arc<Self>, watched: &mut HashMap<String, Watched>, turns: &mut JoinSet<Report>) -> Instant {
+    fn begin_turns(self: &Arc<Self>, watched: &mut HashMap<String, Watched>, turns: &mut Turns) -> Instant {
         let now = Instant::now();
-        let mut next = now + Duration::from_mins(1);
+        let mut next = now + LONGEST_SLEEP;
         for drain in self.store.all() {
             let Some(entry) = watched.get_mut(&key(&drain)) else { continue };
             if entry.under_way {
                 continue;
             }
             let pods = self.cluster.pods_version(&drain.metadata.namespace);
-            if entry.version != drain.metadata.resource_version || entry.pods != pods {
-                entry.due = entry.due.min(now);
-            }
-            if entry.due > now || turns.len() >= SIDE_BY_SIDE {
+            if !entry.is_due(&drain.metadata.resource_version, pods, now) || turns.tasks.len() >= SIDE_BY_SIDE {
                 next = next.min(entry.due.max(now + Duration::from_millis(1)));
                 continue;
             }
             (entry.under_way, entry.pods) = (true, pods);
             let (controller, memory) = (Arc::clone(self), entry.memory.clone());
-            turns.spawn(async move { controller.turn(drain, memory).await });
+            turns.begin(key(&drain), async move { controller.turn(drain, memory).await });
         }
         next
     }
@@ -165,24 +165,60 @@ fn key(drain: &Drain) -> String {
     format!("{}/{}", drain.metadata.namespace, drain.metadata.name)
 }
 
-fn settle(watched: &mut HashMap<String, Watched>, report: Result<Report, tokio::task::JoinError>) {
-    match report {
-        Ok(report) => {
-            let Some(entry) = watched.get_mut(&report.key) else { return };
-            entry.under_way = false;
-            entry.due = Instant::now() + report.again;
-            entry.version = report.version;
-            if let Some(memory) = report.memory {
-                entry.memory = memory;
+/// Turns under way, and whose they are: one that ends abnormally stops no other.
+#[derive(Default)]
+struct Turns {
+    tasks: JoinSet<Report>,
+    keys: HashMap<Id, String>,
+}
+
+impl Turns {
+    fn begin(&mut self, key: String, turn: impl Future<Output = Report> + Send + 'static) {
+        let id = self.tasks.spawn(turn).id();
+        self.keys.insert(id, key);
+    }
+
+    fn settle(&mut self, watched: &mut HashMap<String, Watched>, ended: Result<(Id, Report), JoinError>) {
+        let report = match ended {
+            Ok((id, report)) => {
+                self.keys.remove(&id);
+                report
             }
-        }
-        Err(error) => {
-            // Nothing is lost: whatever the turn had written is found again by the next one.
-            tracing::error!(%error, "a turn has ended abnormally");
-            for entry in watched.values_mut().filter(|entry| entry.under_way) {
-                entry.under_way = false;
-                entry.due = Instant::now() + SOON;
+            Err(error) => {
+                // Nothing is lost: whatever the turn had written is found again by the next one.
+                let Some(key) = self.keys.remove(&error.id()) else { return };
+                tracing::error!(drain = %key, %error, "a turn has ended abnormally; trying again");
+                Report { key, version: String::new(), end: End::Failed }
             }
+        };
+        if let Some(entry) = watched.get_mut(&report.key) {
+            entry.settle(report);
         }
+    }
+}
+
+impl Watched {
+    fn settle(&mut self, report: Report) {
+        self.under_way = false;
+        let again = match report.end {
+            End::Done(memory, again) => {
+                self.memory = *memory;
+                self.retry.succeeded();
+                again
+            }
+            End::LostARace => self.retry.lost_a_race(),
+            End::Failed => self.retry.failed(retry::jitter()),
+        };
+        self.due = Instant::now() + again;
+        self.version = report.version;
+    }
+
+    /// Whether a turn is to begin, for a drain of this version in a namespace whose pods are of that one. After a
+    /// failure only time counts: what fails is not tried at each change.
+    fn is_due(&mut self, version: &str, pods: u64, now: Instant) -> bool {
+        if self.retry == Retry::default() && (self.version != version || self.pods != pods) {
+            self.due = self.due.min(now);
+        }
+        !self.under_way && self.due <= now
     }
 }

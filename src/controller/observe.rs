@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::backend::trouble::shown;
 use crate::backend::{Backend, Scope, Sharing};
 use crate::lifecycle::{Drain, DrainStep, Look};
+use crate::plan::spec::PlanSpec;
 use crate::plan::{self, Inputs, Plan, Round, Verdict};
 
 use super::cluster_reads::ClusterReads;
@@ -30,8 +31,8 @@ const MOST_PLANS: usize = 256;
 /// Looks at the backends of drains, by the plans that the drains carry.
 pub struct Observer {
     backend: Backend,
-    /// Plans by hash: a drain carries its plans as text, and each is compiled once.
-    plans: Mutex<HashMap<String, Arc<Plan>>>,
+    /// Plans by hash, with what they were compiled from: a drain carries its plans as text, and each is compiled once.
+    plans: Mutex<HashMap<String, (PlanSpec, Arc<Plan>)>>,
 }
 
 impl Observer {
@@ -55,11 +56,11 @@ impl Observer {
             among: format!("{}/{}", drain.metadata.namespace, drain.spec.policy),
             who: drain.metadata.name.clone(),
         });
-        let pod = serde_json::to_value(drain.pod()).unwrap_or(Value::Null);
+        let pod = serde_json::to_value(&drain.status.pod).unwrap_or(Value::Null);
         let now = jiff::Timestamp::now().to_string();
         let rounds = look.steps.iter().filter_map(|index| {
-            let step = drain.spec.steps.get(*index)?;
-            let member = drain.status.steps.get(*index).and_then(|status| status.member.as_deref());
+            let step = drain.status.steps.get(*index)?;
+            let member = step.member.as_deref();
             let (parameters, mode) = (&step.parameters, drain.status.mode);
             let inputs = Inputs { pod: &pod, parameters, member, mode, task: look.task, now: &now };
             let scope = Scope { sharing: sharing.clone(), ..scope(drain, step, pod_present) };
@@ -78,24 +79,23 @@ impl Observer {
         }
     }
 
-    /// Sends an act of a step. Its answer decides nothing: the next round does. True where none came in time, so that
-    /// the backend may still carry it out.
-    pub async fn send(&self, drain: &Drain, step: usize, pod_present: bool, act: &plan::Act) -> bool {
-        let Some(step) = drain.spec.steps.get(step) else { return false };
+    /// Sends an act of a step. Its answer decides nothing: the next round does.
+    pub async fn send(&self, drain: &Drain, step: usize, pod_present: bool, act: &plan::Act) -> ActSent {
+        let Some(step) = drain.status.steps.get(step) else { return ActSent::default() };
         let sent = self.backend.send(&scope(drain, step, pod_present), act).await;
         let (step, pod) = (&step.name, drain.pod_name());
         if sent.accepted {
             tracing::info!(%pod, %step, method = %act.request.method, url = %shown(&act.request.url), "act sent");
-        } else {
-            let (why, detail) = (&sent.message, &sent.detail);
-            tracing::warn!(%pod, %step, why, detail, "an act was not accepted; the next round looks again");
+            return ActSent::default();
         }
-        sent.cut_off
+        let (why, detail) = (&sent.message, &sent.detail);
+        tracing::warn!(%pod, %step, why, detail, "an act was not accepted; the next round looks again");
+        ActSent { cut_off: sent.cut_off, refused: sent.message }
     }
 
     fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, String> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = plans.get(&step.hash) {
+        if let Some((_, plan)) = plans.get(&step.hash).filter(|(spec, _)| *spec == step.plan_spec) {
             return Ok(Arc::clone(plan));
         }
         let plan = plan::compile(&step.plan_spec).map_err(|mistakes| {
@@ -103,22 +103,28 @@ impl Observer {
                 mistakes.first().map_or_else(String::new, |mistake| format!("{}: {}", mistake.field, mistake.message));
             format!("the plan {} that this drain began with does not compile: {first}", step.plan)
         })?;
-        if plan.hash() != step.hash {
-            return Err(format!("the plan {} is not the one that this drain began with: cancel it", step.plan));
-        }
         let plan = Arc::new(plan.named(step.plan.as_str()));
         if plans.len() >= MOST_PLANS {
             plans.clear();
         }
-        plans.insert(step.hash.clone(), Arc::clone(&plan));
+        plans.insert(step.hash.clone(), (step.plan_spec.clone(), Arc::clone(&plan)));
         Ok(plan)
     }
+}
+
+/// What came of an act.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActSent {
+    /// No answer came in time: the backend may still carry it out.
+    pub cut_off: bool,
+    /// What the backend said when it refused; empty where it did not.
+    pub refused: String,
 }
 
 fn scope(drain: &Drain, step: &DrainStep, pod_present: bool) -> Scope {
     Scope {
         namespace: drain.metadata.namespace.clone(),
-        pod: drain.pod(),
+        pod: drain.status.pod.clone().unwrap_or_default(),
         pod_present,
         credentials: step.credentials.clone(),
         plan: step.plan.clone(),

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::pod::OwnerReference;
 
-use crate::ports::{Cluster, OwnerSeen};
+use crate::facts::OwnerSeen;
+use crate::ports::Cluster;
 
 /// For how long a read is good enough for a drain that only waits.
 const MOMENT: Duration = Duration::from_secs(1);

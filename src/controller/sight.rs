@@ -1,291 +1,207 @@
-//! What the lifecycle is told of pods, made from what the cluster shows. Pure.
+//! What the lifecycle is told of a pod and its policy, made from what the cluster shows. Pure.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use crate::lifecycle::drain::seat_of;
-use crate::lifecycle::slots::Peer;
-use crate::lifecycle::{Drain, DrainStatus, Phase, PodSeen, PolicySeen, Successor};
-use crate::plan::Mode;
+use crate::lifecycle::{Drain, DrainStep, Phase, PodSeen, PolicySeen};
 use crate::pod::Pod;
 use crate::policy::Policy;
-
-use crate::ports::{NodeSeen, OwnerFacts, OwnerSeen, WAKE_ANNOTATION};
-
-/// The label that a StatefulSet or DaemonSet puts its revision into.
-const REVISION_LABEL: &str = "controller-revision-hash";
+use crate::ports::WAKE_ANNOTATION;
 
 /// The pod with the drain's UID, among the pods of its namespace.
 #[must_use]
-pub fn pod_seen(drain: &Drain, pods: &[Arc<Pod<'static>>]) -> PodSeen {
-    match pods.iter().find(|pod| pod.metadata.uid == *drain.pod_uid()) {
-        None => PodSeen::Gone,
-        Some(pod) => PodSeen::Present {
-            terminating: pod.is_terminating() || pod.is_finished(),
+pub fn pod_of<'a>(drain: &Drain, pods: &'a [Arc<Pod<'static>>]) -> Option<&'a Arc<Pod<'static>>> {
+    pods.iter().find(|pod| pod.metadata.uid == *drain.pod_uid())
+}
+
+/// How the drain's pod is seen. One that has ended is gone, whether its object stays or not.
+#[must_use]
+pub fn pod_seen(pod: Option<&Pod<'_>>) -> PodSeen {
+    match pod {
+        Some(pod) if !pod.is_finished() && pod.is_terminating() => PodSeen::Terminating,
+        Some(pod) if !pod.is_finished() => PodSeen::Present {
             wake_mark: pod.metadata.annotations.get(WAKE_ANNOTATION).map(|mark| mark.as_str().to_owned()),
+            controlled: pod.controller().is_some(),
         },
+        Some(_) | None => PodSeen::Gone,
     }
 }
 
-/// The drain with the addresses that its pod has now: it may have been asked for before it had any.
+/// The policies of the namespace that select the drain's pod: the one it began under first, where it is among them.
 #[must_use]
-pub fn with_addresses_of<'a>(pods: &[Arc<Pod<'static>>], drain: &'a Drain) -> Cow<'a, Drain> {
-    let pod = pods.iter().find(|pod| pod.metadata.uid == *drain.pod_uid());
-    match pod.filter(|_| drain.status.phase != Phase::Completed).and_then(|pod| drain.new_addresses(pod)) {
-        None => Cow::Borrowed(drain),
-        Some(addresses) => {
-            let status = DrainStatus { addresses: Some(addresses), ..drain.status.clone() };
-            Cow::Owned(Drain { status, ..drain.clone() })
-        }
-    }
-}
-
-/// The pod that takes the departed one's place.
-#[must_use]
-pub fn successor(drain: &Drain, pods: &[Arc<Pod<'static>>], owner: &OwnerSeen) -> Successor {
-    let gone = &drain.spec.pod;
-    let Some(controller) = gone.controller() else { return Successor::NoneToCome };
-    if *owner == OwnerSeen::DeletingOrGone || mode(gone, owner) == Mode::Removal {
-        return Successor::NoneToCome;
-    }
-    let is_sibling = |pod: &Pod<'_>| {
-        pod.metadata.uid != gone.metadata.uid && pod.controller().is_some_and(|other| other.uid == controller.uid)
-    };
-    let ready = |pod: &Pod<'_>| pod.is_ready() && !pod.is_terminating();
-    let is_back = match controller.kind.as_str() {
-        "StatefulSet" | "DaemonSet" => pods
-            .iter()
-            .any(|pod| pod.metadata.uid != gone.metadata.uid && seat_of(pod) == drain.spec.seat && ready(pod)),
-        _ => {
-            let wanted = match owner {
-                OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), .. }) => *replicas as usize,
-                _ => return Successor::Awaited,
-            };
-            pods.iter().filter(|pod| is_sibling(pod) && ready(pod)).count() >= wanted
-        }
-    };
-    if is_back { Successor::Ready } else { Successor::Awaited }
-}
-
-/// Whether the pod is expected back: not if its ordinal is none of those that its StatefulSet wants.
-#[must_use]
-pub fn mode(pod: &Pod<'_>, owner: &OwnerSeen) -> Mode {
-    let Some(wanted) = ordinals(owner) else { return Mode::Restart };
-    if pod.ordinal().is_some_and(|ordinal| !wanted.contains(&ordinal)) { Mode::Removal } else { Mode::Restart }
-}
-
-/// The ordinals of the pods that a StatefulSet wants.
-fn ordinals(owner: &OwnerSeen) -> Option<Range<u32>> {
-    let OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), first_ordinal, .. }) = owner else { return None };
-    Some(*first_ordinal..first_ordinal.saturating_add(*replicas))
-}
-
-/// Whether the pod's owner counts its pods and can be seen to have no more than it wants: then it asks for none of
-/// them any more.
-#[must_use]
-pub fn owner_has_enough(pod: &Pod<'_>, pods: &[Arc<Pod<'static>>], owner: &OwnerSeen) -> bool {
-    let (Some(controller), OwnerSeen::Known(OwnerFacts { replicas: Some(replicas), .. })) = (pod.controller(), owner)
-    else {
-        return false;
-    };
-    let is_its = |other: &Pod<'_>| other.controller().is_some_and(|owner| owner.uid == controller.uid);
-    let lives = |other: &&Arc<Pod<'static>>| is_its(other) && !other.is_terminating() && !other.is_finished();
-    let living: Vec<_> = pods.iter().filter(lives).collect();
-    living.len() <= *replicas as usize && living.iter().any(|other| other.metadata.uid == pod.metadata.uid)
-}
-
-/// Whether it can be seen that the pod is still to go.
-#[must_use]
-pub fn owner_wants(pod: &Pod<'_>, owner: &OwnerSeen, node: &NodeSeen) -> bool {
-    let node_is_leaving = matches!(node, NodeSeen::Known(node) if node.leaving);
-    let OwnerSeen::Known(facts) = owner else { return node_is_leaving };
-    let revision = pod.metadata.labels.get(REVISION_LABEL);
-    let is_outdated = facts
-        .update_revision
-        .as_ref()
-        .is_some_and(|wanted| revision.is_some_and(|revision| revision.as_str() != wanted));
-    node_is_leaving || is_outdated || mode(pod, owner) == Mode::Removal
-}
-
-/// What has become of the policy that the drain began under.
-#[must_use]
-pub fn policy_seen(drain: &Drain, policy: Option<&Arc<Policy>>) -> PolicySeen {
-    let Some(policy) = policy else { return PolicySeen::Gone };
-    let begun = policy.steps.as_ref().is_ok_and(|steps| {
-        steps.len() == drain.spec.steps.len()
-            && steps.iter().zip(&drain.spec.steps).all(|(now, begun)| {
-                now.name == begun.name
-                    && now.plan.hash() == begun.hash
-                    && now.parameters == begun.parameters
-                    && now.credentials == begun.credentials
-            })
-    });
-    if begun { PolicySeen::AsBegun } else { PolicySeen::Changed }
-}
-
-/// The pods that share the drain's limit, and how many of them have not come back yet besides. `node_labels` are
-/// asked for only where the policy selects by them.
-#[must_use]
-pub fn peers(
-    policy: Option<&Policy>,
+pub fn guarding<'a>(
     drain: &Drain,
-    pods: &[Arc<Pod<'static>>],
-    owner: &OwnerSeen,
-    node_labels: impl Fn(&str) -> Option<BTreeMap<String, String>>,
-) -> (Vec<Peer>, usize) {
-    let selects = |policy: &Policy, pod: &Pod<'_>| {
-        let labels = if policy.spec.node_selector.is_empty() { None } else { node_labels(&pod.spec.node_name) };
+    policies: &'a [Arc<Policy>],
+    node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
+) -> Option<&'a Arc<Policy>> {
+    let pod = drain.status.pod.as_ref()?;
+    let selects = |policy: &&Arc<Policy>| {
+        let by_node = !policy.spec.node_selector.is_empty();
+        let labels = by_node.then(|| node_labels(&pod.spec.node_name)).flatten();
         policy.selects(pod, labels.as_ref())
     };
-    let mut peers: Vec<Peer> = pods
-        .iter()
-        .filter(|pod| !pod.is_finished() && policy.is_some_and(|policy| selects(policy, pod)))
-        .map(|pod| Peer { seat: seat_of(pod), ready: pod.is_ready() && !pod.is_terminating() })
-        .collect();
-    let (Some(controller), Some(wanted)) = (drain.spec.pod.controller(), ordinals(owner)) else { return (peers, 0) };
-    let is_its = |pod: &Pod<'_>| pod.controller().is_some_and(|owner| owner.uid == controller.uid);
-    let there: Vec<_> = pods.iter().filter(|pod| is_its(pod) && !pod.is_finished()).collect();
-    if controller.kind != "StatefulSet" {
-        return (peers, wanted.len().saturating_sub(there.len()));
+    let mut selecting = policies.iter().filter(selects);
+    let first = selecting.next()?;
+    let own = std::iter::once(first).chain(selecting).find(|policy| policy.name == drain.spec.policy);
+    Some(own.unwrap_or(first))
+}
+
+/// What has become of the policy that the drain began under, where `guarding` is the one that guards its pod now.
+#[must_use]
+pub fn policy_seen(drain: &Drain, guarding: Option<&Policy>) -> PolicySeen {
+    let Some(policy) = guarding else { return PolicySeen::Gone };
+    if policy.name != drain.spec.policy {
+        return PolicySeen::Other;
     }
-    // Whose place is empty is known by name: a drain may hold that place already, and it counts once.
-    let is_empty = |ordinal: &u32| {
-        policy.is_none_or(|policy| policy.has_ordinal(*ordinal))
-            && !there.iter().any(|pod| pod.ordinal() == Some(*ordinal))
+    let steps = &drain.status.steps;
+    let is_as_begun = policy.steps.as_ref().is_ok_and(|now| {
+        now.len() == steps.len() && steps.iter().zip(now).all(|(begun, now)| begun.is_as_in(now))
+    });
+    if is_as_begun { PolicySeen::AsBegun } else { PolicySeen::Changed }
+}
+
+/// The drain with what a turn goes by: until draining begins, the policy's steps as they are now, and the pod as it is
+/// seen; later, the addresses that the pod has now, and where a restore does not succeed, the plan as it was mended.
+#[must_use]
+pub fn as_of_now(stored: &Drain, pod: Option<&Pod<'static>>, policies: &[Arc<Policy>], guarding: Option<&Policy>) -> Drain {
+    let own = policies.iter().map(Arc::as_ref).find(|policy| policy.name == stored.spec.policy);
+    let drain = match pod {
+        Some(pod) if stored.status.phase != Phase::Completed => stored.clone().with_addresses_of(pod),
+        _ => stored.clone(),
     };
-    let empty = wanted.filter(is_empty);
-    peers.extend(empty.map(|ordinal| Peer { seat: format!("{}-{ordinal}", controller.name), ready: false }));
-    (peers, 0)
+    match stored.status.phase {
+        Phase::Queued => {
+            let follows = guarding.filter(|policy| policy.name == drain.spec.policy);
+            let pod = pod.or(stored.status.pod.as_ref());
+            drain.clone().following(pod, follows)
+        }
+        Phase::Restoring if !stored.status.message.is_empty() => with_mended_plans(drain, own),
+        _ => drain,
+    }
+}
+
+/// Where a restore does not succeed, a step that the policy still has, under its name and by the same plan, goes on
+/// with the plan as it is now.
+fn with_mended_plans(mut drain: Drain, policy: Option<&Policy>) -> Drain {
+    let now: &[crate::policy::Step] = policy.and_then(|policy| policy.steps.as_deref().ok()).unwrap_or_default();
+    for step in drain.status.steps.iter_mut().filter(|step| step.owns()) {
+        let fits = |now: &&crate::policy::Step| now.name == step.name && now.plan_name == step.plan;
+        if let Some(now) = now.iter().find(fits) {
+            let mut mended = DrainStep::from(now);
+            mended.take_over(step);
+            *step = mended;
+        }
+    }
+    drain
+}
+
+/// Whether `other` is a drain of the same seat whose pod is gone for good, which `drain` may take over.
+#[must_use]
+pub fn may_be_taken_over(other: &Drain, drain: &Drain, pods: &[Arc<Pod<'static>>]) -> bool {
+    other.metadata.name != drain.metadata.name
+        && other.seat() == drain.seat()
+        && other.status.phase == Phase::Departing
+        && pod_seen(pod_of(other, pods).map(Arc::as_ref)) == PodSeen::Gone
+        && controller_of(other) == controller_of(drain)
+}
+
+fn controller_of(drain: &Drain) -> Option<&str> {
+    drain.status.pod.as_ref()?.controller().map(|owner| owner.uid.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
     use super::*;
-
-    fn pod(json: &str) -> Pod<'static> {
-        serde_json::from_str::<Pod<'_>>(json).unwrap().into_owned()
-    }
-
-    fn member(ordinal: u32, uid: &str, ready: bool) -> Pod<'static> {
-        pod(&format!(
-            r#"{{"metadata":{{"name":"db-{ordinal}","namespace":"n","uid":"{uid}","labels":{{"controller-revision-hash":"old"}},
-            "ownerReferences":[{{"kind":"StatefulSet","name":"db","uid":"s","controller":true}}]}},
-            "status":{{"phase":"Running","conditions":[{{"type":"Ready","status":"{}"}}]}}}}"#,
-            if ready { "True" } else { "False" }
-        ))
-    }
-
-    fn known(replicas: u32, revision: &str) -> OwnerSeen {
-        OwnerSeen::Known(OwnerFacts {
-            replicas: Some(replicas),
-            first_ordinal: 0,
-            update_revision: Some(revision.to_owned()),
-        })
-    }
-
-    #[test]
-    fn a_pod_past_the_replicas_will_not_come_back() {
-        assert_eq!(mode(&member(2, "a", true), &known(2, "old")), Mode::Removal);
-        assert_eq!(mode(&member(1, "a", true), &known(2, "old")), Mode::Restart);
-        assert_eq!(mode(&member(2, "a", true), &OwnerSeen::Unknown), Mode::Restart);
-    }
-
-    #[test]
-    fn a_set_that_begins_at_another_number_wants_the_pods_from_there_on() {
-        let from_five = OwnerSeen::Known(OwnerFacts { replicas: Some(2), first_ordinal: 5, update_revision: None });
-        let modes = [4, 5, 6, 7].map(|ordinal| mode(&member(ordinal, "a", true), &from_five));
-        assert_eq!(modes, [Mode::Removal, Mode::Restart, Mode::Restart, Mode::Removal]);
-    }
-
-    #[test]
-    fn an_owner_with_no_pod_too_many_asks_for_none() {
-        let pods: Vec<_> = [(0, "a"), (1, "b")].map(|(ordinal, uid)| Arc::new(member(ordinal, uid, true))).into();
-        assert!(owner_has_enough(&pods[0], &pods, &known(2, "old")));
-        assert!(!owner_has_enough(&pods[0], &pods, &known(1, "old")));
-        assert!(!owner_has_enough(&pods[0], &pods, &OwnerSeen::Unknown));
-        assert!(!owner_has_enough(&pods[0], &[], &known(2, "old")), "pods that are not seen say nothing");
-    }
+    use crate::policy::PolicyIndex;
 
     struct BuiltIn;
 
     impl crate::policy::Plans for BuiltIn {
-        fn find(&self, reference: &crate::policy::spec::PlanReference) -> Result<Arc<crate::plan::Plan>, String> {
-            crate::policy::find_built_in(reference)
+        fn find(&self, it: &crate::policy::spec::PlanReference) -> Result<Arc<crate::plan::Plan>, String> {
+            crate::policy::find_built_in(it)
         }
     }
 
-    fn old() -> serde_json::Value {
-        serde_json::json!({"matchLabels": {REVISION_LABEL: "old"}})
+    fn pod(ip: &str) -> Pod<'static> {
+        let pod = json!({
+            "metadata": {"name": "db-0", "namespace": "n", "uid": "u", "labels": {"app": "db"}},
+            "status": {"phase": "Running", "podIP": ip},
+        });
+        crate::pod::deserialize_owned(&pod).unwrap()
     }
 
-    fn policy(spec: serde_json::Value) -> Policy {
-        Policy::new("n", "p", serde_json::from_value(spec).unwrap(), &BuiltIn)
+    fn policy(name: &str, app: &str, port: u16) -> Policy {
+        let spec = json!({"selector": {"matchLabels": {"app": app}},
+            "steps": [{"name": "hook", "plan": {"builtIn": "http-hook"}, "parameters": {"port": port}}]});
+        Policy::new("n", name, serde_json::from_value(spec).unwrap(), &BuiltIn)
     }
 
-    fn outcome(pod: &Pod<'static>, policy: &Policy) -> Drain {
-        Drain::new(pod.clone(), policy, "", crate::lifecycle::Caller::StatefulSet).unwrap()
+    fn index(policies: Vec<Policy>) -> PolicyIndex {
+        PolicyIndex::new(policies)
+    }
+
+    fn seen(drain: &Drain, policies: &PolicyIndex) -> PolicySeen {
+        policy_seen(drain, guarding(drain, policies.of_namespace("n"), &|_| None).map(Arc::as_ref))
+    }
+
+    #[test]
+    fn a_pod_that_has_ended_is_gone_though_its_object_stays() {
+        let mut ended = pod("");
+        ended.status.phase = "Failed".into();
+        assert_eq!(pod_seen(Some(&ended)), PodSeen::Gone);
+        ended.metadata.deletion_timestamp = Some("2030-01-01T00:00:00Z".into());
+        assert_eq!(pod_seen(Some(&ended)), PodSeen::Gone);
+        ended.status.phase = "Running".into();
+        assert_eq!(pod_seen(Some(&ended)), PodSeen::Terminating);
+    }
+
+    #[test]
+    fn a_drain_that_waits_follows_its_policy_and_one_that_has_begun_does_not() {
+        let waiting = Drain::new(&pod(""), "db", "alice");
+        let at = |drain: &Drain, port| {
+            let policies = index(vec![policy("db", "db", port)]);
+            let all = policies.of_namespace("n");
+            as_of_now(drain, Some(&pod("10.0.0.7")), all, Some(&all[0])).status.steps[0].parameters["port"].clone()
+        };
+        assert_eq!((at(&waiting, 80), at(&waiting, 81)), (json!(80), json!(81)));
+        let mut begun = waiting.following(Some(&pod("")), Some(&policy("db", "db", 80)));
+        begun.status.phase = Phase::Draining;
+        assert_eq!(at(&begun, 81), json!(80));
+        begun.status.phase = Phase::Restoring;
+        begun.status.steps[0].ownership = crate::lifecycle::Ownership::Acted;
+        begun.status.steps[0].member = Some("m".to_owned());
+        assert_eq!(at(&begun, 81), json!(80));
+        begun.status.message = "https://x answers 500".to_owned();
+        assert_eq!(at(&begun, 81), json!(81), "a restore that fails goes on with what was mended");
+        let policies = index(vec![policy("db", "db", 81)]);
+        let mended = as_of_now(&begun, None, policies.of_namespace("n"), None);
+        assert_eq!(mended.status.steps[0].member.as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn a_policy_is_as_begun_changed_gone_or_another() {
+        let mut drain = Drain::new(&pod(""), "db", "alice").following(Some(&pod("")), Some(&policy("db", "db", 80)));
+        drain.status.phase = Phase::Draining;
+        assert_eq!(seen(&drain, &index(vec![policy("db", "db", 80)])), PolicySeen::AsBegun);
+        assert_eq!(seen(&drain, &index(vec![policy("db", "db", 81)])), PolicySeen::Changed);
+        assert_eq!(seen(&drain, &index(vec![policy("db", "web", 80)])), PolicySeen::Gone);
+        assert_eq!(seen(&drain, &index(vec![policy("new", "db", 80)])), PolicySeen::Other);
+        let both = index(vec![policy("a", "db", 80), policy("db", "db", 80)]);
+        assert_eq!(seen(&drain, &both), PolicySeen::AsBegun, "two in each other's way: the gate says so");
     }
 
     #[test]
     fn the_addresses_that_a_pod_got_since_are_taken_up_and_kept_when_it_has_none() {
-        let policy = policy(serde_json::json!({
-            "selector": old(), "steps": [{"name": "hook", "plan": {"builtIn": "http-hook"}}],
-        }));
-        let at = |ip: &str| {
-            let mut pod = member(0, "u0", true);
-            pod.status.pod_ip = ip.to_owned().into();
-            [Arc::new(pod)]
-        };
-        let first = outcome(&at("")[0], &policy);
-        let started = with_addresses_of(&at("10.0.0.7"), &first).into_owned();
-        assert_eq!((first.pod().status.pod_ip.as_str(), started.pod().status.pod_ip.as_str()), ("", "10.0.0.7"));
-        assert!(matches!(with_addresses_of(&at("10.0.0.7"), &started), Cow::Borrowed(_)), "nothing new");
-        assert!(matches!(with_addresses_of(&at(""), &started), Cow::Borrowed(_)), "between two sandboxes");
-        let moved = with_addresses_of(&at("10.0.0.8"), &started);
-        assert_eq!(moved.pod().status.pod_ip, *"10.0.0.8");
-        let others = [Arc::new(member(0, "u1", true))];
-        assert_eq!(with_addresses_of(&others, &moved).pod().status.pod_ip, *"10.0.0.8", "the next pod is another");
-    }
-
-    #[test]
-    fn an_empty_place_of_a_statefulset_counts_where_the_policy_has_it() {
-        let steps = serde_json::json!([{"name": "hook", "plan": {"builtIn": "http-hook"}}]);
-        let pods: Vec<_> = [0, 1].map(|ordinal| Arc::new(member(ordinal, &format!("u{ordinal}"), true))).into();
-        let away = |ordinals: &str| {
-            let policy = policy(serde_json::json!({"selector": old(), "ordinals": ordinals, "steps": steps}));
-            let (peers, missing) = peers(Some(&policy), &outcome(&pods[0], &policy), &pods, &known(3, "old"), |_| None);
-            (peers.iter().filter(|peer| !peer.ready).map(|peer| peer.seat.clone()).collect::<Vec<_>>(), missing)
-        };
-        assert_eq!(away("0-"), (vec!["db-2".to_owned()], 0));
-        assert_eq!(away("0-1"), (vec![], 0));
-    }
-
-    #[test]
-    fn pods_on_other_nodes_than_the_policy_selects_do_not_count() {
-        let steps = serde_json::json!([{"name": "hook", "plan": {"builtIn": "http-hook"}}]);
-        let policy = policy(serde_json::json!({"selector": old(), "nodeSelector": {"canary": "yes"}, "steps": steps}));
-        let on = |node: &str, uid: &str| {
-            let mut pod = member(0, uid, false);
-            pod.spec.node_name = node.to_owned().into();
-            Arc::new(pod)
-        };
-        let pods = [on("a", "u0"), on("b", "u1")];
-        let labels = |node: &str| {
-            Some(BTreeMap::from([("canary".to_owned(), if node == "a" { "yes" } else { "no" }.to_owned())]))
-        };
-        let (peers, _) = peers(Some(&policy), &outcome(&pods[0], &policy), &pods, &OwnerSeen::Unknown, labels);
-        assert_eq!(peers.len(), 1);
-    }
-
-    #[test]
-    fn an_older_revision_shows_that_the_pod_is_still_to_go() {
-        let unknown = NodeSeen::Unknown;
-        assert!(owner_wants(&member(0, "a", true), &known(3, "new"), &unknown));
-        assert!(!owner_wants(&member(0, "a", true), &known(3, "old"), &unknown));
-        let cordoned = NodeSeen::Known(crate::ports::NodeFacts { leaving: true, ..Default::default() });
-        assert!(owner_wants(&member(0, "a", true), &OwnerSeen::Unknown, &cordoned));
+        let mut drain = Drain::new(&pod(""), "db", "alice").following(Some(&pod("")), None);
+        drain.status.phase = Phase::Draining;
+        let ip = |drain: &Drain| drain.status.pod.as_ref().unwrap().status.pod_ip.to_string();
+        let started = as_of_now(&drain, Some(&pod("10.0.0.7")), &[], None);
+        assert_eq!(ip(&started), "10.0.0.7");
+        assert_eq!(ip(&as_of_now(&started, Some(&pod("")), &[], None)), "10.0.0.7", "between two sandboxes");
+        assert_eq!(ip(&as_of_now(&started, None, &[], None)), "10.0.0.7", "gone");
+        assert_eq!(ip(&as_of_now(&started, Some(&pod("10.0.0.8")), &[], None)), "10.0.0.8");
     }
 }

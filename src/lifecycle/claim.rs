@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::caller::Caller;
-use super::drain::{Drain, Outcome, Phase, StepStatus};
+use super::drain::{Drain, DrainStatus, Outcome, Phase};
 
-/// Whether the gate may allow the pod to leave, once every step was seen done.
+/// Whether the gate may allow the pod to leave, once every step was seen done and the limit was seen to hold.
 #[must_use]
 pub fn may_be_claimed(drain: &Drain) -> bool {
     match drain.status.phase {
-        Phase::Drained => true,
+        Phase::Drained => !drain.is_cancelled(),
         Phase::Departing => drain.status.allowed,
         _ => false,
     }
@@ -27,6 +27,7 @@ pub fn may_be_claimed_anew(before: &Drain, now: &Drain) -> bool {
 pub fn claimed(mut drain: Drain) -> Drain {
     drain.status.phase = Phase::Departing;
     drain.status.allowed = true;
+    drain.status.unasked = false;
     drain.status.claims += 1;
     drain.status.outcome = Some(Outcome::Prepared);
     drain.status.message.clear();
@@ -34,11 +35,11 @@ pub fn claimed(mut drain: Drain) -> Drain {
     drain
 }
 
-/// The drain with the step that a live look found to be no longer done.
+/// The drain that a live look found to be no longer prepared: at this step, or by the policy's limit.
 #[must_use]
-pub fn no_longer_done(mut drain: Drain, step: usize, message: &str) -> Drain {
+pub fn no_longer_prepared(mut drain: Drain, step: Option<usize>, message: &str) -> Drain {
     drain.status.phase = Phase::Draining;
-    drain.status.step = drain.spec.steps.get(step).map(|step| step.name.clone());
+    drain.status.step = step.and_then(|step| drain.status.steps.get(step)).map(|step| step.name.clone());
     message.clone_into(&mut drain.status.message);
     drain
 }
@@ -46,14 +47,12 @@ pub fn no_longer_done(mut drain: Drain, step: usize, message: &str) -> Drain {
 /// A completed drain whose pod is asked for again: queued anew.
 #[must_use]
 pub fn begun_anew(mut drain: Drain, caller: Caller) -> Drain {
-    let steps = vec![StepStatus::default(); drain.spec.steps.len()];
     drain.spec.cancel = false;
-    drain.status = super::drain::DrainStatus {
+    drain.status = DrainStatus {
         cycle: drain.status.cycle + 1,
         tries: drain.status.tries + 1,
         claims: drain.status.claims,
         caller,
-        steps,
         ..Default::default()
     };
     drain
@@ -66,25 +65,22 @@ pub fn let_go(mut drain: Drain, outcome: Outcome) -> Drain {
     drain
 }
 
-/// The drain with this try written down; `None` where the last one that was written is recent enough.
-///
-/// `last` is how long ago that was, and `denied` how long the callers have been denied so far, both as far as this
-/// process has seen. Preemption would ask 50 times a second.
+/// The drain with this try written down; `None` where the last one that was written is recent enough: `last` is how
+/// long ago that was, as far as this process has seen. Preemption would ask 50 times a second.
 #[must_use]
-pub fn tried(drain: &Drain, caller: Caller, last: Duration, denied: Duration) -> Option<Drain> {
+pub fn tried(drain: &Drain, caller: Caller, last: Duration) -> Option<Drain> {
     let caller = caller.after(drain.status.caller);
-    if !caller.differs_from(drain.status.caller) && last < between_tries(drain) {
+    if caller == drain.status.caller && last < between_tries(drain) {
         return None;
     }
     let mut drain = drain.clone();
     drain.status.tries += 1;
     drain.status.caller = caller;
-    drain.status.denied_seconds = drain.status.denied_seconds.max(denied.as_secs());
     Some(drain)
 }
 
 /// A try is written down only when the last one written is older than this.
 #[must_use]
 pub fn between_tries(drain: &Drain) -> Duration {
-    Duration::from_secs(drain.spec.limits.abandon_after_seconds.into()) / 4
+    Duration::from_secs(drain.status.limits.abandon_after_seconds.into()) / 4
 }

@@ -2,16 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use crate::plan::spec::PlanSpec;
-use crate::plan::{Mode, Parameters, Progress};
-use crate::pod::{Pod, PodAddress};
+use crate::plan::Mode;
+use crate::pod::Pod;
 use crate::policy::Policy;
-use crate::policy::spec::MaxUnavailable;
+use crate::policy::spec::{MaxUnavailable, PolicySpec};
 use crate::printable::printable;
 
 use super::caller::Caller;
+use super::step::{DrainStep, StepProgress};
 
 /// One pod's drain, from the first request to the restore.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +20,7 @@ pub struct Drain {
     pub metadata: DrainMetadata,
     /// What was asked for; fixed but for `cancel`.
     pub spec: DrainSpec,
-    /// How far it is.
+    /// How far it is. Castoff's own.
     #[serde(default)]
     pub status: DrainStatus,
 }
@@ -40,59 +39,56 @@ pub struct DrainMetadata {
     /// Which version this is. The store gives it out; a write names the version that it was made from.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
+    /// What the store knows of it besides.
+    #[serde(skip)]
+    pub kept: Keeping,
+}
+
+/// What the store knows of a drain besides what is written in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// Somebody is deleting it: the drain is to end, and what was set is to be undone first.
+    pub deleting: bool,
+    /// The API server keeps it until we say that it may go.
+    pub finalizer: bool,
+    /// An older version of Castoff made it: it is to be undone, and begun anew.
+    pub older: bool,
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainSpec {
-    /// The pod, as it was at the first try.
-    #[serde(deserialize_with = "crate::pod::deserialize_owned")]
-    #[schemars(schema_with = "crate::schema::pod")]
-    pub pod: Pod<'static>,
-    /// The place in the set that the pod holds: its name in a StatefulSet, its node in a DaemonSet.
-    pub seat: String,
-    /// The policy that guards the pod.
+    /// The pod.
+    pub pod: PodReference,
+    /// The policy that guarded the pod at the first try.
+    #[schemars(length(max = 253))]
     pub policy: String,
-    /// The steps as they were: an edit does not change a drain under way.
-    pub steps: Vec<DrainStep>,
-    /// The policy's limits as they were.
-    pub limits: Limits,
     /// Who asked first: the user name in the request.
+    #[schemars(length(max = 1024))]
     pub requester: String,
-    /// What kind of caller that is.
-    pub caller: Caller,
     /// A person gives the drain up.
     #[serde(default)]
     pub cancel: bool,
 }
 
-/// One step of a drain.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DrainStep {
-    /// The step's name.
+/// One pod, and none of the same name before or after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PodReference {
+    /// Its name.
+    #[schemars(length(max = 253))]
     pub name: String,
-    /// The plan's name.
-    pub plan: String,
-    /// The plan's hash.
-    pub hash: String,
-    /// The plan itself.
-    #[schemars(schema_with = "crate::schema::object")]
-    pub plan_spec: PlanSpec,
-    /// Its parameters, defaults filled in.
-    #[schemars(schema_with = "crate::schema::object")]
-    pub parameters: Parameters,
-    /// The Secret that its requests use by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub credentials: Option<String>,
+    /// Its UID.
+    #[schemars(length(max = 253))]
+    pub uid: String,
 }
 
 /// A policy's limits. Seconds throughout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Limits {
-    /// How many pods may be away at once.
+    /// How many pods may be away at once. Counts where the policy is gone; else what it says now does.
     #[schemars(schema_with = "crate::schema::int_or_string")]
     pub max_unavailable: MaxUnavailable,
     /// Between two looks at the backend.
@@ -103,17 +99,35 @@ pub struct Limits {
     pub abandon_after_seconds: u32,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Limits::from(&PolicySpec::default())
+    }
+}
+
+impl From<&PolicySpec> for Limits {
+    fn from(spec: &PolicySpec) -> Self {
+        Limits {
+            max_unavailable: spec.max_unavailable.clone(),
+            poll_period_seconds: spec.poll_period_seconds,
+            progress_deadline_seconds: spec.progress_deadline_seconds,
+            abandon_after_seconds: spec.abandon_after_seconds,
+        }
+    }
+}
+
 /// Where a drain stands.
 ///
 /// ```text
-/// Queued ─slot─► Draining ─all steps done─► Drained ─claim─► Departing ─replacement Ready, or none to come─► Restoring ─► Completed
-///    │              │  ▲                      │  │               │                                             │            │
-///    │              │  └──no longer done──────┘  │               └─not carried out─► Drained                   └─tried again┴─► Queued
+/// Queued ─slot─► Draining ─all steps done─► Drained ─claim─► Departing ─its hole is closed──────► Restoring ─► Completed
+///    │              │  ▲                      │  │               │                                  │            │
+///    │              │  └──no longer done──────┘  │               └─not carried out─► Drained        └─tried again┴─► Queued
 ///    ├──────────────┴── given up or cancelled ───┴──► Restoring
 ///    └── Queued, Draining, Drained: the pod is terminating or gone, by any path ──► Departing (Queued, nothing owned: Completed)
 /// ```
 ///
-/// A Draining drain that is blocked before it owns anything goes back to Queued and gives its slot up.
+/// Drained says that every step is done and that the policy's limit holds. A Draining drain that is blocked before it
+/// owns anything goes back to Queued and gives its slot up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
     /// Waits for a slot, or for the backend to allow it.
@@ -121,7 +135,7 @@ pub enum Phase {
     Queued,
     /// The backend is being prepared.
     Draining,
-    /// Every step is done: the next try may be allowed.
+    /// Every step is done, and the limit holds: the next try may be allowed.
     Drained,
     /// Allowed, or gone without our yes.
     Departing,
@@ -129,9 +143,37 @@ pub enum Phase {
     Restoring,
     /// Over.
     Completed,
-    /// A phase that a newer version wrote: left alone, and the pod stays.
+    /// This version can't read it: left alone, and the pod stays.
     #[serde(other)]
     Unknown,
+}
+
+impl Phase {
+    /// Its name, as the API shows it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Queued => "Queued",
+            Phase::Draining => "Draining",
+            Phase::Drained => "Drained",
+            Phase::Departing => "Departing",
+            Phase::Restoring => "Restoring",
+            Phase::Completed => "Completed",
+            Phase::Unknown => "Unknown",
+        }
+    }
+
+    /// Whether a drain in this phase holds a place in its policy's limit.
+    #[must_use]
+    pub fn holds_a_place(self) -> bool {
+        matches!(self, Phase::Draining | Phase::Drained | Phase::Departing | Phase::Restoring)
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.as_str())
+    }
 }
 
 /// How a pod left.
@@ -159,11 +201,18 @@ pub struct DrainStatus {
     pub cycle: u32,
     /// Whether the pod is expected back; decided when draining begins.
     pub mode: Mode,
+    /// The pod, as it was when draining began, with the addresses that it was last seen with.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::pod::deserialize_optional")]
+    #[schemars(schema_with = "crate::schema::pod")]
+    pub pod: Option<Pod<'static>>,
     /// The name of the step under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-    /// The steps' states, in the order of the spec.
-    pub steps: Vec<StepStatus>,
+    /// The steps, as the policy had them when draining began.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<DrainStep>,
+    /// The policy's limits, as they were then.
+    pub limits: Limits,
     /// How much is left in the step under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<StepProgress>,
@@ -177,12 +226,14 @@ pub struct DrainStatus {
     pub blocked: bool,
     /// No progress for the policy's deadline.
     pub stalled: bool,
+    /// Prepared for a minute, and nobody has asked for the pod since.
+    pub unasked: bool,
     /// How often a try was written down (not every try is).
     pub tries: u64,
-    /// What kind of caller made the last one.
+    /// What kind of caller asks.
     pub caller: Caller,
-    /// How long the callers have been denied by then, as measured by whoever wrote it down.
-    pub denied_seconds: u64,
+    /// The longest pause between two tries that was seen, in seconds.
+    pub longest_pause_seconds: u64,
     /// How often an allow was claimed.
     pub claims: u64,
     /// The last claim stands: the pod was allowed to leave, and it is not known yet that it did not.
@@ -191,159 +242,94 @@ pub struct DrainStatus {
     pub left: bool,
     /// How often an allow was not carried out.
     pub not_carried_out: u32,
+    /// What was set is undone only to prepare the pod in another way: it is queued again after that.
+    pub again: bool,
     /// How the pod left, or was let go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The drain of the same seat whose ownership this one took over.
+    /// The drain of the same seat whose steps this one took over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predecessor: Option<String>,
-    /// The pod's addresses, where they are no longer those of the first try: a pod may be asked for before it has any,
-    /// and gets others when its sandbox is made anew.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub addresses: Option<Addresses>,
 }
 
-/// Where a pod answers, and its node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Addresses {
-    /// The pod's address.
-    #[serde(rename = "podIP")]
-    pub pod_ip: String,
-    /// All its addresses, of both IP families.
-    #[serde(rename = "podIPs")]
-    pub pod_ips: Vec<String>,
-    /// The address of its node.
-    #[serde(rename = "hostIP")]
-    pub host_ip: String,
-}
-
-impl From<&Pod<'_>> for Addresses {
-    fn from(pod: &Pod<'_>) -> Self {
-        Addresses {
-            pod_ip: pod.status.pod_ip.to_string(),
-            pod_ips: pod.status.pod_ips.iter().map(|own| own.ip.to_string()).collect(),
-            host_ip: pod.status.host_ip.to_string(),
-        }
-    }
-}
-
-/// How much is left, and of which step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct StepProgress {
-    /// The step's name.
-    pub step: String,
-    /// The most that was seen in this step.
-    pub total: i64,
-    /// What is left now.
-    #[serde(flatten)]
-    pub left: Progress,
-}
-
-impl StepProgress {
-    /// As `12 leaders were left`, of a pod that goes.
-    #[must_use]
-    pub fn were_left(&self) -> String {
-        format!("{} {} were left", self.left.remaining, self.left.unit)
-    }
-}
-
-/// One step's state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct StepStatus {
-    /// What the pod is called at the backend; pinned before the first act.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-    /// Whether the change at the backend is ours.
-    pub ownership: Ownership,
-    /// For how long an act of this step may go on at the backend after it was sent, in seconds.
-    pub act_seconds: u64,
-}
-
-/// Whether a change at the backend is ours to undo.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-pub enum Ownership {
-    /// It is not, or there is none.
-    #[default]
-    None,
-    /// We are about to make it: written down before the first act.
-    Intent,
-    /// We made it.
-    Acted,
-}
+/// User names are kept no longer than this, in bytes.
+const LONGEST_REQUESTER: usize = 1024;
 
 impl Drain {
-    /// The pod, as it was at the first try but for the addresses that it was last seen with.
+    /// A new drain of this pod, under this policy.
     #[must_use]
-    pub fn pod(&self) -> Pod<'static> {
-        let mut pod = self.spec.pod.clone();
-        if let Some(now) = self.status.addresses.clone() {
-            pod.status.pod_ip = now.pod_ip.into();
-            pod.status.pod_ips = now.pod_ips.into_iter().map(|ip| PodAddress { ip: ip.into() }).collect();
-            pod.status.host_ip = now.host_ip.into();
-        }
-        pod
-    }
-
-    /// The addresses of the pod as it is seen now, where they are others than before. None at all, as between two
-    /// sandboxes, are no news.
-    #[must_use]
-    pub fn new_addresses(&self, seen: &Pod<'_>) -> Option<Addresses> {
-        let now = Addresses::from(seen);
-        let known = self.status.addresses.clone().unwrap_or_else(|| Addresses::from(&self.spec.pod));
-        (!now.pod_ip.is_empty() && now != known).then_some(now)
-    }
-
-    /// A new drain of this pod, under this policy. `None` where the policy is not valid.
-    #[must_use]
-    pub fn new(pod: Pod<'static>, policy: &Policy, requester: &str, caller: Caller) -> Option<Self> {
-        let steps = policy.steps.as_ref().ok()?;
-        let spec = &policy.spec;
-        let spec = DrainSpec {
-            seat: seat_of(&pod),
-            policy: policy.name.clone(),
-            steps: steps.iter().map(DrainStep::from).collect(),
-            limits: Limits {
-                max_unavailable: spec.max_unavailable.clone(),
-                poll_period_seconds: spec.poll_period_seconds,
-                progress_deadline_seconds: spec.progress_deadline_seconds,
-                abandon_after_seconds: spec.abandon_after_seconds,
-            },
-            requester: requester.to_owned(),
-            caller,
-            cancel: false,
-            pod,
-        };
-        let status = DrainStatus::first(&spec);
-        Some(Drain {
+    pub fn new(pod: &Pod<'_>, policy: &str, requester: &str) -> Self {
+        let requester = requester.chars().take(LONGEST_REQUESTER / 4).collect::<String>();
+        Drain {
             metadata: DrainMetadata {
-                name: drain_name(&spec.pod.metadata.name, &spec.pod.metadata.uid),
-                namespace: spec.pod.metadata.namespace.as_str().to_owned(),
+                name: drain_name(&pod.metadata.name, &pod.metadata.uid),
+                namespace: pod.metadata.namespace.as_str().to_owned(),
                 ..DrainMetadata::default()
             },
-            spec,
-            status,
-        })
+            status: DrainStatus::first(&requester),
+            spec: DrainSpec {
+                pod: PodReference {
+                    name: pod.metadata.name.as_str().to_owned(),
+                    uid: pod.metadata.uid.as_str().to_owned(),
+                },
+                policy: policy.to_owned(),
+                requester,
+                cancel: false,
+            },
+        }
+    }
+
+    /// The same with the pod and the steps that it would be prepared by. Until draining begins, a drain follows its
+    /// policy.
+    #[must_use]
+    pub fn following(mut self, pod: Option<&Pod<'static>>, policy: Option<&Policy>) -> Self {
+        self.status.pod = pod.cloned();
+        let steps = policy.and_then(|policy| policy.steps.as_ref().ok());
+        self.status.steps = steps.into_iter().flatten().map(DrainStep::from).collect();
+        self.status.limits = policy.map(|policy| Limits::from(&policy.spec)).unwrap_or_default();
+        self
+    }
+
+    /// The drain as it is to be stored over `before`: what follows the policy and the pod is not written down.
+    #[must_use]
+    pub fn to_be_stored(mut self, before: &Drain) -> Self {
+        if self.status.phase == Phase::Queued && !self.owns_anything() {
+            self.status.steps.clear();
+            self.status.limits = Limits::default();
+            self.status.pod.clone_from(&before.status.pod);
+        }
+        self
     }
 
     /// The pod's UID.
     #[must_use]
     pub fn pod_uid(&self) -> &str {
-        &self.spec.pod.metadata.uid
+        &self.spec.pod.uid
     }
 
     /// How messages name the pod: `namespace/name`.
     #[must_use]
     pub fn pod_name(&self) -> String {
-        printable(&self.spec.pod.full_name()).into_owned()
+        let (namespace, name) = (&self.metadata.namespace, &self.spec.pod.name);
+        printable(&format!("{namespace}/{name}")).into_owned()
+    }
+
+    /// The place in its set that the pod holds.
+    #[must_use]
+    pub fn seat(&self) -> String {
+        self.status.pod.as_ref().map_or_else(|| self.spec.pod.name.clone(), seat_of)
     }
 
     /// Whether anything at a backend is, or may be, ours to undo.
     #[must_use]
     pub fn owns_anything(&self) -> bool {
-        self.status.steps.iter().any(|step| step.ownership != Ownership::None)
+        self.status.steps.iter().any(DrainStep::owns)
+    }
+
+    /// Whether the drain is given up by a person's word: cancelled, or deleted.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.spec.cancel || self.metadata.kept.deleting
     }
 
     /// The wake-up's mark: the same for the same becoming-Drained, so that writing it twice changes nothing.
@@ -352,66 +338,74 @@ impl Drain {
         let uid = if self.metadata.uid.is_empty() { self.pod_uid() } else { &self.metadata.uid };
         format!("{uid}.{}", self.status.cycle)
     }
-}
 
-impl DrainSpec {
-    /// A fingerprint of everything that is fixed: all but `cancel`.
+    /// The pod, with the addresses that it is seen with now. None at all, as between two sandboxes, are no news.
     #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let fixed = DrainSpec { cancel: false, ..self.clone() };
-        // What is made of maps with text keys and of numbers can always be put into JSON, with its keys in order.
-        let text = serde_json::to_value(&fixed).map(|value| value.to_string()).unwrap_or_default();
-        Sha256::digest(text).iter().take(16).fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"))
+    pub fn with_addresses_of(mut self, seen: &Pod<'_>) -> Self {
+        if let Some(pod) = self.status.pod.as_mut().filter(|_| !seen.status.pod_ip.is_empty()) {
+            let now = seen.status.clone().into_owned();
+            (pod.status.pod_ip, pod.status.pod_ips, pod.status.host_ip) = (now.pod_ip, now.pod_ips, now.host_ip);
+        }
+        self
     }
 }
 
 impl DrainStatus {
     /// The status of a drain that was only just asked for.
     #[must_use]
-    pub fn first(spec: &DrainSpec) -> Self {
-        DrainStatus {
-            steps: vec![StepStatus::default(); spec.steps.len()],
-            tries: 1,
-            caller: spec.caller,
-            ..Default::default()
-        }
+    pub fn first(requester: &str) -> Self {
+        DrainStatus { tries: 1, caller: Caller::of(requester), ..Default::default() }
     }
 }
 
-impl DrainStep {
-    /// On how many rounds running the step must be seen done.
-    #[must_use]
-    pub fn rounds(&self) -> u8 {
-        self.plan_spec.rounds.number(&self.parameters)
-    }
-}
+/// The longest name that an object may have.
+const LONGEST_NAME: usize = 253;
 
-impl From<&crate::policy::Step> for DrainStep {
-    fn from(step: &crate::policy::Step) -> Self {
-        DrainStep {
-            name: step.name.clone(),
-            plan: step.plan_name.clone(),
-            hash: step.plan.hash().to_owned(),
-            plan_spec: step.plan.spec().clone(),
-            parameters: step.parameters.clone(),
-            credentials: step.credentials.clone(),
-        }
-    }
-}
-
-/// The name of the drain of the pod with this name and UID.
+/// The name of the drain of the pod with this name and UID: the pod's name, cut where both would not fit.
 #[must_use]
 pub fn drain_name(pod: &str, uid: &str) -> String {
     let short: String = uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
-    format!("{pod}-{short}")
+    let room = LONGEST_NAME - short.len() - 1;
+    let cut = pod.char_indices().take_while(|(at, char)| at + char.len_utf8() <= room).map(|(_, char)| char);
+    let name: String = cut.collect();
+    format!("{}-{short}", name.trim_end_matches(|char: char| !char.is_ascii_alphanumeric()))
 }
 
-/// The place in its set that a pod holds. Pods of other owners are told apart by name: whichever pod replaces one of
-/// them is found by its not being Ready.
+/// The place in its set that a pod holds: its node in a DaemonSet, else its name. Which other pod replaces one with a
+/// name of chance is told by numbers, not by places.
 #[must_use]
 pub fn seat_of(pod: &Pod<'_>) -> String {
     match pod.controller() {
-        Some(owner) if owner.kind == "DaemonSet" => format!("node/{}", pod.spec.node_name),
+        Some(owner) if owner.kind == "DaemonSet" => format!("{} on {}", owner.name, pod.spec.node_name),
         _ => pod.metadata.name.as_str().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_drain_fits_whatever_the_pods_is() {
+        let uid = "0b811ef1-d87e-46e6-8def-5c6b856c1e18";
+        assert_eq!(drain_name("db-0", uid), "db-0-0b811ef1");
+        let longest = "a".repeat(253);
+        assert_eq!(drain_name(&longest, uid), format!("{}-0b811ef1", "a".repeat(244)));
+        let dots = format!("{}.{}", "a".repeat(243), "b".repeat(9));
+        assert_eq!(drain_name(&dots, uid), format!("{}-0b811ef1", "a".repeat(243)), "no label begins with a dash");
+    }
+
+    #[test]
+    fn agents_of_two_sets_on_one_node_hold_two_places() {
+        let agent = |set: &str| {
+            let pod = serde_json::json!({
+                "metadata": {"name": format!("{set}-x"), "ownerReferences":
+                    [{"kind": "DaemonSet", "name": set, "uid": set, "controller": true}]},
+                "spec": {"nodeName": "n1"},
+            });
+            crate::pod::deserialize_owned(&pod).map(|pod| seat_of(&pod)).ok()
+        };
+        assert_eq!(agent("shm"), Some("shm on n1".to_owned()));
+        assert_ne!(agent("shm"), agent("log"));
     }
 }

@@ -2,25 +2,30 @@
 
 use std::time::Duration;
 
-use super::drain::{Drain, Phase, StepStatus};
+use super::drain::{Drain, Phase};
+use super::step::DrainStep;
 use super::world::PolicySeen;
 
 /// For how long an act that was cut off may still land at its backend.
 pub const LATE: Duration = Duration::from_secs(10);
 
-/// Measured by this process, since it came into charge.
+/// Measured by this process, since it leads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
     /// Nothing is sent outward before: a request of the leader before may still be under way.
     pub quiet_until: Duration,
-    /// When the drain was first seen.
-    first_seen: Duration,
     /// The number of tries last seen, and when it was new.
     tries: (u64, Duration),
+    /// The longest pause between two tries that was seen.
+    longest_pause: Duration,
     /// The number of claims last seen, and when it was new.
     claims: (u64, Duration),
     /// The phase last seen, and since when.
     phase: (Phase, Duration),
+    /// Since when somebody is deleting the PodDrain.
+    deleting_since: Option<Duration>,
+    /// What was last seen of the owner's pods, where nothing else tells whether it is content, and since when.
+    pods: Option<(u64, Duration)>,
     /// Since when the step under way has not progressed: the step, what is left, when that last fell.
     pub stuck: Option<(usize, Option<i64>, Duration)>,
     /// When progress alone was last written.
@@ -44,6 +49,8 @@ pub struct StepMemory {
     pub done_rounds: u8,
     /// For how many rounds running it was restored.
     pub restored_rounds: u8,
+    /// What the backend said when it refused the last act; empty where it did not.
+    pub refused: String,
 }
 
 impl Memory {
@@ -51,16 +58,18 @@ impl Memory {
     /// of the leader before may still take; zero for a drain that this process saw being made.
     #[must_use]
     pub fn new(drain: &Drain, now: Duration, quiet: Duration) -> Self {
-        let step = |status: &StepStatus| StepMemory {
-            act_until: now + Duration::from_secs(status.act_seconds),
+        let step = |step: &DrainStep| StepMemory {
+            act_until: now + Duration::from_secs(step.act_seconds),
             ..StepMemory::default()
         };
         Memory {
             quiet_until: now + quiet,
-            first_seen: now,
             tries: (drain.status.tries, now),
+            longest_pause: Duration::from_secs(drain.status.longest_pause_seconds),
             claims: (drain.status.claims, now),
             phase: (drain.status.phase, now),
+            deleting_since: None,
+            pods: None,
             stuck: None,
             progress_written: None,
             policy: PolicySeen::AsBegun,
@@ -72,6 +81,7 @@ impl Memory {
     pub fn notice(&mut self, drain: &Drain, now: Duration) {
         let status = &drain.status;
         if self.tries.0 != status.tries {
+            self.longest_pause = self.longest_pause.max(now.saturating_sub(self.tries.1));
             self.tries = (status.tries, now);
         }
         if self.claims.0 != status.claims {
@@ -80,6 +90,9 @@ impl Memory {
         if self.phase.0 != status.phase {
             self.enter(status.phase, now);
         }
+        if drain.metadata.kept.deleting {
+            self.deleting_since.get_or_insert(now);
+        }
         self.steps.resize_with(status.steps.len(), StepMemory::default);
     }
 
@@ -87,16 +100,22 @@ impl Memory {
     pub fn enter(&mut self, phase: Phase, now: Duration) {
         self.phase = (phase, now);
         self.stuck = None;
+        self.pods = None;
         for step in &mut self.steps {
             step.done_rounds = 0;
             step.restored_rounds = 0;
+            step.refused.clear();
         }
     }
 
-    /// An act of this step was cut off: nobody knows whether, and when, the backend carries it out.
-    pub fn cut_off(&mut self, step: usize, now: Duration) {
+    /// What came of an act: cut off, nobody knows whether, and when, the backend carries it out; refused, people are
+    /// to read the backend's words.
+    pub fn sent(&mut self, step: usize, cut_off: bool, refused: &str, now: Duration) {
         if let Some(step) = self.steps.get_mut(step) {
-            step.act_until = step.act_until.max(now + LATE);
+            if cut_off {
+                step.act_until = step.act_until.max(now + LATE);
+            }
+            refused.clone_into(&mut step.refused);
         }
     }
 
@@ -112,6 +131,20 @@ impl Memory {
         now.saturating_sub(self.claims.1)
     }
 
+    /// For how long somebody has been deleting the PodDrain.
+    #[must_use]
+    pub fn deleting_for(&self, now: Duration) -> Duration {
+        self.deleting_since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
+    /// For how long the owner's pods have been as they are; `pods` differs whenever they do.
+    pub fn unchanged_for(&mut self, pods: u64, now: Duration) -> Duration {
+        if self.pods.is_none_or(|(before, _)| before != pods) {
+            self.pods = Some((pods, now));
+        }
+        self.pods.map_or(Duration::ZERO, |(_, since)| now.saturating_sub(since))
+    }
+
     /// How long ago the later was of the last try and reaching Drained.
     #[must_use]
     pub fn silent(&self, now: Duration) -> Duration {
@@ -119,9 +152,9 @@ impl Memory {
         now.saturating_sub(counted_from)
     }
 
-    /// For how long the callers have been denied, as far as this process has seen.
+    /// The longest pause between two tries that was seen, by this process or one before.
     #[must_use]
-    pub fn denied(&self) -> Duration {
-        self.tries.1.saturating_sub(self.first_seen)
+    pub fn longest_pause(&self) -> Duration {
+        self.longest_pause
     }
 }

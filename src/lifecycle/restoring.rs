@@ -2,135 +2,153 @@
 
 use std::time::Duration;
 
-use crate::plan::{Mode, Round, Verdict};
+use crate::plan::{Mode, Verdict};
 
-use super::drain::{Drain, Ownership, Phase};
-use super::reconcile::{ROUNDS_RUNNING, hindrance};
-use super::slots::Answer;
-use super::world::{Effect, PodSeen, Turn, World};
+use super::drain::Phase;
+use super::reconcile::{ROUNDS_RUNNING, Work, hindrance};
+use super::step::Ownership;
+use super::world::{Effect, PodSeen};
 
 /// How long a namespace's end is held up by a restore that does not succeed.
 const NAMESPACE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The step to restore next: the last one that owns something.
-pub(super) fn next_step(drain: &Drain) -> Option<usize> {
-    drain.status.steps.iter().rposition(|step| step.ownership != Ownership::None)
-}
+/// How long a person who deletes a PodDrain waits for a restore that does not succeed: all in all a minute at most.
+const DELETE_PATIENCE: Duration = Duration::from_secs(45);
 
 /// Undoes one step after the other, then gives the slot back, then is over.
-pub(super) fn restoring(turn: &mut Turn, world: &World) {
-    if turn.is_quiet(world.now) {
+pub(super) fn restoring(work: &mut Work<'_>) {
+    if work.is_quiet() {
         return;
     }
     // A pod that has left for good leaves nothing to undo: that it is no longer known there is what was wanted.
-    if turn.drain.status.mode == Mode::Removal && world.pod == PodSeen::Gone {
-        for step in &mut turn.drain.status.steps {
-            step.ownership = Ownership::None;
+    if work.drain.status.mode == Mode::Removal && work.world.pod == PodSeen::Gone {
+        for step in &mut work.steps {
+            step.step.ownership = Ownership::None;
         }
     }
-    if let Some(step) = next_step(&turn.drain) {
-        disown_what_was_never_sent(turn, step);
-        if turn.drain.status.steps.get(step).is_some_and(|step| step.ownership != Ownership::None)
-            && let Some(round) = world.rounds.get(&step)
-        {
-            restore(turn, step, round, world);
+    if let Some(index) = next_step(work) {
+        disown_what_was_never_sent(work, index);
+        if work.steps.get(index).is_some_and(|step| step.step.owns()) {
+            restore(work, index);
         }
     }
-    if next_step(&turn.drain).is_none() {
-        conclude(turn, world);
+    if next_step(work).is_none() {
+        conclude(work);
     }
 }
 
+/// The step to restore next: the last one that owns something.
+fn next_step(work: &Work<'_>) -> Option<usize> {
+    work.steps.iter().rposition(|step| step.step.owns())
+}
+
 /// Nothing is left to undo.
-fn conclude(turn: &mut Turn, world: &World) {
-    if world.slot == Answer::Held {
+fn conclude(work: &mut Work<'_>) {
+    if work.world.listed {
         // The other order breaks: a slot of a completed drain would be nobody's to give back.
-        turn.effects.push(Effect::GiveSlot);
-        turn.again = Duration::ZERO;
-    } else if matches!(world.pod, PodSeen::Present { terminating: false, wake_mark: Some(_) }) {
+        work.effect(Effect::GiveSlot);
+        work.again = Duration::ZERO;
+    } else if matches!(work.world.pod, PodSeen::Present { wake_mark: Some(_), .. }) {
         // Given up: the pod is no more the one to go first, and its controller is not to think so.
-        turn.effects.push(Effect::Unmark);
+        work.effect(Effect::Unmark);
+    } else if work.drain.status.again && matches!(work.world.pod, PodSeen::Present { .. }) && !work.drain.is_cancelled()
+    {
+        queue_again(work);
     } else {
-        finish(turn, world);
+        work.enter(Phase::Completed);
+        work.drain.status.step = None;
+        work.drain.status.progress = None;
+    }
+}
+
+/// What was set was undone only to prepare the pod in another way: nobody need ask for it again.
+fn queue_again(work: &mut Work<'_>) {
+    work.enter(Phase::Queued);
+    let status = &mut work.drain.status;
+    status.again = false;
+    status.cycle += 1;
+    (status.step, status.progress) = (None, None);
+    for step in &mut work.steps {
+        step.step.member = None;
+        step.step.act_seconds = 0;
     }
 }
 
 /// Intent that this process wrote and never acted on is nothing to undo.
-fn disown_what_was_never_sent(turn: &mut Turn, step: usize) {
-    let (Some(status), Some(memory)) = (turn.drain.status.steps.get_mut(step), turn.memory.steps.get(step)) else {
-        return;
-    };
-    if status.ownership == Ownership::Intent && memory.intended && !memory.sent {
-        status.ownership = Ownership::None;
-        turn.again = Duration::ZERO;
+fn disown_what_was_never_sent(work: &mut Work<'_>, index: usize) {
+    let Some(step) = work.steps.get_mut(index) else { return };
+    if step.step.ownership == Ownership::Intent && step.memory.intended && !step.memory.sent {
+        step.step.ownership = Ownership::None;
+        work.again = Duration::ZERO;
     }
 }
 
-fn restore(turn: &mut Turn, step: usize, round: &Round, world: &World) {
-    turn.drain.status.step = turn.drain.spec.steps.get(step).map(|step| step.name.clone());
-    if let Some((message, detail)) = hindrance(&round.verdict) {
-        turn.explain(message, detail);
-    } else {
-        turn.explain("", "");
+fn restore(work: &mut Work<'_>, index: usize) {
+    work.at_step(index);
+    let now = work.world.now;
+    let verdict = work.steps.get(index).and_then(|step| step.round).map(|round| round.verdict.clone());
+    let refused = work.steps.get(index).map(|step| step.memory.refused.clone()).unwrap_or_default();
+    match verdict.as_ref().and_then(hindrance) {
+        Some((message, detail)) => work.explain(message, detail),
+        None => work.explain(&refused, ""),
     }
-    let Some(memory) = turn.memory.steps.get_mut(step) else { return };
-    if memory.act_until > world.now {
+    let Some(step) = work.steps.get_mut(index) else { return };
+    if step.memory.act_until > now {
         // What an act under way may still set can't be seen to be undone.
-        memory.restored_rounds = 0;
+        step.memory.restored_rounds = 0;
         return;
     }
-    match &round.verdict {
-        Verdict::Act(act) if round.ours != Some(false) => {
-            memory.restored_rounds = 0;
-            turn.send(step, act, world.now);
+    let is_ours = step.round.is_some_and(|round| round.ours != Some(false));
+    match verdict {
+        Some(Verdict::Act(act)) if is_ours => {
+            step.memory.restored_rounds = 0;
+            work.send(index, &act);
+            leave_if_time_is_over(work, index, if refused.is_empty() { "it is not undone yet" } else { &refused });
         }
-        Verdict::Act(_) | Verdict::Done | Verdict::Waiting => {
-            memory.restored_rounds += 1;
-            if memory.restored_rounds >= ROUNDS_RUNNING {
-                let is_last =
-                    turn.drain.status.steps.iter().filter(|step| step.ownership != Ownership::None).count() == 1;
-                if is_last && world.slot == Answer::Held {
-                    // Written together with the end: until then whoever looks sees the same.
-                    turn.effects.push(Effect::GiveSlot);
-                    turn.again = Duration::ZERO;
-                } else {
-                    disown(turn, step);
-                }
+        Some(Verdict::Act(_) | Verdict::Done | Verdict::Waiting) => {
+            step.memory.restored_rounds += 1;
+            if step.memory.restored_rounds >= ROUNDS_RUNNING {
+                seen_restored(work, index);
             }
         }
-        Verdict::Blocked { message } | Verdict::Unknown { message } | Verdict::Failed { message, .. } => {
-            memory.restored_rounds = 0;
-            if world.namespace_ending && turn.memory.in_phase(world.now) >= NAMESPACE_PATIENCE {
-                leave_as_it_is(turn, step, message);
-            }
+        Some(Verdict::Blocked { message } | Verdict::Unknown { message } | Verdict::Failed { message, .. }) => {
+            step.memory.restored_rounds = 0;
+            leave_if_time_is_over(work, index, &message);
         }
+        None => leave_if_time_is_over(work, index, "its backend could not be looked at"),
     }
 }
 
-/// The namespace goes, and with it what a restore would need: it is not held up any longer.
-fn leave_as_it_is(turn: &mut Turn, step: usize, why: &str) {
-    if let Some(status) = turn.drain.status.steps.get_mut(step) {
-        status.ownership = Ownership::None;
+fn seen_restored(work: &mut Work<'_>, index: usize) {
+    let is_last = work.steps.iter().filter(|step| step.step.owns()).count() == 1;
+    if is_last && work.world.listed {
+        // Written together with the end: until then whoever looks sees the same.
+        work.effect(Effect::GiveSlot);
+        work.again = Duration::ZERO;
+        return;
     }
-    let name = turn.drain.spec.steps.get(step).map_or("", |step| step.name.as_str());
-    let member = turn.drain.status.steps.get(step).and_then(|step| step.member.clone()).unwrap_or_default();
-    let message = format!("step {name}: the namespace is deleted; what was set for {member} may be left: {why}");
-    turn.tell("NotRestored", true, message);
-    turn.again = Duration::ZERO;
+    let Some(step) = work.steps.get_mut(index) else { return };
+    step.step.ownership = Ownership::None;
+    let message = format!("step {}: what was set is undone, and seen to be", step.step.name);
+    work.tell("Restored", false, message);
+    work.again = Duration::ZERO;
 }
 
-fn disown(turn: &mut Turn, step: usize) {
-    if let Some(status) = turn.drain.status.steps.get_mut(step) {
-        status.ownership = Ownership::None;
-    }
-    let name = turn.drain.spec.steps.get(step).map_or("", |step| step.name.as_str());
-    let message = format!("step {name}: what was set is undone, and seen to be");
-    turn.tell("Restored", false, message);
-    turn.again = Duration::ZERO;
-}
-
-fn finish(turn: &mut Turn, world: &World) {
-    turn.enter(Phase::Completed, world.now);
-    turn.drain.status.step = None;
-    turn.drain.status.progress = None;
+/// A namespace that goes takes what a restore would need with it, and a person who deletes a PodDrain wants it gone:
+/// neither is held up for long.
+fn leave_if_time_is_over(work: &mut Work<'_>, index: usize, why: &str) {
+    let now = work.world.now;
+    let ending = work.world.namespace_ending && work.memory.in_phase(now) >= NAMESPACE_PATIENCE;
+    let deleted = work.memory.deleting_for(now) >= DELETE_PATIENCE;
+    let because = match (ending, deleted) {
+        (true, _) => "the namespace is deleted",
+        (_, true) => "the PodDrain is deleted",
+        _ => return,
+    };
+    let Some(step) = work.steps.get_mut(index) else { return };
+    step.step.ownership = Ownership::None;
+    let (name, member) = (step.step.name.clone(), step.step.member.clone().unwrap_or_default());
+    let message = format!("step {name}: {because}; what was set for {member} may be left: {why}");
+    work.tell("NotRestored", true, message);
+    work.again = Duration::ZERO;
 }

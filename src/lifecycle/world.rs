@@ -6,36 +6,38 @@ use std::time::Duration;
 use crate::plan::{Act, Mode, Round, Task};
 
 use super::drain::{Drain, Outcome};
+use super::hole::Hole;
+use super::limit::{Room, Slots};
 use super::memory::Memory;
-use super::slots::{Answer, Slots};
+use super::wish::Wish;
 
 /// What was seen since the last turn. Times are durations since this process began: only what a process measured
 /// itself decides anything.
-#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 #[derive(Clone, Debug)]
 pub struct World {
     /// Now.
     pub now: Duration,
     /// The pod with the drain's UID.
     pub pod: PodSeen,
-    /// The pod that takes its place.
-    pub successor: Successor,
-    /// Whether the pod's owner can be seen to want it gone still: an older revision, an ordinal past the replicas, a
-    /// cordoned or tainted node.
-    pub owner_wants: bool,
+    /// What is to be seen of the hole that the pod leaves.
+    pub hole: Hole,
+    /// Whether the pod's owner, or its node, wants it gone now.
+    pub wish: Wish,
     /// Whether the pod's owner counts its pods, and has no more than it wants.
     pub owner_has_enough: bool,
-    /// Whether the pod is expected back.
-    pub mode: Mode,
-    /// What the policy's slots say to this drain.
-    pub slot: Answer,
+    /// Whether the pod is expected back; `None` where that can't be told now.
+    pub mode: Option<Mode>,
+    /// What the policy's limit says.
+    pub room: Room,
+    /// Whether a policy's list of slots names this drain.
+    pub listed: bool,
     /// What the rounds found that [`super::look`] asked for, by the step's number.
     pub rounds: BTreeMap<usize, Round>,
     /// A drain of the same seat that this one may take over: its pod is gone, and this one's, which replaced it,
     /// is not Ready.
     pub predecessor: Option<Box<Drain>>,
-    /// Another drain has taken this one over.
-    pub superseded: bool,
+    /// The drain that has taken this one over.
+    pub successor: Option<Box<Drain>>,
     /// The namespace is being deleted: what a restore needs there may be gone for good.
     pub namespace_ending: bool,
     /// What has become of the policy.
@@ -52,8 +54,10 @@ pub enum PolicySeen {
     AsBegun,
     /// They are others now, or can't be followed.
     Changed,
-    /// There is none of this name any more.
+    /// No policy selects the pod any more.
     Gone,
+    /// Another policy guards the pod now.
+    Other,
 }
 
 /// Waits that do not depend on the policy.
@@ -73,26 +77,17 @@ pub struct Settings {
 pub enum PodSeen {
     /// This installation can't look at pods.
     Unseen,
-    /// No pod with this UID.
+    /// There is no pod with this UID, or it has ended: it will not run again.
     Gone,
+    /// It is on its way out.
+    Terminating,
     /// It is there.
     Present {
-        /// It is on its way out.
-        terminating: bool,
         /// The value of the annotation that wakes its controller.
         wake_mark: Option<String>,
+        /// Whether an owner controls it, who is woken by a change of the pod.
+        controlled: bool,
     },
-}
-
-/// The pod that takes a departed pod's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Successor {
-    /// There is none yet, or it is not Ready.
-    Awaited,
-    /// It is Ready.
-    Ready,
-    /// There is none to come: the owner is gone, or does not want one.
-    NoneToCome,
 }
 
 /// What a turn asks for, besides writing the drain down. Carried out in this order, after the write has succeeded.
@@ -100,7 +95,7 @@ pub enum Successor {
 pub enum Effect {
     /// Write these slots, if they are still as they were.
     TakeSlot(Slots),
-    /// Give the slot back.
+    /// Take the drain off every policy's list of slots.
     GiveSlot,
     /// Send this act of this step.
     Send(usize, Box<Act>),
@@ -114,6 +109,8 @@ pub enum Effect {
     Tell(Event),
     /// A pod has left.
     Count(Outcome),
+    /// Let the API server remove the drain, which somebody has deleted.
+    Release,
     /// Remove the drain from the store.
     Remove,
 }

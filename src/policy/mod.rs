@@ -107,6 +107,12 @@ impl Policy {
     pub fn has_ordinal(&self, ordinal: u32) -> bool {
         self.ordinals.as_ref().is_none_or(|part| part.contain(ordinal))
     }
+
+    /// How many of `count` ordinals from `first` on the policy guards.
+    #[must_use]
+    pub fn ordinals_within(&self, first: u32, count: u32) -> u64 {
+        self.ordinals.as_ref().map_or(u64::from(count), |part| part.within(first, count))
+    }
 }
 
 /// What can be told of two policies without a pod.
@@ -214,8 +220,8 @@ fn check_limits(spec: &PolicySpec) -> Vec<Mistake> {
             mistakes.push(mistake(&format!("spec.steps[{index}].name"), &message));
         }
     }
-    if spec.max_unavailable.of(1).is_none_or(|pods| pods == 0) {
-        let message = "a number of at least 1, or a percentage such as \"25%\"";
+    if !spec.max_unavailable.is_valid() {
+        let message = "a number of at least 1, or a percentage from \"1%\" to \"100%\"";
         mistakes.push(mistake("spec.maxUnavailable", message));
     }
     for (field, seconds) in [

@@ -13,6 +13,24 @@ impl Ordinals {
         self.0.iter().any(|(first, last)| (*first..=*last).contains(&ordinal))
     }
 
+    /// How many ordinals of `count` from `first` on are in the part.
+    #[must_use]
+    pub fn within(&self, first: u32, count: u32) -> u64 {
+        let end = u64::from(first) + u64::from(count);
+        let mut ranges: Vec<(u64, u64)> =
+            self.0.iter().map(|(first, last)| (u64::from(*first), u64::from(*last) + 1)).collect();
+        ranges.sort_unstable();
+        let (mut from, mut number) = (u64::from(first), 0);
+        // Ranges may overlap: each ordinal counts once.
+        for (begin, stop) in ranges {
+            let begin = begin.max(from);
+            let stop = stop.min(end);
+            number += stop.saturating_sub(begin);
+            from = from.max(stop);
+        }
+        number
+    }
+
     /// Whether some ordinal is in both parts.
     #[must_use]
     pub fn meet(&self, other: &Ordinals) -> bool {
@@ -51,6 +69,16 @@ mod tests {
         let part: Ordinals = "0-2, 5,8-".parse().unwrap();
         let inside: Vec<u32> = (0..11).filter(|ordinal| part.contain(*ordinal)).collect();
         assert_eq!(inside, [0, 1, 2, 5, 8, 9, 10]);
+    }
+
+    #[test]
+    fn counts_ordinals_without_listing_them() {
+        let within = |part: &str, first, count| part.parse::<Ordinals>().unwrap().within(first, count);
+        assert_eq!(within("0-2", 0, 5), 3);
+        assert_eq!(within("1-", 0, 2_000_000_000), 1_999_999_999);
+        assert_eq!(within("0-2,1-3", 0, 10), 4);
+        assert_eq!(within("0-2", 5, 3), 0);
+        assert_eq!(within("4-6", 5, 10), 2);
     }
 
     #[test]

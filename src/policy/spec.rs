@@ -42,6 +42,12 @@ pub struct PolicySpec {
     pub exempt: Vec<Exemption>,
 }
 
+impl Default for PolicySpec {
+    fn default() -> Self {
+        PolicySpec::selecting(LabelSelector::default())
+    }
+}
+
 impl PolicySpec {
     /// A policy that selects, with all defaults and no step.
     #[must_use]
@@ -172,6 +178,18 @@ impl std::fmt::Display for MaxUnavailable {
 }
 
 impl MaxUnavailable {
+    /// Whether it lets any pod go: no pods at a time, and no per cent, would hold all of them for ever.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        match self {
+            MaxUnavailable::Pods(pods) => *pods > 0,
+            MaxUnavailable::Percent(text) => {
+                let percent = text.strip_suffix('%').and_then(|number| number.parse::<u32>().ok());
+                percent.is_some_and(|percent| (1..=100).contains(&percent))
+            }
+        }
+    }
+
     /// The number of pods, of `selected` in all; `None` where the text is no percentage.
     #[must_use]
     pub fn of(&self, selected: usize) -> Option<usize> {
