@@ -3,5 +3,6 @@
 pub mod logging;
 pub mod readiness;
 pub mod shutdown;
+pub mod supervised;
 
 pub use readiness::Readiness;
