@@ -10,6 +10,8 @@ use kube::core::DynamicObject;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::runtime::liveness::Pulse;
+
 use super::follow::{self, Pace, Told};
 use super::health::{Health, Sign};
 
@@ -43,13 +45,15 @@ pub struct Source<T> {
     pub read: Read<T>,
     /// Waits.
     pub pace: Pace,
+    /// Beats whenever something is heard or tried.
+    pub pulse: Option<Pulse>,
 }
 
 impl<T> Source<T> {
     /// A source with the usual waits.
     #[must_use]
     pub fn new(api: Api<DynamicObject>, what: &'static str, read: Read<T>) -> Self {
-        Source { api, what, read, pace: Pace::default() }
+        Source { api, what, read, pace: Pace::default(), pulse: None }
     }
 }
 
@@ -153,9 +157,12 @@ impl<T: Send + Sync + 'static> Cache<T> {
 
     /// Follows all objects of `source`, for ever. A watch that breaks is begun again; what is known stays.
     pub async fn follow(self: Arc<Self>, source: Source<T>) {
-        let Source { api, what, read, pace } = source;
+        let Source { api, what, read, pace, pulse } = source;
         let mut listed: HashMap<String, u64> = HashMap::new();
         follow::follow(api, pace, |told| {
+            if let Some(pulse) = &pulse {
+                pulse.beat();
+            }
             if let Told::Failed(error) = &told {
                 tracing::warn!(what, error, "what is followed was interrupted; beginning again");
             }

@@ -13,6 +13,8 @@ use kube::core::ObjectMeta;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::runtime::liveness::Pulse;
+
 use super::cache::chain;
 use super::is_conflict;
 
@@ -113,6 +115,7 @@ pub struct Election {
     identity: String,
     timing: Timing,
     leadership: Leadership,
+    pulse: Option<Pulse>,
 }
 
 /// What one replica knows of the election.
@@ -136,7 +139,13 @@ impl Election {
     /// A part in the election for the lease `name`; `identity` tells this process from all others.
     #[must_use]
     pub fn new(api: Api<Lease>, name: &str, identity: &str, timing: Timing, leadership: Leadership) -> Self {
-        Election { api, name: name.to_owned(), identity: identity.to_owned(), timing, leadership }
+        Election { api, name: name.to_owned(), identity: identity.to_owned(), timing, leadership, pulse: None }
+    }
+
+    /// The same, with a beat at each look at the lease.
+    #[must_use]
+    pub fn beating(self, pulse: Pulse) -> Self {
+        Election { pulse: Some(pulse), ..self }
     }
 
     /// Takes part until `stop` is done; then gives the lease back, so that another has it at once.
@@ -144,6 +153,9 @@ impl Election {
         tokio::pin!(stop);
         let mut known = Known::default();
         loop {
+            if let Some(pulse) = &self.pulse {
+                pulse.beat();
+            }
             if self.is_due(&known) {
                 self.look(&mut known).await;
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -20,8 +21,12 @@ use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::store::read_drain;
 use crate::lifecycle::Phase;
 use crate::policy::PolicyIndex;
-use crate::runtime::readiness::Readiness;
 use crate::runtime::supervised::Supervised;
+use crate::runtime::{Liveness, Readiness};
+
+/// The longest time from one thing that a copy hears or tries to the next: a silent watch, a request that fails, and a
+/// pause.
+const COPY_LIMIT: Duration = Duration::from_mins(4);
 
 /// Copies of what the API holds.
 pub(super) struct Caches {
@@ -38,7 +43,7 @@ impl Caches {
     pub fn follow(
         client: &Client,
         registration: watch::Receiver<Seen>,
-        readiness: &Readiness,
+        (readiness, liveness): (&Readiness, &Liveness),
         tasks: &mut Supervised,
     ) -> Self {
         let caches = Caches {
@@ -48,7 +53,7 @@ impl Caches {
             index: Arc::default(),
             cluster: Arc::new(WatchedCluster::new(client.clone(), registration)),
         };
-        let mut follower = Follower { client, readiness, tasks };
+        let mut follower = Follower { client, readiness, liveness, tasks };
         follower.follow("drainpolicies", &caches.policies, &drain_policies(), policies::read_policy);
         follower.follow("drainplans", &caches.plans, &drain_plans(), policies::read_plan);
         follower.follow("poddrains", &caches.drains, &pod_drains(), read_drain);
@@ -86,6 +91,7 @@ impl Caches {
 struct Follower<'a> {
     client: &'a Client,
     readiness: &'a Readiness,
+    liveness: &'a Liveness,
     tasks: &'a mut Supervised,
 }
 
@@ -97,7 +103,8 @@ impl Follower<'_> {
         resource: &ApiResource,
         read: Read<T>,
     ) {
-        let source = Source::new(Api::all_with(self.client.clone(), resource), name, read);
+        let mut source = Source::new(Api::all_with(self.client.clone(), resource), name, read);
+        source.pulse = Some(self.liveness.register(name, COPY_LIMIT));
         let handle = self.readiness.register(name, "the first list has not come in yet");
         let told = tell_readiness(cache.health(), source.pace.patience, handle);
         let followed = Arc::clone(cache).follow(source);

@@ -13,8 +13,8 @@ use crate::app::reload::{self, CertificateFiles};
 use crate::app::{Failure, registered};
 use crate::kubernetes::certificates::{self, Bundle};
 use crate::kubernetes::registration::{Registration, Seen};
-use crate::runtime::readiness::Readiness;
 use crate::runtime::supervised::Supervised;
+use crate::runtime::{Liveness, Readiness};
 use crate::trust::{Certificates, Expiry};
 
 use super::caches::Caches;
@@ -24,6 +24,7 @@ use super::place;
 /// What every replica follows.
 pub(super) struct Following {
     pub readiness: Readiness,
+    pub liveness: Liveness,
     pub registry: Registry,
     pub tasks: Supervised,
     pub caches: Caches,
@@ -37,9 +38,10 @@ impl Following {
     pub fn begin(connection: &Connection, config: &ClusterConfig) -> Result<Self, Failure> {
         let client = &connection.client;
         let (registry, readiness) = (Registry::new(), Readiness::new());
+        let liveness = Liveness::new();
         let mut tasks = Supervised::new();
         let (tell_seen, seen) = watch::channel(Seen::NotYet);
-        let caches = Caches::follow(client, seen.clone(), &readiness, &mut tasks);
+        let caches = Caches::follow(client, seen.clone(), (&readiness, &liveness), &mut tasks);
         let (tell_bundle, bundle) = watch::channel(None);
         let certificates = follow_certificates(client, config, &registry, &readiness, &mut tasks, tell_bundle)?;
         let guarded = caches.guarded(client, &mut tasks);
@@ -50,7 +52,7 @@ impl Following {
         let ready = readiness.register("registration", "not seen yet");
         let follower = Arc::clone(&registration);
         tasks.spawn("registration", async move { follower.follow(tell_seen, ready).await });
-        Ok(Following { readiness, registry, tasks, caches, certificates, bundle, registration, seen })
+        Ok(Following { readiness, liveness, registry, tasks, caches, certificates, bundle, registration, seen })
     }
 }
 

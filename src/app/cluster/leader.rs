@@ -1,9 +1,11 @@
 //! What the leader does, besides answering.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::{Api, Client};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::controller::Controller;
 use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
@@ -14,10 +16,14 @@ use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::policy_status::Writer;
 use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::supervised::{self, Ended, Supervised};
 
 use super::caches::Caches;
+
+/// How often the leader asks itself whether it still works.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What the leader works with.
 pub(super) struct Leader {
@@ -31,6 +37,7 @@ pub(super) struct Leader {
     pub bundle: watch::Receiver<Bundle>,
     pub seen: watch::Receiver<Seen>,
     pub runbook: Links,
+    pub liveness: Liveness,
     /// Waits around the pods that it follows.
     pub pace: Pace,
 }
@@ -55,12 +62,13 @@ impl Leader {
                 ended = tasks.ended() => return Err(ended),
                 // A lease in doubt: what is under way is dropped where it stands.
                 () = self.leadership.lost() => None,
-                why = pods.fell_silent(self.pace.patience) => Some(why),
+                why = pods.fell_silent(self.pace.patience) => Some(format!("pods can't be followed: {why}")),
+                why = self.stands_still() => Some(why),
             };
             tasks.stop().await;
             pods.clear();
             if let Some(why) = unable {
-                self.leadership.give_up(format!("pods can't be followed: {why}"));
+                self.leadership.give_up(why);
             }
         }
     }
@@ -80,6 +88,17 @@ impl Leader {
         tasks.spawn("pods", Arc::clone(&self.caches.cluster.pods).follow(pods));
         tasks.spawn("policy status", self.writer().run());
         tasks
+    }
+
+    /// Waits until a part of this process stands still; says which.
+    async fn stands_still(&self) -> String {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let (alive, report) = self.liveness.report(Instant::now());
+            if !alive {
+                return report.lines().filter(|line| line.starts_with("[-]")).collect::<Vec<_>>().join(", ");
+            }
+        }
     }
 
     /// Brings drains about, until what is under way has ended: only then the lease is given back.

@@ -38,6 +38,9 @@ use leader::Leader;
 /// Between two writes of progress alone.
 const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 
+/// The longest time from one look at the Lease to the next.
+const LEADERSHIP_LIMIT: Duration = Duration::from_mins(2);
+
 /// Serves until it is told to stop.
 pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(), Failure> {
     let connection = Connection::establish(&config).await?;
@@ -49,8 +52,9 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     let leases: Api<Lease> = Api::namespaced(connection.client.clone(), &config.namespace);
     let timing = Timing::of(config.lease_duration);
-    let election = Election::new(leases, lease::NAME, &connection.identity, timing, leadership.clone());
-    let Following { readiness, registry, mut tasks, caches, registration, bundle, seen, .. } = following;
+    let Following { readiness, liveness, registry, mut tasks, caches, registration, bundle, seen, .. } = following;
+    let election = Election::new(leases, lease::NAME, &connection.identity, timing, leadership.clone())
+        .beating(liveness.register("leadership", LEADERSHIP_LIMIT));
     let leader = Leader {
         client: connection.client,
         caches,
@@ -61,11 +65,12 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
         bundle,
         seen,
         runbook: runbook(&config),
+        liveness: liveness.clone(),
         pace: Pace::default(),
     };
     let leading = async { take_part(election, &leader, shutdown.clone()).await.map_err(dead) };
     let serving = async {
-        server.run(guard.gate, readiness, registry, shutdown.clone()).await.map_err(Failure::no)
+        server.run(guard.gate, readiness, liveness, registry, shutdown.clone()).await.map_err(Failure::no)
     };
     // The leader stays until the server has ended: what follows the cluster ends when nobody listens to it any more.
     tokio::select! {
