@@ -10,6 +10,7 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, Config};
 
 use crate::kubernetes::cache::chain;
+use crate::kubernetes::client;
 use crate::kubernetes::resources::GROUP;
 
 use super::Failure;
@@ -54,7 +55,7 @@ impl Which {
             Failure::Usage(format!("no cluster: {}. Give KUBECONFIG, --kubeconfig or --context", chain(error)))
         };
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let mut config = match &self.kubeconfig {
+        let config = match &self.kubeconfig {
             Some(file) => {
                 let read = Kubeconfig::read_from(file).map_err(|error| no_cluster(&error))?;
                 Config::from_custom_kubeconfig(read, &options).await.map_err(|error| no_cluster(&error))?
@@ -64,9 +65,7 @@ impl Which {
             }
             None => Config::infer().await.map_err(|error| no_cluster(&error))?,
         };
-        // A denial, too, is a 429: it is an answer, and not to be asked for again.
-        config.default_retry = false;
-        Client::try_from(config).map_err(|error| Failure::No(chain(&error)))
+        client::build(config, client::Limits::default()).map_err(|error| Failure::No(chain(&error)))
     }
 }
 

@@ -10,7 +10,7 @@ use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use tokio::task::JoinSet;
 
-use crate::kubernetes::cache::{Cache, key_of};
+use crate::kubernetes::cache::{Cache, Source, key_of};
 use crate::kubernetes::resources::{drain_policies, pod_drains};
 
 use super::connect::Which;
@@ -147,6 +147,7 @@ fn follow(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
         None => Api::all_with(client.clone(), resource),
     };
-    tasks.spawn(Arc::clone(&cache).follow(api, what, |object| Some((key_of(object), object.clone()))));
+    let source = Source::new(api, what, |object| Some((key_of(object), object.clone())));
+    tasks.spawn(Arc::clone(&cache).follow(source));
     cache
 }

@@ -3,27 +3,26 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
-use futures_util::{StreamExt, pin_mut};
 use kube::Api;
 use kube::core::DynamicObject;
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher::watcher};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
-/// How many objects one answer to a list holds: what is thrown away again is held in memory only for so many.
-const PAGE: u32 = 100;
+use crate::runtime::liveness::Pulse;
+
+use super::follow::{self, Pace, Told};
+use super::health::{Health, Sign};
 
 /// The objects of a kind, by a key of one's own.
 #[derive(Debug)]
 pub struct Cache<T> {
     entries: RwLock<HashMap<String, Entry<T>>>,
-    filled: watch::Sender<bool>,
     changes: watch::Sender<u64>,
     /// What `changes` was at the last change in a namespace, and under no name at the last whole list.
     changed: Mutex<HashMap<String, u64>>,
-    /// Why the last list or watch failed.
-    trouble: watch::Sender<String>,
+    health: watch::Sender<Health>,
     /// How many lists have begun.
     lists: AtomicU64,
 }
@@ -36,6 +35,28 @@ struct Entry<T> {
     written: u64,
 }
 
+/// What a copy is made of.
+pub struct Source<T> {
+    /// The objects.
+    pub api: Api<DynamicObject>,
+    /// What they are called in the log.
+    pub what: &'static str,
+    /// How one becomes an entry.
+    pub read: Read<T>,
+    /// Waits.
+    pub pace: Pace,
+    /// Beats whenever something is heard or tried.
+    pub pulse: Option<Pulse>,
+}
+
+impl<T> Source<T> {
+    /// A source with the usual waits.
+    #[must_use]
+    pub fn new(api: Api<DynamicObject>, what: &'static str, read: Read<T>) -> Self {
+        Source { api, what, read, pace: Pace::default(), pulse: None }
+    }
+}
+
 /// How an object becomes an entry: its key, and what is kept of it. `None` leaves it out.
 pub type Read<T> = fn(&DynamicObject) -> Option<(String, T)>;
 
@@ -43,10 +64,9 @@ impl<T> Default for Cache<T> {
     fn default() -> Self {
         Cache {
             entries: RwLock::default(),
-            filled: watch::Sender::new(false),
             changes: watch::Sender::new(0),
             changed: Mutex::default(),
-            trouble: watch::Sender::new(String::new()),
+            health: watch::Sender::new(Health::unheard(Instant::now())),
             lists: AtomicU64::new(0),
         }
     }
@@ -86,23 +106,37 @@ impl<T: Send + Sync + 'static> Cache<T> {
     /// Whether the first list has come in whole. Before, an entry that is not there says nothing.
     #[must_use]
     pub fn is_filled(&self) -> bool {
-        *self.filled.borrow()
+        self.health.borrow().is_filled()
     }
 
     /// Waits until the first list has come in whole.
     pub async fn filled(&self) {
         // The sender lives as long as `self`.
-        let _ = self.filled.subscribe().wait_for(|filled| *filled).await;
+        let _ = self.health.subscribe().wait_for(Health::is_filled).await;
     }
 
-    /// Changes whenever a list or a watch fails, to why it did.
-    pub fn trouble(&self) -> watch::Receiver<String> {
-        self.trouble.subscribe()
+    /// How well it follows. Not every sign of life is a change.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Waits until there has been no sign of life for so long; says what is known of why.
+    pub async fn fell_silent(&self, patience: Duration) -> String {
+        loop {
+            let (until, said) = {
+                let health = self.health.borrow();
+                (health.heard() + patience, health.said())
+            };
+            if Instant::now() >= until {
+                return said;
+            }
+            sleep_until(until).await;
+        }
     }
 
     /// Forgets everything: an entry that is not there says nothing until a list has come in whole again.
     pub fn clear(&self) {
-        self.filled.send_replace(false);
+        self.health.send_replace(Health::unheard(Instant::now()));
         self.write().clear();
     }
 
@@ -121,44 +155,50 @@ impl<T: Send + Sync + 'static> Cache<T> {
         self.tell(namespace_of(key));
     }
 
-    /// Follows all objects that `api` lists, for ever. A watch that breaks is begun again; what is known stays.
-    pub async fn follow(self: Arc<Self>, api: Api<DynamicObject>, what: &'static str, read: Read<T>) {
-        let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
-        pin_mut!(events);
+    /// Follows all objects of `source`, for ever. A watch that breaks is begun again; what is known stays.
+    pub async fn follow(self: Arc<Self>, source: Source<T>) {
+        let Source { api, what, read, pace, pulse } = source;
         let mut listed: HashMap<String, u64> = HashMap::new();
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Init) => {
-                    listed.clear();
-                    self.lists.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(Event::InitApply(object)) => {
-                    if let Some((key, version)) = self.apply(&object, read) {
-                        listed.insert(key, version);
-                    }
-                }
-                Ok(Event::InitDone) => {
-                    self.keep_only(&listed);
-                    self.filled.send_replace(true);
-                    self.tell("");
-                }
-                Ok(Event::Apply(object)) => {
-                    if let Some((key, _)) = self.apply(&object, read) {
-                        self.tell(namespace_of(&key));
-                    }
-                }
-                Ok(Event::Delete(object)) => {
-                    if let Some((key, _)) = read(&object) {
-                        self.remove(&key, object_version(&object));
-                        self.tell(namespace_of(&key));
-                    }
-                }
-                Err(error) => {
-                    let error = chain(&error);
-                    tracing::warn!(what, error, "the watch was interrupted; beginning again");
-                    self.trouble.send_replace(error);
-                }
+        follow::follow(api, pace, |told| {
+            if let Some(pulse) = &pulse {
+                pulse.beat();
             }
+            if let Told::Failed(error) = &told {
+                tracing::warn!(what, error, "what is followed was interrupted; beginning again");
+            }
+            let sign = Sign::of(&told);
+            let changed = self.take(told, read, &mut listed);
+            self.health.send_if_modified(|known| known.note(sign, Instant::now()));
+            if let Some(namespace) = changed {
+                self.tell(&namespace);
+            }
+        })
+        .await;
+    }
+
+    /// Takes up what was told; in which namespace that changes something, and under no name where it may be everywhere.
+    fn take(&self, told: Told, read: Read<T>, listed: &mut HashMap<String, u64>) -> Option<String> {
+        match told {
+            Told::Listing => {
+                listed.clear();
+                self.lists.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+            Told::Listed(object) => {
+                listed.extend(self.apply(&object, read));
+                None
+            }
+            Told::ListedAll => {
+                self.keep_only(listed);
+                Some(String::new())
+            }
+            Told::Written(object) => self.apply(&object, read).map(|(key, _)| namespace_of(&key).to_owned()),
+            Told::Deleted(object) => {
+                let (key, _) = read(&object)?;
+                self.remove(&key, object_version(&object));
+                Some(namespace_of(&key).to_owned())
+            }
+            Told::Alive | Told::Failed(_) => None,
         }
     }
 

@@ -3,11 +3,14 @@
 
 pub mod cache;
 pub mod certificates;
+pub mod client;
 pub mod cluster;
 pub mod conditions;
 pub mod crds;
 pub mod drains;
 pub mod events;
+pub mod follow;
+pub mod health;
 pub mod lease;
 pub mod policies;
 pub mod policy_status;
@@ -18,7 +21,12 @@ pub mod store;
 
 /// Whether a write came too late: somebody else has written meanwhile, or made the object already.
 fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
+    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+}
+
+/// Whether there is no such object.
+fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
 /// The labels of everything that Castoff makes for itself.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -9,21 +10,23 @@ use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::{ApiResource, DynamicObject};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::kubernetes::cache::{Cache, Read, chain};
+use crate::kubernetes::cache::{Cache, Read, Source, chain};
 use crate::kubernetes::cluster::{self, WatchedCluster};
 use crate::kubernetes::drains::Kept;
+use crate::kubernetes::health::tell_readiness;
 use crate::kubernetes::policies::{self, PlanObject, PolicyObject};
 use crate::kubernetes::registration::{Guarded, Seen};
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::store::read_drain;
 use crate::lifecycle::Phase;
 use crate::policy::PolicyIndex;
-use crate::runtime::readiness::Readiness;
+use crate::runtime::supervised::Supervised;
+use crate::runtime::{Liveness, Readiness};
 
-/// What readiness says of a copy that is not there yet.
-const NOT_LISTED: &str = "the first list has not come in yet";
+/// The longest time from one thing that a copy hears or tries to the next: a silent watch, a request that fails, and a
+/// pause.
+const COPY_LIMIT: Duration = Duration::from_mins(4);
 
 /// Copies of what the API holds.
 pub(super) struct Caches {
@@ -40,8 +43,8 @@ impl Caches {
     pub fn follow(
         client: &Client,
         registration: watch::Receiver<Seen>,
-        readiness: &Readiness,
-        tasks: &mut JoinSet<()>,
+        (readiness, liveness): (&Readiness, &Liveness),
+        tasks: &mut Supervised,
     ) -> Self {
         let caches = Caches {
             policies: Arc::default(),
@@ -50,7 +53,7 @@ impl Caches {
             index: Arc::default(),
             cluster: Arc::new(WatchedCluster::new(client.clone(), registration)),
         };
-        let mut follower = Follower { client, readiness, tasks };
+        let mut follower = Follower { client, readiness, liveness, tasks };
         follower.follow("drainpolicies", &caches.policies, &drain_policies(), policies::read_policy);
         follower.follow("drainplans", &caches.plans, &drain_plans(), policies::read_plan);
         follower.follow("poddrains", &caches.drains, &pod_drains(), read_drain);
@@ -58,18 +61,19 @@ impl Caches {
         follower.follow("namespaces", &caches.cluster.namespaces, &cluster::namespaces(), cluster::read_namespace);
         let compiled = readiness.register("policies", "not compiled yet");
         let index = Arc::clone(&caches.index);
-        tasks.spawn(policies::follow(Arc::clone(&caches.policies), Arc::clone(&caches.plans), index, move || {
+        let compiled = policies::follow(Arc::clone(&caches.policies), Arc::clone(&caches.plans), index, move || {
             compiled.ready();
-        }));
+        });
+        tasks.spawn("policies", compiled);
         caches
     }
 
     /// What tells which namespaces are guarded.
-    pub fn guarded(&self, client: &Client, tasks: &mut JoinSet<()>) -> Arc<dyn Guarded> {
+    pub fn guarded(&self, client: &Client, tasks: &mut Supervised) -> Arc<dyn Guarded> {
         let changes = watch::Sender::new(0);
         let (mut policies, mut drains) = (self.policies.changes(), self.drains.changes());
         let told = changes.clone();
-        tasks.spawn(async move {
+        tasks.spawn("guarded namespaces", async move {
             loop {
                 tokio::select! {
                     Ok(()) = policies.changed() => {}
@@ -87,7 +91,8 @@ impl Caches {
 struct Follower<'a> {
     client: &'a Client,
     readiness: &'a Readiness,
-    tasks: &'a mut JoinSet<()>,
+    liveness: &'a Liveness,
+    tasks: &'a mut Supervised,
 }
 
 impl Follower<'_> {
@@ -98,23 +103,13 @@ impl Follower<'_> {
         resource: &ApiResource,
         read: Read<T>,
     ) {
-        let handle = self.readiness.register(name, NOT_LISTED);
-        let (filled, mut trouble) = (Arc::clone(cache), cache.trouble());
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
-        let followed = Arc::clone(cache).follow(api, name, read);
-        self.tasks.spawn(async move {
-            let ready = async {
-                loop {
-                    tokio::select! {
-                        () = filled.filled() => break,
-                        Ok(()) = trouble.changed() => {
-                            handle.not_ready(&format!("{NOT_LISTED}: {}", *trouble.borrow_and_update()));
-                        }
-                    }
-                }
-                handle.ready();
-            };
-            tokio::join!(followed, ready);
+        let mut source = Source::new(Api::all_with(self.client.clone(), resource), name, read);
+        source.pulse = Some(self.liveness.register(name, COPY_LIMIT));
+        let handle = self.readiness.register(name, "the first list has not come in yet");
+        let told = tell_readiness(cache.health(), source.pace.patience, handle);
+        let followed = Arc::clone(cache).follow(source);
+        self.tasks.spawn(name, async move {
+            tokio::join!(followed, told);
         });
     }
 }

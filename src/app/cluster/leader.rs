@@ -1,21 +1,29 @@
 //! What the leader does, besides answering.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::controller::Controller;
 use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
+use crate::kubernetes::cache::Source;
 use crate::kubernetes::cluster;
+use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::policy_status::Writer;
 use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
+use crate::runtime::liveness::Liveness;
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::supervised::{self, Ended, Supervised};
 
 use super::caches::Caches;
+
+/// How often the leader asks itself whether it still works.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What the leader works with.
 pub(super) struct Leader {
@@ -29,40 +37,76 @@ pub(super) struct Leader {
     pub bundle: watch::Receiver<Bundle>,
     pub seen: watch::Receiver<Seen>,
     pub runbook: Links,
+    pub liveness: Liveness,
+    /// Waits around the pods that it follows.
+    pub pace: Pace,
 }
 
 impl Leader {
     /// Works whenever this process leads, until `shutdown` begins.
-    pub async fn run(&self, shutdown: &Shutdown) {
+    ///
+    /// # Errors
+    /// When a task that it works by has ended.
+    pub async fn run(&self, shutdown: &Shutdown) -> Result<(), Ended> {
         loop {
             tokio::select! {
                 () = self.leadership.gained() => {}
-                () = shutdown.begun() => return,
+                () = shutdown.begun() => return Ok(()),
             }
-            tokio::select! {
-                () = self.lead(shutdown) => return,
+            let pods = &self.caches.cluster.pods;
+            // What was seen the last time this process led is over.
+            pods.clear();
+            let mut tasks = self.begin();
+            let unable = tokio::select! {
+                worked = supervised::caught("controller", self.control(shutdown)) => return worked,
+                ended = tasks.ended() => return Err(ended),
                 // A lease in doubt: what is under way is dropped where it stands.
-                () = self.leadership.lost() => self.caches.cluster.pods.clear(),
+                () = self.leadership.lost() => None,
+                why = pods.fell_silent(self.pace.patience) => Some(format!("pods can't be followed: {why}")),
+                why = self.stands_still() => Some(why),
+            };
+            tasks.stop().await;
+            pods.clear();
+            if let Some(why) = unable {
+                self.leadership.give_up(why);
             }
         }
     }
 
-    async fn lead(&self, shutdown: &Shutdown) {
-        let mut tasks = JoinSet::new();
+    /// What goes on beside the controller.
+    fn begin(&self) -> Supervised {
+        let mut tasks = Supervised::new();
         if let Some((place, lives)) = &self.certificates {
-            tasks.spawn(certificates::keep(self.client.clone(), place.clone(), *lives, self.bundle.clone()));
+            let kept = certificates::keep(self.client.clone(), place.clone(), *lives, self.bundle.clone());
+            tasks.spawn("certificates", kept);
         }
         let (registration, bundle, seen) = (Arc::clone(&self.registration), self.bundle.clone(), self.seen.clone());
-        tasks.spawn(async move { registration.keep(bundle, seen).await });
+        tasks.spawn("registration", async move { registration.keep(bundle, seen).await });
         // Pods are watched once for the cluster, by the leader.
-        let pods = Arc::clone(&self.caches.cluster.pods);
-        tasks.spawn(pods.follow(Api::all_with(self.client.clone(), &cluster::pods()), "pods", cluster::read_pod));
+        let pods = Api::all_with(self.client.clone(), &cluster::pods());
+        let pods = Source { pace: self.pace, ..Source::new(pods, "pods", cluster::read_pod) };
+        tasks.spawn("pods", Arc::clone(&self.caches.cluster.pods).follow(pods));
+        tasks.spawn("policy status", self.writer().run());
+        tasks
+    }
+
+    /// Waits until a part of this process stands still; says which.
+    async fn stands_still(&self) -> String {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let (alive, report) = self.liveness.report(Instant::now());
+            if !alive {
+                return report.lines().filter(|line| line.starts_with("[-]")).collect::<Vec<_>>().join(", ");
+            }
+        }
+    }
+
+    /// Brings drains about, until what is under way has ended: only then the lease is given back.
+    async fn control(&self, shutdown: &Shutdown) {
         tokio::select! {
             () = self.caches_filled() => {}
             () = shutdown.begun() => return,
         }
-        tasks.spawn(self.writer().run());
-        // Until what is under way has ended: only then the lease is given back.
         Arc::clone(&self.controller).run(shutdown.begun()).await;
     }
 
