@@ -237,7 +237,7 @@ pub struct PodStatus<'a> {
     pub conditions: Vec<Condition<'a>>,
     /// What each container does.
     #[serde(rename = "containerStatuses", skip_serializing_if = "Vec::is_empty")]
-    pub container_statuses: Vec<ContainerStatus>,
+    pub container_statuses: Vec<ContainerStatus<'a>>,
 }
 
 /// One of a pod's addresses.
@@ -264,8 +264,11 @@ pub struct Condition<'a> {
 
 /// What one container does.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct ContainerStatus {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct ContainerStatus<'a> {
+    /// Its name.
+    #[serde(skip_serializing_if = "text_is_empty")]
+    pub name: Text<'a>,
     /// Its state.
     pub state: ContainerState,
 }
@@ -282,6 +285,10 @@ pub struct ContainerState {
 /// The mark of a container that runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Running {}
+
+/// The annotation by which a pod names its main container, beside sidecars.
+/// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-default-container>
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 impl<'a> Pod<'a> {
     /// `namespace/name`, as messages name it.
@@ -308,10 +315,17 @@ impl<'a> Pod<'a> {
         self.status.conditions.iter().any(|condition| condition.kind == "Ready" && condition.status == "True")
     }
 
-    /// Whether any of its containers runs.
+    /// Whether what matters of it runs: the container that the pod names as its default one, where it does, else any.
+    /// Sidecars that are init containers are not among them.
     #[must_use]
-    pub fn has_running_container(&self) -> bool {
-        self.status.container_statuses.iter().any(|container| container.state.running.is_some())
+    pub fn runs(&self) -> bool {
+        let main = self.metadata.annotations.get(DEFAULT_CONTAINER).map(Text::as_str);
+        let containers = &self.status.container_statuses;
+        let is_main = |container: &&ContainerStatus<'_>| main.is_some_and(|main| container.name == *main);
+        match containers.iter().find(is_main) {
+            Some(main) => main.state.running.is_some(),
+            None => containers.iter().any(|container| container.state.running.is_some()),
+        }
     }
 
     /// The owner that controls the pod, where there is one.
@@ -385,7 +399,11 @@ impl PodStatus<'_> {
             pod_ips: self.pod_ips.into_iter().map(|own| PodAddress { ip: own.ip.into_owned() }).collect(),
             host_ip: self.host_ip.into_owned(),
             conditions: self.conditions.into_iter().map(Condition::into_owned).collect(),
-            container_statuses: self.container_statuses,
+            container_statuses: self
+                .container_statuses
+                .into_iter()
+                .map(|container| ContainerStatus { name: container.name.into_owned(), state: container.state })
+                .collect(),
         }
     }
 }

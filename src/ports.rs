@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::facts::{NamespaceFacts, NodeSeen, OwnerSeen};
 use crate::lifecycle::{Drain, Event, Slots};
 use crate::pod::{OwnerReference, Pod};
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyIndex};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +141,13 @@ pub trait Cluster: Send + Sync {
 
     /// A namespace, as it is now; `None` where it can't be told.
     async fn namespace_now(&self, name: &str) -> Option<NamespaceFacts>;
+
+    /// The policies of a namespace as they are now, where a review of it proves that there are some; `None` where it
+    /// does not: without a cluster, or where others keep the registration.
+    ///
+    /// # Errors
+    /// A sentence for the log, when they can't be told.
+    async fn policies_now(&self, namespace: &str) -> Result<Option<PolicyIndex>, String>;
 
     /// The annotations of the webhook configuration by which requests come, from memory; none where there is none.
     fn registration_annotations(&self) -> BTreeMap<String, String> {

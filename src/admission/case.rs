@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::facts::{NamespaceFacts, NodeSeen, OwnerSeen};
 use crate::lifecycle::Drain;
 use crate::pod::Pod;
 use crate::policy::spec::{Exemption, PolicyMode};
@@ -37,64 +38,13 @@ pub struct Case<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Its namespace; `None` where not known.
-    pub namespace: Option<ObjectFacts>,
+    pub namespace: Option<NamespaceFacts>,
     /// Its node.
-    pub node: NodeFact,
+    pub node: NodeSeen,
     /// The owner that controls it.
-    pub owner: OwnerFact,
+    pub owner: OwnerSeen,
     /// The annotations of the webhook configuration by which requests come.
     pub registration: BTreeMap<String, String>,
-}
-
-/// What is known of a namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ObjectFacts {
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-    /// It is being deleted.
-    pub deleting: bool,
-}
-
-/// What is known of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum NodeFact {
-    /// It is there.
-    Known {
-        /// Its condition `Ready`.
-        ready: NodeReady,
-        /// Its annotations.
-        annotations: BTreeMap<String, String>,
-    },
-    /// There is no such node, by a live look.
-    Gone,
-    /// Not known.
-    #[default]
-    Unknown,
-}
-
-/// A node's condition `Ready`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeReady {
-    /// It is well.
-    True,
-    /// It answers, and says that it is not well.
-    False,
-    /// It does not answer.
-    Unknown,
-}
-
-/// What is known of the owner that controls a pod.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OwnerFact {
-    /// It is there.
-    Present,
-    /// It is being deleted, or gone, by a live look.
-    DeletingOrGone,
-    /// Not known.
-    #[default]
-    Unknown,
-    /// The pod has none.
-    None,
 }
 
 impl<'a> Case<'a> {
@@ -140,8 +90,8 @@ impl<'a> Case<'a> {
             bypass::read(|key| annotations.get(key).map(String::as_str), self.now)
         };
         let on_node = match &self.facts.node {
-            NodeFact::Known { annotations, .. } => on(annotations),
-            NodeFact::Gone | NodeFact::Unknown => Bypass::None,
+            NodeSeen::Known(node) => on(&node.annotations),
+            NodeSeen::Gone | NodeSeen::Unknown => Bypass::None,
         };
         let on_namespace = self.facts.namespace.as_ref().map_or(Bypass::None, |namespace| on(&namespace.annotations));
         let everywhere = on(&self.facts.registration);

@@ -1,12 +1,14 @@
 //! The second questions: a guarded pod's exemptions, then its drain.
 
+use crate::facts::{NodeSeen, OwnerSeen};
 use crate::lifecycle::claim::may_be_claimed;
 use crate::lifecycle::{Drain, Outcome, Phase};
+use crate::policy::Policy;
 use crate::policy::spec::Exemption;
 
 use super::answer::Answer;
 use super::bypass::Bypass;
-use super::case::{Case, NodeFact, NodeReady, OwnerFact, RETRY_AFTER_SECONDS};
+use super::case::{Case, RETRY_AFTER_SECONDS};
 use super::messages;
 use super::reason::Reason;
 
@@ -37,6 +39,11 @@ pub enum NotVerified<'a> {
         /// The step's name.
         step: &'a str,
         /// Why.
+        reason: &'a str,
+    },
+    /// Every step is done, but the policy's limit does not hold now.
+    Limit {
+        /// Whom the pod waits for.
         reason: &'a str,
     },
     /// Nothing could be learnt: the backend does not answer, or its answers can't be believed.
@@ -89,6 +96,7 @@ pub fn not_verified(case: &Case<'_>, why: &NotVerified<'_>) -> Answer {
         NotVerified::NotDone { step } => deny(case, Reason::Draining, messages::preparing(&of(step))),
         NotVerified::Blocked { step, reason } => deny(case, Reason::Blocked, messages::blocked(&of(step), reason)),
         NotVerified::Failed { step, reason } => deny(case, Reason::Draining, messages::waiting(&of(step), reason)),
+        NotVerified::Limit { reason } => deny(case, Reason::Draining, messages::waiting(&case.subject(false), reason)),
         NotVerified::NotClaimed => {
             let reason = "it was prepared, but that could not be confirmed and written down just now";
             deny(case, Reason::NotClaimed, messages::waiting(&case.subject(false), reason))
@@ -115,13 +123,17 @@ fn namespace_deleted(case: &Case<'_>) -> Option<Answer> {
 }
 
 fn owner_deleted(case: &Case<'_>) -> Option<Answer> {
-    let deleted = case.facts.owner == OwnerFact::DeletingOrGone;
+    let deleted = case.facts.owner == OwnerSeen::DeletingOrGone;
     (deleted && case.exempts(Exemption::OwnerDeleted)).then(|| exempt(case, Reason::OwnerDeleted))
 }
 
 /// A node that says itself that it is not well is not lost: its pods may still serve.
 fn node_lost(case: &Case<'_>) -> Option<Answer> {
-    let lost = matches!(case.facts.node, NodeFact::Gone | NodeFact::Known { ready: NodeReady::Unknown, .. });
+    let lost = match &case.facts.node {
+        NodeSeen::Gone => true,
+        NodeSeen::Known(node) => node.ready.is_none(),
+        NodeSeen::Unknown => false,
+    };
     (lost && case.exempts(Exemption::NodeLost)).then(|| exempt(case, Reason::NodeLost))
 }
 
@@ -131,8 +143,14 @@ fn not_running(case: &Case<'_>) -> Option<Answer> {
 }
 
 fn is_stopped(case: &Case<'_>) -> bool {
-    let node_ready = matches!(case.facts.node, NodeFact::Known { ready: NodeReady::True, .. });
-    node_ready && !case.pod.has_running_container()
+    let node_ready = matches!(&case.facts.node, NodeSeen::Known(node) if node.ready == Some(true));
+    node_ready && !case.pod.runs()
+}
+
+/// A pod that is not Ready, and may be asked in vain: people are told what would let it go.
+fn is_held_though_not_ready(case: &Case<'_>) -> bool {
+    let waits = case.drain().is_some_and(|drain| is_under_way(drain) && !drain.status.message.is_empty());
+    waits && !case.pod.is_ready() && !case.exempts(Exemption::Unready)
 }
 
 fn unready(case: &Case<'_>) -> Option<Answer> {
@@ -218,10 +236,27 @@ fn by_phase(case: &Case<'_>) -> Decision {
         }
         Phase::Completed => {
             let reason = "what was prepared before is undone, and it is prepared anew";
-            Decision::Again(deny(case, Reason::Completed, messages::waiting(&case.subject(false), reason)))
+            let answer = deny(case, Reason::Completed, messages::waiting(&case.subject(false), reason));
+            // One that can't be begun anew as it is goes by itself, and the next try makes another.
+            let may_begin_anew = case.drain().is_some_and(|drain| may_begin_anew(drain, &case.guard.policy));
+            if may_begin_anew { Decision::Again(answer) } else { Decision::Answer(answer) }
         }
-        Phase::Unknown => denied(Reason::UnknownPhase, messages::unknown_phase(&case.subject(false))),
+        Phase::Unknown => {
+            let name = case.drain().map_or("", |drain| &drain.metadata.name);
+            denied(Reason::UnknownPhase, messages::unreadable(&case.subject(false), name))
+        }
     }
+}
+
+/// Whether a drain that is over may be used for its pod again: what it was asked for is fixed.
+fn may_begin_anew(drain: &Drain, policy: &Policy) -> bool {
+    drain.spec.policy == policy.name && !drain.metadata.kept.older && !drain.metadata.kept.deleting
+}
+
+/// The answer where a pod would be let go, but a live look could not confirm why.
+#[must_use]
+pub fn unconfirmed(case: &Case<'_>, reason: Reason) -> Answer {
+    deny(case, Reason::Unconfirmed, messages::unconfirmed(&case.subject(false), reason.as_str()))
 }
 
 /// A denial, with what every denial has: the sentence for callers that don't try again, why a bypass does not count,
@@ -234,8 +269,10 @@ fn deny(case: &Case<'_>, reason: Reason, mut message: String) -> Answer {
     }
     if is_stopped(case) && !case.exempts(Exemption::NotRunning) {
         message.push_str(messages::NONE_RUNS);
+    } else if is_held_though_not_ready(case) {
+        message.push_str(&messages::not_ready());
     }
-    if reason.passes_by_itself() && !case.request.caller.tries_again() {
+    if reason.passes_by_itself() && !case.request.tries_again() {
         message.push_str(messages::NOT_KEPT);
     }
     let mut answer = Answer::deny(reason, message);

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::lifecycle::drain::StepProgress;
+use crate::lifecycle::step::StepProgress;
 use crate::plan::Mistake;
 use crate::printable::printable;
 
@@ -18,6 +18,16 @@ pub const NOT_KEPT: &str = " This delete is not kept: repeat it until it is allo
 /// For a pod that its policy holds although it serves nobody.
 pub const NONE_RUNS: &str =
     " None of its containers runs; with NotRunning in the policy's exempt it may leave at once.";
+
+/// For a pod that is not Ready and whose preparation does not go on.
+#[must_use]
+pub fn not_ready() -> String {
+    let (reason, until) = (bypass::REASON, bypass::UNTIL);
+    format!(
+        " The pod is not Ready: with Unready in the policy's exempt it may leave at once, and so it may with the \
+         annotations {reason} and {until}."
+    )
+}
 
 /// Which pod a text is about, and what holds it.
 #[derive(Clone, Copy, Debug)]
@@ -96,11 +106,25 @@ pub fn conflict(subject: &Subject<'_>, rival: &str) -> String {
     format!("{} may not leave: the policies {one} and {other} both select it. Let one of them do so.", subject.pod())
 }
 
-/// The drain is in a phase that this version does not know.
+/// This version can't read the drain.
 #[must_use]
-pub fn unknown_phase(subject: &Subject<'_>) -> String {
-    let pod = subject.pod();
-    format!("{pod} may not leave ({subject}): its drain is in a phase that only a newer version of Castoff knows.")
+pub fn unreadable(subject: &Subject<'_>, drain: &str) -> String {
+    let (pod, drain) = (subject.pod(), printable(drain));
+    format!(
+        "{pod} may not leave ({subject}): this version of Castoff can't read its drain. If no newer version is there to \
+         go on with it, delete it: kubectl delete poddrain {drain} -n {}.",
+        printable(subject.namespace)
+    )
+}
+
+/// What would let the pod go could not be looked up.
+#[must_use]
+pub fn unconfirmed(subject: &Subject<'_>, reason: &str) -> String {
+    format!(
+        "{} may not leave yet ({subject}): it would be let go ({reason}), but that could not be confirmed with the API \
+         server just now.",
+        subject.pod()
+    )
 }
 
 /// Nobody knows which pod is meant.
@@ -112,10 +136,20 @@ pub fn unknown_pod(namespace: &str, name: &str, missing: Option<&str>) -> String
             format!("{namespace}/{name} may not leave: the review lacks {field}, and policies guard pods here.")
         }
         None => format!(
-            "{namespace}/{name} may not leave: policies guard pods here, and an eviction does not bring its pod along. \
-             Without a cluster, pods come from their drains and from --pods."
+            "{namespace}/{name} may not leave yet: policies guard pods here, an eviction does not bring its pod along, \
+             and the pod could not be read just now. (Without a cluster, pods come from their drains and from --pods.)"
         ),
     }
+}
+
+/// No policy of the namespace is known here, and none could be looked up.
+#[must_use]
+pub fn policies_unknown(namespace: &str, name: &str) -> String {
+    let (namespace, name) = (printable(namespace), printable(name));
+    format!(
+        "{namespace}/{name} may not leave yet: this replica of Castoff is behind, and could not look up the policies of \
+         the namespace just now."
+    )
 }
 
 /// Why a bypass does not count.

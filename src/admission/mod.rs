@@ -6,7 +6,7 @@
 //!    at the backend and claims the drain, then takes [`allowed`] or [`not_verified`].
 //! 4. [`response::render`]: the answer to bytes.
 //!
-//! The first question that applies decides; its name ([`Question`]) goes into the metric, the audit annotation and
+//! The first question that applies decides; its reason ([`Reason`]) goes into the metric, the audit annotation and
 //! the log. Nothing here waits, reads a clock or keeps anything.
 
 pub mod answer;
@@ -22,8 +22,8 @@ pub mod response;
 mod wire;
 
 pub use answer::Answer;
-pub use case::{Case, Facts, NodeFact, NodeReady, ObjectFacts, OwnerFact};
-pub use decide::{Decision, NotVerified, allowed, decide, not_verified};
+pub use case::{Case, Facts};
+pub use decide::{Decision, NotVerified, allowed, decide, not_verified, unconfirmed};
 pub use first::{Guard, Stage, first_questions};
 pub use reason::Reason;
 pub use request::{Malformed, Request, What};

@@ -41,7 +41,9 @@ pub enum Reason {
     Conflict,
     /// The policy can't be followed.
     InvalidPolicy,
-    /// The drain is in a phase that a newer version wrote.
+    /// What would let the pod go could not be confirmed by a live look.
+    Unconfirmed,
+    /// The drain can't be read by this version.
     UnknownPhase,
     /// The drain waits for its turn, or begins with this try.
     Queued,
@@ -65,7 +67,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order in which they are asked.
-    pub const ALL: [Reason; 29] = [
+    pub const ALL: [Reason; 30] = [
         Reason::NotForUs,
         Reason::UnknownPod,
         Reason::NoSuchPod,
@@ -85,6 +87,7 @@ impl Reason {
         Reason::Audited,
         Reason::Conflict,
         Reason::InvalidPolicy,
+        Reason::Unconfirmed,
         Reason::UnknownPhase,
         Reason::Queued,
         Reason::Draining,
@@ -120,6 +123,7 @@ impl Reason {
             Reason::Audited => "Audited",
             Reason::Conflict => "Conflict",
             Reason::InvalidPolicy => "InvalidPolicy",
+            Reason::Unconfirmed => "Unconfirmed",
             Reason::UnknownPhase => "UnknownPhase",
             Reason::Queued => "Queued",
             Reason::Draining => "Draining",
@@ -133,12 +137,20 @@ impl Reason {
         }
     }
 
+    /// Whether what lets a pod go for this reason is to be looked up live before: what one process saw a moment ago is
+    /// not what is.
+    #[must_use]
+    pub fn is_confirmed_live(self) -> bool {
+        matches!(self, Reason::NamespaceDeleted | Reason::NodeLost | Reason::NotRunning | Reason::Unready)
+    }
+
     /// Whether a denial for this reason goes away by itself, so that trying again is all that a caller has to do.
     #[must_use]
     pub fn passes_by_itself(self) -> bool {
         matches!(
             self,
-            Reason::Queued
+            Reason::Unconfirmed
+                | Reason::Queued
                 | Reason::Draining
                 | Reason::Stalled
                 | Reason::NotClaimed

@@ -70,6 +70,12 @@ impl<'a> Request<'a> {
         if let What::Delete { pod, .. } = &self.what { Some(pod) } else { None }
     }
 
+    /// Whether the caller tries again by itself: a person's delete alone does not, but a drain loop does.
+    #[must_use]
+    pub fn tries_again(&self) -> bool {
+        self.caller != Caller::Person || matches!(self.what, What::Eviction { .. })
+    }
+
     /// Seconds that the pod is given to end, where the request says so.
     #[must_use]
     pub fn grace_period_seconds(&self) -> Option<i64> {
@@ -211,9 +217,7 @@ fn eviction(mut body: PodBody<'_>) -> Result<Request<'_>, Malformed> {
             grace_period_seconds: options.grace_period_seconds,
         }
     };
-    let mut request = request(body, what)?;
-    request.caller = Caller::of(&request.username, true);
-    Ok(request)
+    request(body, what)
 }
 
 fn other<E, O, P>(body: Body<'_, E, O, P>) -> Result<Request<'_>, Malformed> {
@@ -239,7 +243,7 @@ fn request<'a, E, O, P>(body: Body<'a, E, O, P>, what: What<'a>) -> Result<Reque
         uid,
         namespace: body.namespace.unwrap_or_default(),
         name: body.name.unwrap_or_default(),
-        caller: Caller::of(&username, false),
+        caller: Caller::of(&username),
         username,
         dry_run: body.dry_run.unwrap_or_default(),
         what,

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::kubernetes::drains;
 use crate::kubernetes::resources::pod_drains;
-use crate::lifecycle::{Drain, Phase};
+use crate::lifecycle::{Caller, Drain, Phase};
 
 use super::connect::{Reach, list, refused};
 use super::drains::{DrainView, who};
@@ -58,8 +58,8 @@ pub(super) async fn run(command: Cancel) -> Result<(), Failure> {
     let all = list(&client, &pod_drains(), Some(&namespace)).await?;
     let of_pod: Vec<_> = all
         .iter()
-        .filter_map(|object| drains::read(object).ok())
-        .filter(|kept| kept.drain.spec.pod.metadata.name == pod && kept.drain.status.phase != Phase::Completed)
+        .map(drains::read)
+        .filter(|kept| kept.drain.spec.pod.name == pod && kept.drain.status.phase != Phase::Completed)
         .collect();
     if of_pod.is_empty() {
         guards::pod(&client, &namespace, pod).await?;
@@ -69,7 +69,7 @@ pub(super) async fn run(command: Cancel) -> Result<(), Failure> {
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &pod_drains());
     for kept in &of_pod {
         let name = &kept.drain.metadata.name;
-        if !kept.cancel {
+        if !kept.drain.spec.cancel {
             let change = Patch::Merge(json!({"spec": {"cancel": true}}));
             let patched = api.patch(name, &PatchParams::default(), &change).await;
             patched.map_err(|error| refused(&format!("cancel {namespace}/{name}"), &error))?;
@@ -96,7 +96,7 @@ fn told(drain: &Drain) -> String {
     let name = drain.pod_name();
     match drain.status.phase {
         Phase::Departing if drain.status.left => {
-            format!("{name} has left already: what was set is undone once its replacement is Ready")
+            format!("{name} has left already: what was set is being undone, without waiting for its replacement")
         }
         Phase::Departing => format!("{name} was allowed to leave already; if it does not, its drain is given up"),
         Phase::Restoring => format!("{name}: what was set is being undone already"),
@@ -108,7 +108,7 @@ fn told(drain: &Drain) -> String {
 fn asks_again(drain: &Drain) -> Option<String> {
     let caller = drain.status.caller;
     let stays = !matches!(drain.status.phase, Phase::Departing);
-    (caller.tries_again() && stays).then(|| {
+    (caller != Caller::Person && stays).then(|| {
         let who = who(drain);
         format!("{who} may ask again, and then it is prepared anew: stop what wants the pod to go, too")
     })
@@ -124,7 +124,7 @@ async fn wait(api: Api<DynamicObject>, drain: &Drain, end: Option<Instant>) -> R
         tokio::select! {
             change = changes.next() => {
                 let Some(Ok(object)) = change else { continue };
-                let kept = object.as_ref().and_then(|object| drains::read(object).ok());
+                let kept = object.as_ref().map(drains::read);
                 if let Some(kept) = &kept {
                     live.show(vec![DrainView::of_drain(&kept.drain).sentence()]);
                 }
@@ -169,9 +169,7 @@ mod tests {
     fn drain(phase: &str, caller: &str) -> Drain {
         serde_json::from_value(json!({
             "metadata": {"name": "web-0-u1", "namespace": "n"},
-            "spec": {"pod": {"metadata": {"name": "web-0", "namespace": "n", "uid": "u1"}}, "seat": "web-0",
-                "policy": "web", "steps": [], "requester": "alice", "caller": caller, "limits": {"maxUnavailable": 1,
-                "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600}},
+            "spec": {"pod": {"name": "web-0", "uid": "u1"}, "policy": "web", "requester": "alice"},
             "status": {"phase": phase, "caller": caller},
         }))
         .unwrap()
@@ -182,7 +180,7 @@ mod tests {
         assert_eq!(over(Some(&drain("Restoring", "Person")), 0), None);
         assert!(over(Some(&drain("Completed", "Person")), 0).unwrap().is_ok());
         assert!(over(None, 0).unwrap().is_ok());
-        let mut anew = drain("Queued", "StatefulSet");
+        let mut anew = drain("Queued", "Program");
         anew.status.cycle = 1;
         assert!(over(Some(&anew), 0).unwrap().is_err());
     }
@@ -190,7 +188,7 @@ mod tests {
     #[test]
     fn tells_who_will_ask_again() {
         assert_eq!(asks_again(&drain("Draining", "Person")), None);
-        assert!(asks_again(&drain("Draining", "StatefulSet")).unwrap().contains("alice may ask again"));
-        assert_eq!(asks_again(&drain("Departing", "StatefulSet")), None);
+        assert!(asks_again(&drain("Draining", "Program")).unwrap().contains("may ask again"));
+        assert_eq!(asks_again(&drain("Departing", "Program")), None);
     }
 }

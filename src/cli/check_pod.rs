@@ -90,9 +90,7 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
     };
     let guarded_by: Vec<GuardedBy> = guard.iter().flatten().map(GuardedBy::of).collect();
     let drains = crate::cli::connect::list(&client, &pod_drains(), Some(&namespace)).await?;
-    let is_its = |object: &&kube::core::DynamicObject| {
-        drains::read(object).is_ok_and(|kept| pod.metadata.uid == *kept.drain.pod_uid())
-    };
+    let is_its = |object: &&kube::core::DynamicObject| pod.metadata.uid == *drains::read(object).drain.pod_uid();
     let view = drains.iter().find(is_its).map(DrainView::of);
     let trial = trial::delete(&client, &namespace, &command.pod, &pod.metadata.uid).await.map_err(Failure::No)?;
     let report = Report::of(&pod.full_name(), guarded_by, view, &trial);

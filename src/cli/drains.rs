@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::kubernetes::drains::{self, Kept};
 use crate::kubernetes::policies::read_policy;
-use crate::lifecycle::{Drain, Phase};
+use crate::lifecycle::{Caller, Drain, Phase};
 
 use super::render::{Paint, span, table};
 
@@ -82,23 +82,8 @@ pub(super) struct Looks {
 impl DrainView {
     /// The drain that this PodDrain is.
     pub fn of(object: &DynamicObject) -> Self {
-        match drains::read(object) {
-            Ok(kept) => DrainView { since: since(object, &kept), ..DrainView::of_drain(&kept.drain) },
-            Err(error) => DrainView {
-                namespace: object.metadata.namespace.clone().unwrap_or_default(),
-                pod: "?".to_owned(),
-                drain: object.metadata.name.clone().unwrap_or_default(),
-                policy: String::new(),
-                state: "Unreadable".to_owned(),
-                step: None,
-                left: None,
-                why: error,
-                detail: String::new(),
-                requester: String::new(),
-                since: None,
-                over: false,
-            },
-        }
+        let kept = drains::read(object);
+        DrainView { since: since(object, &kept), ..DrainView::of_drain(&kept.drain) }
     }
 
     /// The same, where it is not known since when.
@@ -107,7 +92,7 @@ impl DrainView {
         let progress = status.progress.as_ref().filter(|_| status.phase == Phase::Draining);
         DrainView {
             namespace: drain.metadata.namespace.clone(),
-            pod: drain.spec.pod.metadata.name.as_str().to_owned(),
+            pod: drain.spec.pod.name.clone(),
             drain: drain.metadata.name.clone(),
             policy: drain.spec.policy.clone(),
             state: drains::state_of(status),
@@ -276,16 +261,22 @@ fn why(drain: &Drain) -> String {
         Phase::Restoring => "what was set is being undone".to_owned(),
         Phase::Completed if status.left => "has left; nothing is left to do".to_owned(),
         Phase::Completed => "was given up; what was set is undone".to_owned(),
-        Phase::Unknown => "in a phase that only a newer version of Castoff knows".to_owned(),
+        Phase::Unknown => "this version of Castoff can't read it".to_owned(),
     }
 }
 
 /// Who asks: by name while it is the one who asked first.
 pub(super) fn who(drain: &Drain) -> String {
-    if drain.status.caller == drain.spec.caller {
+    if drain.status.caller == Caller::of(&drain.spec.requester) {
         requester(&drain.spec.requester).to_owned()
     } else {
-        format!("a {:?}", drain.status.caller)
+        match drain.status.caller {
+            Caller::Person => "somebody".to_owned(),
+            Caller::Program => "a controller or an autoscaler".to_owned(),
+            Caller::Scheduler => "the scheduler".to_owned(),
+            Caller::PodCounter => "a controller that has a pod too many".to_owned(),
+            Caller::TaintEviction => "taint eviction".to_owned(),
+        }
     }
 }
 

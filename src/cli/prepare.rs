@@ -116,10 +116,7 @@ impl Work {
             let (begun, policy) = begin(&request, &policies, labels.as_ref(), found.as_deref(), now);
             let written = match (&begun, found, policy) {
                 (Begin::No(why), ..) => return Err(Failure::No(why.clone())),
-                (Begin::Create, _, Some(policy)) => match Drain::new(pod, &policy, &self.user, Caller::Person) {
-                    Some(drain) => self.store.create(drain).await,
-                    None => return Err(Failure::No(format!("the policy {} is not valid", policy.name))),
-                },
+                (Begin::Create, _, Some(policy)) => self.store.create(Drain::new(&pod, &policy.name, &self.user)).await,
                 (Begin::Anew, Some(found), _) => {
                     self.store.write(claim::begun_anew(Drain::clone(&found), Caller::Person)).await
                 }
@@ -149,7 +146,7 @@ impl Work {
             tokio::select! {
                 change = changes.next() => {
                     let Some(Ok(object)) = change else { continue };
-                    let kept = object.as_ref().and_then(|object| drains::read(object).ok());
+                    let kept = object.as_ref().map(drains::read);
                     untouched = object.is_some_and(|object| object.data.get("status").is_none());
                     if let Some(kept) = &kept {
                         current = Arc::clone(&kept.drain);
@@ -218,21 +215,15 @@ impl Work {
     }
 
     fn tell_begun(&self, drain: &Drain) {
-        let steps: Vec<&str> = drain.spec.steps.iter().map(|step| step.name.as_str()).collect();
         let (namespace, pod, program) = (&self.namespace, &self.pod, program());
-        output::line(format_args!(
-            "{} (policy {}: {})",
-            DrainView::of_drain(drain).sentence(),
-            drain.spec.policy,
-            steps.join(", ")
-        ));
+        output::line(format_args!("{} (policy {})", DrainView::of_drain(drain).sentence(), drain.spec.policy));
         output::line(format_args!("wait for it   {program} prepare {pod} -n {namespace} --wait"));
         output::line(format_args!("look at it    {program} status -n {namespace} -w"));
         output::line(format_args!("give it up    {program} cancel {pod} -n {namespace}"));
     }
 
     fn tell_prepared(&self, drain: &Drain) {
-        let kept = span(drain.spec.limits.abandon_after_seconds.into());
+        let kept = span(drain.status.limits.abandon_after_seconds.into());
         let state = render::painted("prepared", render::Paint::Good, render::may_paint());
         let (namespace, pod, program) = (&self.namespace, &self.pod, program());
         output::line(format_args!("{} is {state}: it may leave. It stays so for {kept} at least.", drain.pod_name()));
@@ -248,7 +239,6 @@ impl Work {
 
 /// The tries of a person who waits: written as the gate writes those of callers, so that the drain is not given up.
 struct Tries {
-    first: Instant,
     last: Instant,
     due: Instant,
 }
@@ -256,21 +246,18 @@ struct Tries {
 impl Tries {
     fn new(drain: &Drain) -> Self {
         let now = Instant::now();
-        Tries { first: now, last: now, due: now + claim::between_tries(drain) }
+        Tries { last: now, due: now + claim::between_tries(drain) }
     }
 
     async fn write(&mut self, store: &ClusterStore, drain: &Drain) {
         let now = Instant::now();
         self.due = now + claim::between_tries(drain);
-        // A controller that asks too is woken once it may go on: it stays the one who asks.
-        let known = drain.status.caller;
-        let who = if known.tries_again() { known } else { Caller::Person };
-        let Some(waiting) = claim::tried(drain, who, now - self.last, now - self.first) else { return };
+        let Some(waiting) = claim::tried(drain, Caller::Person, now - self.last) else { return };
         match store.write(waiting).await {
             Ok(_) => self.last = now,
-            Err(StoreError::Conflict) => self.due = now + SOON,
-            Err(StoreError::Refused(why)) => {
-                let limit = span(drain.spec.limits.abandon_after_seconds.into());
+            Err(StoreError::Conflict | StoreError::Unavailable(_)) => self.due = now + SOON,
+            Err(why) => {
+                let limit = span(drain.status.limits.abandon_after_seconds.into());
                 eprintln!(
                     "it can't be written down that you wait, so after {limit} the preparation is given up: {why}"
                 );

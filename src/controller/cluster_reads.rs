@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use crate::backend::SeesCluster;
+use crate::facts::OwnerSeen;
 use crate::plan::{ClusterRead, PodsQuery};
 use crate::pod::Pod;
-use crate::facts::OwnerSeen;
 use crate::ports::Cluster;
 
 /// The most pods that one read may bring.
@@ -52,9 +52,7 @@ impl ClusterReads {
                 Ok(Value::Object(replicas.into_iter().collect::<Map<_, _>>()))
             }
             OwnerSeen::DeletingOrGone => Err(format!("{} {} is deleted", owner.kind, owner.name)),
-            OwnerSeen::None | OwnerSeen::Unknown => {
-                Err(format!("{} {} can't be seen here", owner.kind, owner.name))
-            }
+            OwnerSeen::None | OwnerSeen::Unknown => Err(format!("{} {} can't be seen here", owner.kind, owner.name)),
         }
     }
 }

@@ -11,15 +11,19 @@ pub struct LogEvents;
 
 impl Events for LogEvents {
     fn tell(&self, drain: &Drain, event: &Event) {
-        self.tell_of_pod(&drain.spec.pod, event);
+        log(&drain.pod_name(), event);
     }
 
     fn tell_of_pod(&self, pod: &Pod<'_>, event: &Event) {
-        let (pod, reason, message) = (pod.full_name(), event.reason, &event.message);
-        if event.warning {
-            tracing::warn!(%pod, reason, runbook = runbook::command(reason), "{message}");
-        } else {
-            tracing::info!(%pod, reason, "{message}");
-        }
+        log(&pod.full_name(), event);
+    }
+}
+
+fn log(pod: &str, event: &Event) {
+    let (reason, message) = (event.reason, &event.message);
+    if event.warning {
+        tracing::warn!(%pod, reason, runbook = runbook::command(reason), "{message}");
+    } else {
+        tracing::info!(%pod, reason, "{message}");
     }
 }

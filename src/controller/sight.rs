@@ -54,16 +54,22 @@ pub fn policy_seen(drain: &Drain, guarding: Option<&Policy>) -> PolicySeen {
         return PolicySeen::Other;
     }
     let steps = &drain.status.steps;
-    let is_as_begun = policy.steps.as_ref().is_ok_and(|now| {
-        now.len() == steps.len() && steps.iter().zip(now).all(|(begun, now)| begun.is_as_in(now))
-    });
+    let is_as_begun = policy
+        .steps
+        .as_ref()
+        .is_ok_and(|now| now.len() == steps.len() && steps.iter().zip(now).all(|(begun, now)| begun.is_as_in(now)));
     if is_as_begun { PolicySeen::AsBegun } else { PolicySeen::Changed }
 }
 
 /// The drain with what a turn goes by: until draining begins, the policy's steps as they are now, and the pod as it is
 /// seen; later, the addresses that the pod has now, and where a restore does not succeed, the plan as it was mended.
 #[must_use]
-pub fn as_of_now(stored: &Drain, pod: Option<&Pod<'static>>, policies: &[Arc<Policy>], guarding: Option<&Policy>) -> Drain {
+pub fn as_of_now(
+    stored: &Drain,
+    pod: Option<&Pod<'static>>,
+    policies: &[Arc<Policy>],
+    guarding: Option<&Policy>,
+) -> Drain {
     let own = policies.iter().map(Arc::as_ref).find(|policy| policy.name == stored.spec.policy);
     let drain = match pod {
         Some(pod) if stored.status.phase != Phase::Completed => stored.clone().with_addresses_of(pod),

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::facts::{NodeSeen, OwnerSeen};
-use crate::lifecycle::{
-    Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, hole, wish,
-};
+use crate::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, hole, wish};
 use crate::plan::Round;
 use crate::pod::{OwnerReference, Pod};
 use crate::policy::{Policy, PolicyIndex};
@@ -63,8 +61,7 @@ impl Controller {
         let ready = found.is_some_and(|pod| pod.is_ready());
         let predecessor =
             drains.iter().find(|other| !ready && found.is_some() && sight::may_be_taken_over(other, &drain, &pods));
-        let successor =
-            drains.iter().find(|other| other.status.predecessor.as_deref() == Some(&drain.metadata.name));
+        let successor = drains.iter().find(|other| other.status.predecessor.as_deref() == Some(&drain.metadata.name));
         let mut around = Surroundings {
             pod,
             owner,

@@ -147,7 +147,8 @@ impl NodeFacts {
     #[must_use]
     pub fn tolerated_by(&self, pod: &Pod<'_>) -> Tolerance {
         let of = |taint: &Taint| {
-            let mut bearing = pod.spec.tolerations.iter().filter(|toleration| toleration.bears(&taint.key, &taint.value));
+            let mut bearing =
+                pod.spec.tolerations.iter().filter(|toleration| toleration.bears(&taint.key, &taint.value));
             match bearing.clone().count() {
                 0 => Tolerance::None,
                 _ if bearing.any(|toleration| toleration.toleration_seconds.is_some()) => Tolerance::AWhile,

@@ -21,19 +21,19 @@ impl Gatekeeper {
         if case.guard.rival.is_some() {
             return answer;
         }
-        let begun = case.drain().map(Cow::Borrowed);
+        // One that only waits follows its policy, as a new one does.
+        let begun = case.drain().filter(|drain| !drain.status.steps.is_empty()).map(Cow::Borrowed);
         let drain = if let Some(drain) = begun {
             drain
         } else {
             let Some(pod) = self.true_pod(case.pod).await else { return answer };
-            let (policy, request) = (&case.guard.policy, case.request);
-            let Some(drain) = Drain::new(pod, policy, &request.username, request.caller) else { return answer };
-            Cow::Owned(drain)
+            let drain = Drain::new(&pod, &case.guard.policy.name, &case.request.username);
+            Cow::Owned(drain.following(Some(&pod), Some(&case.guard.policy)))
         };
-        let look = Look { task: Task::Prepare, steps: (0..drain.spec.steps.len()).collect() };
+        let look = Look { task: Task::Prepare, steps: (0..drain.status.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
         let rounds = self.observer.observe(&drain, true, &look, limit, Reads::Own).await;
-        let steps = drain.spec.steps.iter().enumerate();
+        let steps = drain.status.steps.iter().enumerate();
         steps.fold(answer, |answer, (index, step)| answer.warn(StepNow::of(step, rounds.get(&index)).to_string()))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use k8s_openapi::api::{apps, batch, core};
+use k8s_openapi::api::core;
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject};
@@ -12,11 +12,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::controller::facts;
+use crate::facts::{NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, read};
 use crate::pod::{OwnerReference, Pod};
-use crate::ports::{Cluster, NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, WAKE_ANNOTATION};
+use crate::policy::{Policy, PolicyIndex, selector};
+use crate::ports::{Cluster, WAKE_ANNOTATION};
 
 use super::cache::{Cache, chain};
+use super::owners::Owners;
 use super::registration::Seen;
 
 /// The annotation by which a ReplicaSet chooses which pod goes first.
@@ -41,8 +43,11 @@ pub struct WatchedCluster {
     pub nodes: Arc<Cache<NodeFacts>>,
     /// By name.
     pub namespaces: Arc<Cache<NamespaceFacts>>,
+    owners: Owners,
     /// What is seen of the registration.
     registration: watch::Receiver<Seen>,
+    /// Whether the registration is Castoff's own, so that only namespaces with policies are in it.
+    registration_is_ours: bool,
 }
 
 /// Pods, as the API names them.
@@ -72,13 +77,13 @@ pub fn read_pod(object: &DynamicObject) -> Option<(String, Pod<'static>)> {
 /// How a node becomes an entry of the cache.
 #[must_use]
 pub fn read_node(object: &DynamicObject) -> Option<(String, NodeFacts)> {
-    Some((super::cache::key_of(object), facts::node(&whole(object)).ok()?))
+    Some((super::cache::key_of(object), read::node(&whole(object)).ok()?))
 }
 
 /// How a namespace becomes an entry of the cache.
 #[must_use]
 pub fn read_namespace(object: &DynamicObject) -> Option<(String, NamespaceFacts)> {
-    Some((super::cache::key_of(object), facts::namespace(&whole(object)).ok()?))
+    Some((super::cache::key_of(object), read::namespace(&whole(object)).ok()?))
 }
 
 /// What is kept of a pod.
@@ -88,33 +93,21 @@ fn pod_of(object: &DynamicObject) -> Option<Pod<'static>> {
     Some(pod)
 }
 
-fn whole(object: &DynamicObject) -> Value {
+pub(super) fn whole(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or(Value::Null)
 }
 
 impl WatchedCluster {
     /// A cluster of which nothing is known yet.
     #[must_use]
-    pub fn new(client: Client, registration: watch::Receiver<Seen>) -> Self {
+    pub fn new(client: Client, registration: watch::Receiver<Seen>, registration_is_ours: bool) -> Self {
         let (pods, nodes, namespaces) = Default::default();
-        WatchedCluster { client, pods, nodes, namespaces, registration }
+        let owners = Owners::new(client.clone());
+        WatchedCluster { client, pods, nodes, namespaces, owners, registration, registration_is_ours }
     }
 
     fn pod_api(&self, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &pods())
-    }
-
-    /// The revision of a DaemonSet's newest template, as the label `controller-revision-hash` of its pods names it.
-    async fn newest_revision(&self, namespace: &str, daemon_set: &str) -> Option<String> {
-        let resource = ApiResource::erase::<apps::v1::ControllerRevision>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-        let all = api.list(&ListParams::default()).await.ok()?;
-        let is_its = |object: &&DynamicObject| {
-            object.metadata.owner_references.iter().flatten().any(|owner| owner.uid == daemon_set)
-        };
-        let number = |object: &&DynamicObject| object.data.get("revision").and_then(Value::as_i64);
-        let newest = all.items.iter().filter(is_its).max_by_key(number)?;
-        newest.metadata.labels.as_ref()?.get("controller-revision-hash").cloned()
     }
 
     /// Patches the pod, if it is still the one with this UID.
@@ -124,7 +117,7 @@ impl WatchedCluster {
         match api.patch(&pod.metadata.name, &PatchParams::default(), &Patch::Merge(&change)).await {
             Ok(_) => Ok(()),
             // It has left, or another has its name: nobody is to be woken any more.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
             Err(error) => Err(chain(&error)),
         }
     }
@@ -177,6 +170,43 @@ impl Cluster for WatchedCluster {
         }
     }
 
+    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, String> {
+        let which = ListParams::default()
+            .labels(&selector::to_query(&policy.spec.selector))
+            .limit(u32::try_from(most).unwrap_or(u32::MAX));
+        let listed = self.pod_api(&policy.namespace).list(&which).await;
+        let listed = listed.map_err(|error| format!("pods can't be listed: {}", chain(&error)))?;
+        if listed.metadata.continue_.is_some_and(|more| !more.is_empty()) {
+            return Ok(None);
+        }
+        Ok(Some(listed.items.iter().filter_map(pod_of).map(Arc::new).collect()))
+    }
+
+    async fn node_now(&self, name: &str) -> NodeSeen {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &nodes());
+        match api.get_opt(name).await {
+            Ok(Some(node)) => read::node(&whole(&node)).map_or(NodeSeen::Unknown, NodeSeen::Known),
+            Ok(None) => NodeSeen::Gone,
+            Err(error) => {
+                tracing::warn!(node = name, error = %chain(&error), "a node could not be read");
+                NodeSeen::Unknown
+            }
+        }
+    }
+
+    async fn namespace_now(&self, name: &str) -> Option<NamespaceFacts> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &namespaces());
+        let namespace = api.get_opt(name).await.ok()??;
+        read::namespace(&whole(&namespace)).ok()
+    }
+
+    async fn policies_now(&self, namespace: &str) -> Result<Option<PolicyIndex>, String> {
+        if !self.registration_is_ours {
+            return Ok(None);
+        }
+        super::policies::now(&self.client, namespace).await.map(Some)
+    }
+
     fn namespace(&self, name: &str) -> Option<NamespaceFacts> {
         self.namespaces.get(name).map(|namespace| NamespaceFacts::clone(&namespace))
     }
@@ -187,30 +217,7 @@ impl Cluster for WatchedCluster {
     }
 
     async fn owner(&self, namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
-        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-        let resource = match (owner.kind.as_str(), group) {
-            ("StatefulSet", "apps") => ApiResource::erase::<apps::v1::StatefulSet>(&()),
-            ("ReplicaSet", "apps") => ApiResource::erase::<apps::v1::ReplicaSet>(&()),
-            ("DaemonSet", "apps") => ApiResource::erase::<apps::v1::DaemonSet>(&()),
-            ("Job", "batch") => ApiResource::erase::<batch::v1::Job>(&()),
-            _ => return OwnerSeen::Unknown,
-        };
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
-        let object = match api.get_opt(&owner.name).await {
-            Ok(Some(object)) if object.metadata.uid.as_deref() == Some(owner.uid.as_str()) => object,
-            Ok(_) => return OwnerSeen::DeletingOrGone,
-            Err(error) => {
-                tracing::warn!(kind = %owner.kind, name = %owner.name, error = %chain(&error), "a pod's owner could not be read");
-                return OwnerSeen::Unknown;
-            }
-        };
-        let mut value = whole(&object);
-        value["kind"] = json!(owner.kind);
-        let mut seen = facts::owner(&value).unwrap_or(OwnerSeen::Unknown);
-        if let (OwnerSeen::Known(facts), "DaemonSet") = (&mut seen, owner.kind.as_str()) {
-            facts.update_revision = self.newest_revision(namespace, &owner.uid).await;
-        }
-        seen
+        self.owners.seen(namespace, owner).await
     }
 
     async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String> {
@@ -242,7 +249,7 @@ impl Cluster for WatchedCluster {
         let how = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.pod_api(&pod.metadata.namespace).delete(&pod.metadata.name, &how).await {
             Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
             Err(error) => Err(chain(&error)),
         }
     }

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::lifecycle::drain::{DrainMetadata, DrainSpec};
-use crate::lifecycle::{Drain, DrainStatus, Phase};
+use crate::lifecycle::drain::{DrainMetadata, Keeping};
+use crate::lifecycle::{Drain, DrainStatus, Phase, stored};
 
 use super::conditions::Condition;
 use super::resources::{part, pod_drains};
@@ -25,9 +25,12 @@ pub struct ShownStatus {
     pub status: DrainStatus,
     /// The phase; in its place `Blocked` or `Stalled` where that is so.
     pub state: String,
+    /// The generation of the spec that all of this is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
     /// How much is left, as `12 of 40 leaders`. Not named as any field of the status that it is flattened with.
     pub remaining: String,
-    /// `Prepared`, `Blocked`, `Stalled`.
+    /// `Prepared`, `Blocked`, `Stalled`, `Unasked`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -41,49 +44,37 @@ pub struct Kept {
     pub conditions: Vec<Condition>,
     /// Its generation: the API server counts changes of the spec.
     pub generation: Option<i64>,
-    /// Whether it bears our finalizer.
-    pub finalizer: bool,
-    /// Somebody is deleting it.
-    pub deleting: bool,
-    /// `spec.cancel` as it is stored.
-    pub cancel: bool,
+    /// The spec as it is stored, whichever version wrote it.
+    pub spec: Value,
+    /// Who keeps it from being removed.
+    pub finalizers: Vec<String>,
 }
 
-/// Reads a PodDrain.
-///
-/// # Errors
-/// A sentence for the log: the object is none that this version can read.
-pub fn read(object: &DynamicObject) -> Result<Kept, String> {
+/// Reads a PodDrain, as far as it can be read.
+#[must_use]
+pub fn read(object: &DynamicObject) -> Kept {
     let meta = &object.metadata;
-    let name = meta.name.clone().unwrap_or_default();
-    let said = |error: serde_json::Error| format!("PodDrain {name} can't be read: {error}");
-    let spec: DrainSpec = serde_json::from_value(part(object, "spec")).map_err(said)?;
-    if part(object, "spec").get("fingerprint").and_then(Value::as_str) != Some(&spec.fingerprint()) {
-        return Err(format!("PodDrain {name} was changed after it was made: delete it, and the pod is prepared anew"));
-    }
-    let shown: Option<ShownStatus> = match part(object, "status") {
-        Value::Null => None,
-        status => Some(serde_json::from_value(status).map_err(said)?),
-    };
-    let deleting = meta.deletion_timestamp.is_some();
-    let cancel = spec.cancel;
-    let conditions = shown.as_ref().map(|shown| shown.conditions.clone()).unwrap_or_default();
-    // The API server drops the status of an object that is created: its absence is the first one.
-    let mut status = shown.map_or_else(|| DrainStatus::first(&spec), |shown| shown.status);
-    status.steps.resize_with(spec.steps.len(), Default::default);
+    let stored = stored::read(&part(object, "spec"), &part(object, "status"));
+    let conditions = part(object, "status").get("conditions").cloned().unwrap_or_else(|| json!([]));
+    let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     let drain = Drain {
         metadata: DrainMetadata {
-            name: name.clone(),
+            name: meta.name.clone().unwrap_or_default(),
             namespace: meta.namespace.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
+            kept: Keeping { deleting: meta.deletion_timestamp.is_some(), finalizer, older: stored.older },
         },
-        // To delete a PodDrain is to give the drain up.
-        spec: DrainSpec { cancel: cancel || deleting, ..spec },
-        status,
+        spec: stored.spec,
+        status: stored.status,
     };
-    let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
-    Ok(Kept { drain: Arc::new(drain), conditions, generation: meta.generation, finalizer, deleting, cancel })
+    Kept {
+        drain: Arc::new(drain),
+        conditions: serde_json::from_value(conditions).unwrap_or_default(),
+        generation: meta.generation,
+        spec: part(object, "spec"),
+        finalizers: meta.finalizers.clone().unwrap_or_default(),
+    }
 }
 
 /// A PodDrain to be created: without a status, which the API server would drop.
@@ -93,9 +84,7 @@ pub fn read(object: &DynamicObject) -> Result<Kept, String> {
 pub fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
     let mut object = object_of(drain);
     object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
-    let mut spec = serde_json::to_value(&drain.spec)?;
-    spec["fingerprint"] = json!(drain.spec.fingerprint());
-    object.data = json!({ "spec": spec });
+    object.data = json!({ "spec": serde_json::to_value(&drain.spec)? });
     Ok(object)
 }
 
@@ -103,19 +92,17 @@ pub fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
 ///
 /// # Errors
 /// When it can't be put into JSON.
-pub fn with_status(
-    drain: &Drain,
-    before: &[Condition],
-    generation: Option<i64>,
-    now: &str,
-) -> Result<DynamicObject, serde_json::Error> {
-    let mut shown = shown(&drain.status, before, now);
+pub fn with_status(drain: &Drain, before: Option<&Kept>, now: &str) -> Result<DynamicObject, serde_json::Error> {
+    let conditions = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
+    let generation = before.and_then(|before| before.generation);
+    let mut shown = shown(&drain.status, conditions, now);
+    shown.observed_generation = generation;
     shown.conditions.iter_mut().for_each(|condition| condition.observed_generation = generation);
     let mut object = object_of(drain);
     object.metadata.resource_version = Some(drain.metadata.resource_version.clone());
     object.data = json!({
-        // Which the API server leaves as it is.
-        "spec": serde_json::to_value(&drain.spec)?,
+        // Which the API server leaves as it is, whichever version wrote it.
+        "spec": before.map_or_else(|| serde_json::to_value(&drain.spec), |before| Ok(before.spec.clone()))?,
         "status": serde_json::to_value(shown)?,
     });
     Ok(object)
@@ -136,10 +123,12 @@ fn shown(status: &DrainStatus, before: &[Condition], now: &str) -> ShownStatus {
     ShownStatus {
         remaining: left_of(status),
         conditions: vec![
-            condition("Prepared", prepared, &format!("{:?}", status.phase)),
+            condition("Prepared", prepared, status.phase.as_str()),
             condition("Blocked", status.blocked, if status.blocked { "PlanSaysNotNow" } else { "NotBlocked" }),
             condition("Stalled", status.stalled, if status.stalled { "NoProgress" } else { "Progressing" }),
+            condition("Unasked", status.unasked, if status.unasked { "NobodyAsks" } else { "NotWaiting" }),
         ],
+        observed_generation: None,
         state,
         status: status.clone(),
     }
@@ -151,7 +140,8 @@ pub fn state_of(status: &DrainStatus) -> String {
     match status.phase {
         _ if status.blocked => "Blocked".to_owned(),
         _ if status.stalled => "Stalled".to_owned(),
-        phase => format!("{phase:?}"),
+        Phase::Unknown => "Unreadable".to_owned(),
+        phase => phase.as_str().to_owned(),
     }
 }
 
@@ -190,40 +180,26 @@ mod tests {
     fn drain() -> Drain {
         let json = json!({
             "metadata": {"name": "db-0-a", "namespace": "n"},
-            "spec": {
-                "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": "a"}, "status": {"podIP": "10.0.0.7"}},
-                "seat": "db-0", "policy": "p", "requester": "x", "caller": "Person",
-                "steps": [{"name": "s", "plan": "mine", "hash": "h", "planSpec": {"summary": "x", "done": "false"},
-                           "parameters": {"port": 80}}],
-                "limits": {"maxUnavailable": "25%", "pollPeriodSeconds": 2, "progressDeadlineSeconds": 1, "abandonAfterSeconds": 1},
-            },
+            "spec": {"pod": {"name": "db-0", "uid": "a"}, "policy": "p", "requester": "alice"},
         });
         serde_json::from_value(json).unwrap()
     }
 
     #[test]
     fn what_was_written_is_read_again_with_its_first_status() {
-        let kept = read(&new_object(&drain()).unwrap()).unwrap();
+        let kept = read(&new_object(&drain()).unwrap());
         assert_eq!(kept.drain.spec, drain().spec);
-        assert_eq!((kept.drain.status.phase, kept.drain.status.tries, kept.finalizer), (Phase::Queued, 1, true));
+        let Keeping { deleting, finalizer, older } = kept.drain.metadata.kept;
+        assert_eq!((kept.drain.status.phase, kept.drain.status.tries), (Phase::Queued, 1));
+        assert_eq!((deleting, finalizer, older), (false, true, false));
     }
 
     #[test]
-    fn a_departure_whose_spec_was_changed_is_not_followed() {
-        let changes: [(&str, Value); 4] = [
-            ("/spec/steps/0/planSpec/done", json!("true")),
-            ("/spec/steps/0/parameters/port", json!(81)),
-            ("/spec/pod/status/podIP", json!("10.0.0.8")),
-            ("/spec/limits/maxUnavailable", json!(9)),
-        ];
-        for (place, value) in changes {
-            let mut object = new_object(&drain()).unwrap();
-            *object.data.pointer_mut(place).unwrap() = value;
-            let refused = read(&object).unwrap_err();
-            assert!(refused.contains("was changed after it was made"), "{place}: {refused}");
-        }
-        let mut cancelled = new_object(&drain()).unwrap();
-        cancelled.data["spec"]["cancel"] = json!(true);
-        assert!(read(&cancelled).unwrap().drain.spec.cancel);
+    fn the_spec_is_written_back_as_it_was_whichever_version_wrote_it() {
+        let mut object = new_object(&drain()).unwrap();
+        object.data["spec"]["newer"] = json!({"x": 1});
+        let kept = read(&object);
+        let written = with_status(&kept.drain, Some(&kept), "now").unwrap();
+        assert_eq!(written.data["spec"], object.data["spec"]);
     }
 }

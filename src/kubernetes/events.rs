@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::controller::log_events::LogEvents;
 use crate::lifecycle::{Drain, Event};
-use crate::pod::{Pod, Text};
+use crate::pod::Pod;
 use crate::ports::Events;
 use crate::runbook::Links;
 
@@ -56,12 +56,14 @@ impl ClusterEvents {
 impl Events for ClusterEvents {
     fn tell(&self, drain: &Drain, event: &Event) {
         LogEvents.tell(drain, event);
-        self.send(pod_of(&drain.spec.pod), Some(reference_of(drain)), event);
+        let pod = pod_of(&drain.metadata.namespace, &drain.spec.pod.name, &drain.spec.pod.uid);
+        self.send(pod, Some(reference_of(drain)), event);
     }
 
     fn tell_of_pod(&self, pod: &Pod<'_>, event: &Event) {
         LogEvents.tell_of_pod(pod, event);
-        self.send(pod_of(pod), None, event);
+        let meta = &pod.metadata;
+        self.send(pod_of(&meta.namespace, &meta.name, &meta.uid), None, event);
     }
 }
 
@@ -75,14 +77,13 @@ fn note(event: &Event, related: Option<&ObjectReference>, runbook: &Links) -> No
     }
 }
 
-fn pod_of(pod: &Pod<'_>) -> ObjectReference {
-    let text = |text: &Text<'_>| Some(text.as_str().to_owned());
+fn pod_of(namespace: &str, name: &str, uid: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),
-        name: text(&pod.metadata.name),
-        namespace: text(&pod.metadata.namespace),
-        uid: text(&pod.metadata.uid),
+        name: Some(name.to_owned()),
+        namespace: Some(namespace.to_owned()),
+        uid: Some(uid.to_owned()),
         ..ObjectReference::default()
     }
 }

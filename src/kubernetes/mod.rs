@@ -12,6 +12,7 @@ pub mod events;
 pub mod follow;
 pub mod health;
 pub mod lease;
+mod owners;
 pub mod policies;
 pub mod policy_status;
 pub mod registration;

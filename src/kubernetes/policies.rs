@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use kube::ResourceExt;
+use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::lifecycle::slots::Slots;
+use crate::lifecycle::limit::Slots;
 use crate::plan::{self, Mistake, Plan};
 use crate::policy::spec::{PlanReference, PolicySpec};
 use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
 use crate::ports::VersionedSlots;
 
-use super::cache::{Cache, key_of};
+use super::cache::{Cache, chain, key_of};
 use super::conditions::Condition;
-use super::resources::part;
+use super::resources::{drain_plans, drain_policies, part};
 
 /// A DrainPolicy as it is stored.
 #[derive(Clone, Debug)]
@@ -128,6 +129,20 @@ fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTr
 pub fn compile(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> PolicyIndex {
     let known = Known(plans.iter().map(|plan| (plan.name.as_str(), compile_plan(plan))).collect());
     PolicyIndex::new(policies.iter().map(|policy| compile_policy(policy, &known)))
+}
+
+/// The policies of a namespace, with the plans that they name, as they are now.
+///
+/// # Errors
+/// A sentence for the log, when they can't be listed.
+pub async fn now(client: &Client, namespace: &str) -> Result<PolicyIndex, String> {
+    let policies: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &drain_policies());
+    let plans: Api<DynamicObject> = Api::all_with(client.clone(), &drain_plans());
+    let policies = policies.list(&ListParams::default()).await.map_err(|error| chain(&error))?;
+    let plans = plans.list(&ListParams::default()).await.map_err(|error| chain(&error))?;
+    let policies: Vec<_> = policies.items.iter().filter_map(read_policy).map(|(_, policy)| Arc::new(policy)).collect();
+    let plans: Vec<_> = plans.items.iter().filter_map(read_plan).map(|(_, plan)| Arc::new(plan)).collect();
+    Ok(compile(&policies, &plans))
 }
 
 /// Plans that are resources, or what is wrong with each.

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::lifecycle::slots::Slot;
+use crate::facts::NodeFacts;
+use crate::lifecycle::limit::Slot;
 use crate::pod::Pod;
 use crate::policy::spec::PolicyMode;
 use crate::policy::{Policy, PolicyIndex};
-use crate::ports::NodeFacts;
 use crate::runbook::Links;
 
 use super::cache::{Cache, chain};

@@ -1,16 +1,14 @@
 //! Drains as PodDrains, slots in the status of their policy.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::lifecycle::slots::Slots;
 use crate::lifecycle::{Drain, Phase};
 use crate::ports::{Store, StoreError, VersionedSlots};
 
@@ -26,41 +24,38 @@ pub struct ClusterStore {
     drains: Arc<Cache<Kept>>,
     /// By namespace and name of the policy.
     policies: Arc<Cache<PolicyObject>>,
-    /// Slots of policies that are gone, while drains that they began are still open.
-    orphaned: Mutex<HashMap<String, Slots>>,
 }
 
-/// How a PodDrain becomes an entry of the cache. One that can't be read is left out, and said so.
+/// How a PodDrain becomes an entry of the cache: by its pod, or where that can't be read, by its own name.
 pub fn read_drain(object: &DynamicObject) -> Option<(String, Kept)> {
-    match drains::read(object) {
-        Ok(kept) => Some((kept.drain.pod_uid().to_owned(), kept)),
-        Err(error) => {
-            tracing::error!(%error, "a PodDrain is passed over; its pod may be denied until it is deleted");
-            None
-        }
+    let kept = drains::read(object);
+    if kept.drain.status.phase == Phase::Unknown {
+        let (drain, why) = (&kept.drain.metadata.name, &kept.drain.status.message);
+        tracing::error!(%drain, why, "a PodDrain can't be read: its pod is held until it is deleted");
     }
+    Some((key_of(&kept.drain), kept))
+}
+
+fn key_of(drain: &Drain) -> String {
+    let uid = drain.pod_uid();
+    if uid.is_empty() { format!("{}/{}", drain.metadata.namespace, drain.metadata.name) } else { uid.to_owned() }
 }
 
 impl ClusterStore {
     /// A store on these caches.
     #[must_use]
     pub fn new(client: Client, drains: Arc<Cache<Kept>>, policies: Arc<Cache<PolicyObject>>) -> Self {
-        ClusterStore { client, drains, policies, orphaned: Mutex::default() }
+        ClusterStore { client, drains, policies }
     }
 
     fn api(&self, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &pod_drains())
     }
 
-    fn take_up(&self, object: &DynamicObject) -> Result<Arc<Drain>, StoreError> {
-        let kept = drains::read(object).map_err(StoreError::Refused)?;
+    fn take_up(&self, object: &DynamicObject) -> Arc<Drain> {
+        let kept = drains::read(object);
         let version = object.resource_version().unwrap_or_default();
-        let key = kept.drain.pod_uid().to_owned();
-        Ok(Arc::clone(&self.drains.put(key, &version, kept).drain))
-    }
-
-    fn orphaned(&self) -> std::sync::MutexGuard<'_, HashMap<String, Slots>> {
-        self.orphaned.lock().unwrap_or_else(PoisonError::into_inner)
+        Arc::clone(&self.drains.put(key_of(&kept.drain), &version, kept).drain)
     }
 
     /// Patches what is no status, on the version that `drain` names; gives back the version after.
@@ -82,46 +77,60 @@ impl Store for ClusterStore {
         self.drains.all().into_iter().map(|kept| Arc::clone(&kept.drain)).collect()
     }
 
+    fn of_namespace(&self, namespace: &str) -> Vec<Arc<Drain>> {
+        let of_it = self.drains.pick(|kept| kept.drain.metadata.namespace == namespace);
+        of_it.into_iter().map(|kept| Arc::clone(&kept.drain)).collect()
+    }
+
+    async fn list(&self, namespace: &str) -> Result<Vec<Arc<Drain>>, StoreError> {
+        let listed = self.api(namespace).list(&ListParams::default()).await.map_err(refused)?;
+        Ok(listed.items.iter().map(|object| drains::read(object).drain).collect())
+    }
+
     async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Drain>>, StoreError> {
-        match self.api(namespace).get_opt(name).await.map_err(refused)? {
-            Some(object) => self.take_up(&object).map(Some),
-            None => Ok(None),
-        }
+        let object = self.api(namespace).get_opt(name).await.map_err(refused)?;
+        Ok(object.map(|object| self.take_up(&object)))
     }
 
     async fn create(&self, drain: Drain) -> Result<Arc<Drain>, StoreError> {
-        let object = drains::new_object(&drain).map_err(|error| StoreError::Refused(error.to_string()))?;
+        let object = drains::new_object(&drain).map_err(unwritable)?;
         let made = self.api(&drain.metadata.namespace).create(&PostParams::default(), &object).await;
-        self.take_up(&made.map_err(refused)?)
+        Ok(self.take_up(&made.map_err(refused)?))
     }
 
     async fn write(&self, mut drain: Drain) -> Result<Arc<Drain>, StoreError> {
-        let kept = self.drains.get(drain.pod_uid());
-        let before = kept.as_deref();
-        let over = drain.status.phase == Phase::Completed;
-        let mut generation = before.and_then(|before| before.generation);
-        if let Some(before) = before.filter(|before| !before.deleting && !over) {
-            // A drain that begins anew is no longer cancelled, and has something to restore again.
-            let uncancel = before.cancel && !drain.spec.cancel;
-            if uncancel || !before.finalizer {
-                let change = json!({"metadata": {"finalizers": [FINALIZER]}, "spec": {"cancel": drain.spec.cancel}});
-                let patched = self.patch(&drain, &drain.metadata.resource_version, change).await?;
-                drain.metadata.resource_version = patched.resource_version().unwrap_or_default();
-                generation = patched.metadata.generation;
-            }
+        let mut before = self.drains.get(&key_of(&drain));
+        // A drain that begins anew is no longer cancelled, and has something to restore again.
+        let begins_anew = before.as_ref().is_some_and(|before| {
+            let (known, kept) = (&before.drain.spec, before.drain.metadata.kept);
+            let is_open = drain.status.phase != Phase::Completed;
+            is_open && !kept.deleting && ((known.cancel && !drain.spec.cancel) || !kept.finalizer)
+        });
+        if begins_anew {
+            let change = json!({"metadata": {"finalizers": [FINALIZER]}, "spec": {"cancel": drain.spec.cancel}});
+            let patched = self.patch(&drain, &drain.metadata.resource_version, change).await?;
+            drain.metadata.resource_version = patched.resource_version().unwrap_or_default();
+            before = Some(Arc::new(drains::read(&patched)));
         }
-        let conditions = before.map(|before| before.conditions.clone()).unwrap_or_default();
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let object = drains::with_status(&drain, &conditions, generation, &now)
-            .map_err(|error| StoreError::Refused(error.to_string()))?;
+        let object = drains::with_status(&drain, before.as_deref(), &now).map_err(unwritable)?;
         let api = self.api(&drain.metadata.namespace);
-        let mut written =
-            api.replace_status(&drain.metadata.name, &PostParams::default(), &object).await.map_err(refused)?;
-        if over && before.is_none_or(|before| before.finalizer) {
-            let version = written.resource_version().unwrap_or_default();
-            written = self.patch(&drain, &version, json!({"metadata": {"finalizers": null}})).await?;
+        let written = api.replace_status(&drain.metadata.name, &PostParams::default(), &object).await;
+        Ok(self.take_up(&written.map_err(refused)?))
+    }
+
+    async fn release(&self, drain: &Drain) -> Result<(), StoreError> {
+        let known = self.drains.get(&key_of(drain));
+        let finalizers = known.iter().flat_map(|known| &known.finalizers);
+        let others: Vec<&String> = finalizers.filter(|finalizer| *finalizer != FINALIZER).collect();
+        let change = json!({"metadata": {"finalizers": others}});
+        let object = self.patch(drain, &drain.metadata.resource_version, change).await?;
+        if drain.metadata.kept.deleting {
+            self.drains.forget(&key_of(drain));
+        } else {
+            self.take_up(&object);
         }
-        self.take_up(&written)
+        Ok(())
     }
 
     async fn remove(&self, drain: &Drain) -> Result<(), StoreError> {
@@ -132,33 +141,29 @@ impl Store for ClusterStore {
         let how = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.api(&drain.metadata.namespace).delete(&drain.metadata.name, &how).await {
             Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
             Err(error) => return Err(refused(error)),
         }
-        self.drains.forget(drain.pod_uid());
+        self.drains.forget(&key_of(drain));
         Ok(())
     }
 
-    async fn slots(&self, namespace: &str, policy: &str) -> Result<VersionedSlots, StoreError> {
-        let key = format!("{namespace}/{policy}");
-        let orphaned =
-            || VersionedSlots { slots: self.orphaned().get(&key).cloned().unwrap_or_default(), version: String::new() };
-        Ok(self.policies.get(&key).map_or_else(orphaned, |policy| policy.slots.clone()))
+    async fn slots(&self, namespace: &str, policy: &str) -> Result<Option<VersionedSlots>, StoreError> {
+        Ok(self.policies.get(&format!("{namespace}/{policy}")).map(|policy| policy.slots.clone()))
+    }
+
+    fn listing(&self, namespace: &str, drain: &str) -> Vec<String> {
+        let lists = self.policies.pick(|policy| policy.namespace == namespace && policy.slots.slots.held_by(drain));
+        lists.iter().map(|policy| policy.name.clone()).collect()
     }
 
     async fn write_slots(&self, namespace: &str, policy: &str, slots: VersionedSlots) -> Result<(), StoreError> {
-        let key = format!("{namespace}/{policy}");
-        if slots.version.is_empty() {
-            self.orphaned().insert(key, slots.slots);
-            return Ok(());
-        }
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &drain_policies());
         let change = json!({
             "metadata": {"resourceVersion": slots.version},
             "status": {"departing": slots.slots.departing, "away": slots.slots.departing.len()},
         });
-        let patched = api.patch_status(policy, &PatchParams::default(), &Patch::Merge(&change)).await;
-        match patched {
+        match api.patch_status(policy, &PatchParams::default(), &Patch::Merge(&change)).await {
             Ok(object) => {
                 if let Some((key, policy)) = read_policy(&object) {
                     let version = policy.slots.version.clone();
@@ -166,9 +171,9 @@ impl Store for ClusterStore {
                 }
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                self.policies.forget(&key);
-                self.orphaned().insert(key, slots.slots);
+            // It is gone, and its list with it.
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                self.policies.forget(&format!("{namespace}/{policy}"));
                 Ok(())
             }
             Err(error) => Err(refused(error)),
@@ -184,7 +189,16 @@ impl Store for ClusterStore {
 fn refused(error: kube::Error) -> StoreError {
     match &error {
         kube::Error::Api(status) if status.code == 409 => StoreError::Conflict,
-        kube::Error::Api(status) => StoreError::Refused(format!("the API server refuses: {}", status.message)),
-        _ => StoreError::Refused(format!("the API server can't be asked: {}", chain(&error))),
+        // It can't be done now, and will be another time.
+        kube::Error::Api(status) if status.code == 429 || status.code >= 500 => {
+            StoreError::Unavailable(format!("the API server is too busy, or in trouble: {}", status.message))
+        }
+        kube::Error::Api(status) => StoreError::Forbidden(status.message.clone()),
+        _ => StoreError::Unavailable(format!("the API server can't be asked: {}", chain(&error))),
     }
+}
+
+#[allow(clippy::needless_pass_by_value)] // As `map_err` gives it.
+fn unwritable(error: serde_json::Error) -> StoreError {
+    StoreError::Unavailable(format!("it can't be put into JSON: {error}"))
 }

@@ -35,9 +35,9 @@ impl Caller {
             None => Caller::Person,
             Some("kube-scheduler") => Caller::Scheduler,
             Some("serviceaccount:kube-system:node-controller") => Caller::TaintEviction,
-            Some(
-                "serviceaccount:kube-system:replicaset-controller" | "serviceaccount:kube-system:job-controller",
-            ) => Caller::PodCounter,
+            Some("serviceaccount:kube-system:replicaset-controller" | "serviceaccount:kube-system:job-controller") => {
+                Caller::PodCounter
+            }
             // `kubectl` with the certificate of `kubeadm` and its like.
             Some("admin") => Caller::Person,
             Some(_) => Caller::Program,

@@ -163,7 +163,8 @@ impl Neighbourhood<'_> {
         let away = self.away(drain);
         let selected = self.pods.iter().filter(|pod| !pod.is_finished() && self.selects(pod)).count();
         let limit = self.policy.spec.max_unavailable.of(selected + away.missing).unwrap_or(1);
-        (away.count() >= limit).then(|| format!("waits for {} (maxUnavailable {})", away, self.policy.spec.max_unavailable))
+        (away.count() >= limit)
+            .then(|| format!("waits for {} (maxUnavailable {})", away, self.policy.spec.max_unavailable))
     }
 
     fn selects(&self, pod: &Pod<'_>) -> bool {
@@ -178,9 +179,10 @@ impl Neighbourhood<'_> {
     }
 
     fn others<'a>(&'a self, drain: &'a Drain) -> impl Iterator<Item = &'a Drain> {
-        self.drains.iter().map(Arc::as_ref).filter(|other| {
-            other.metadata.name != drain.metadata.name && self.concerns(other)
-        })
+        self.drains
+            .iter()
+            .map(Arc::as_ref)
+            .filter(|other| other.metadata.name != drain.metadata.name && self.concerns(other))
     }
 
     fn away(&self, drain: &Drain) -> Away {
@@ -192,7 +194,9 @@ impl Neighbourhood<'_> {
             .iter()
             .filter(|pod| self.selects(pod))
             .map(|pod| &**pod)
-            .chain(self.drains.iter().filter(|drain| self.concerns(drain)).filter_map(|drain| drain.status.pod.as_ref()))
+            .chain(
+                self.drains.iter().filter(|drain| self.concerns(drain)).filter_map(|drain| drain.status.pod.as_ref()),
+            )
             .filter_map(|pod| pod.controller().map(|owner| owner.uid.as_str()))
             .collect();
         for uid in uids {
@@ -288,12 +292,15 @@ impl Neighbourhood<'_> {
     fn held_empty(&self, uid: &str, seats: &BTreeSet<String>, own: &str) -> usize {
         let is_its = |pod: &&Pod<'static>| pod.controller().is_some_and(|owner| owner.uid.as_str() == uid);
         let held = self.drains.iter().filter(|drain| drain.status.phase.holds_a_place() && self.concerns(drain));
-        let held: BTreeSet<String> = held.filter_map(|drain| drain.status.pod.as_ref()).filter(is_its).map(seat_of).collect();
+        let held: BTreeSet<String> =
+            held.filter_map(|drain| drain.status.pod.as_ref()).filter(is_its).map(seat_of).collect();
         held.iter().filter(|seat| !seats.contains(*seat) && *seat != own).count()
     }
 
     fn is_held(&self, seat: &str) -> bool {
-        self.drains.iter().any(|drain| drain.status.phase.holds_a_place() && self.concerns(drain) && drain.seat() == seat)
+        self.drains
+            .iter()
+            .any(|drain| drain.status.phase.holds_a_place() && self.concerns(drain) && drain.seat() == seat)
     }
 }
 

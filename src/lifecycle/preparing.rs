@@ -198,7 +198,8 @@ pub(super) fn drained(work: &mut Work<'_>) {
         return;
     }
     // What can't be seen just now decides nothing: the gate looks for itself before it allows.
-    let is_undone = |round: &Round| matches!(round.verdict, Verdict::Act(_) | Verdict::Waiting | Verdict::Blocked { .. });
+    let is_undone =
+        |round: &Round| matches!(round.verdict, Verdict::Act(_) | Verdict::Waiting | Verdict::Blocked { .. });
     if let Some(index) = work.steps.iter().position(|step| step.round.is_some_and(is_undone)) {
         work.enter(Phase::Draining);
         work.at_step(index);

@@ -121,11 +121,8 @@ impl<'a> Work<'a> {
         memory.notice(&drain, world.now);
         drain.status.longest_pause_seconds = drain.status.longest_pause_seconds.max(memory.longest_pause().as_secs());
         let steps = std::mem::take(&mut drain.status.steps).into_iter().zip(std::mem::take(&mut memory.steps));
-        let steps = steps.enumerate().map(|(index, (step, memory))| StepWork {
-            step,
-            memory,
-            round: world.rounds.get(&index),
-        });
+        let steps =
+            steps.enumerate().map(|(index, (step, memory))| StepWork { step, memory, round: world.rounds.get(&index) });
         let again = Duration::from_secs(drain.status.limits.poll_period_seconds.into());
         Work { steps: steps.collect(), drain, memory, world, effects: Vec::new(), again }
     }
@@ -204,7 +201,11 @@ impl<'a> Work<'a> {
             // Told by whoever let it go, who knows why.
             Outcome::Prepared | Outcome::Bypassed => {}
             Outcome::Unprepared if self.drain.status.phase == Phase::Drained => {
-                self.tell("LeftUnasked", false, format!("{pod} left prepared, but without having been asked for again"));
+                self.tell(
+                    "LeftUnasked",
+                    false,
+                    format!("{pod} left prepared, but without having been asked for again"),
+                );
             }
             Outcome::Unprepared => {
                 self.tell("LeftUnprepared", true, format!("{pod} left without being prepared{left}. Restoring"));

@@ -23,7 +23,8 @@ const NEEDED: [&str; 3] = ["phase", "steps", "pod"];
 #[must_use]
 pub fn read(spec: &Value, status: &Value) -> Stored {
     let older = spec.pointer("/pod/metadata").is_some();
-    let spec_read = if older { older_spec(spec) } else { serde_json::from_value(spec.clone()).unwrap_or_else(|_| some_spec(spec)) };
+    let spec_read =
+        if older { older_spec(spec) } else { serde_json::from_value(spec.clone()).unwrap_or_else(|_| some_spec(spec)) };
     let status = match status {
         Value::Null => DrainStatus::first(&spec_read.requester),
         Value::Object(fields) if older => lenient(older_status(spec, fields)),
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn what_a_newer_version_wrote_is_read_as_far_as_it_can_be() {
-        let status = json!({"phase": "Draining", "newer": [1], "outcome": "Teleported", "caller": "Satellite", "cycle": 3});
+        let status =
+            json!({"phase": "Draining", "newer": [1], "outcome": "Teleported", "caller": "Satellite", "cycle": 3});
         let stored = read(&spec(), &status);
         assert_eq!((stored.status.phase, stored.status.cycle), (Phase::Draining, 3));
         assert_eq!((stored.status.outcome, stored.status.caller), (None, Caller::Program));

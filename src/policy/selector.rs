@@ -24,6 +24,22 @@ fn holds(requirement: &LabelRequirement, labels: &TextMap<'_>) -> bool {
     }
 }
 
+/// The selector as the API takes it in the query of a list.
+#[must_use]
+pub fn to_query(selector: &LabelSelector) -> String {
+    let labels = selector.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let expressions = selector.match_expressions.iter().map(|requirement| {
+        let (key, values) = (&requirement.key, requirement.values.join(","));
+        match requirement.operator {
+            LabelOperator::In => format!("{key} in ({values})"),
+            LabelOperator::NotIn => format!("{key} notin ({values})"),
+            LabelOperator::Exists => key.clone(),
+            LabelOperator::DoesNotExist => format!("!{key}"),
+        }
+    });
+    labels.chain(expressions).collect::<Vec<_>>().join(",")
+}
+
 /// What is wrong with a selector.
 #[must_use]
 pub fn check(selector: &LabelSelector) -> Vec<Mistake> {

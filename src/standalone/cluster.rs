@@ -7,8 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use crate::facts::{NamespaceFacts, NodeSeen, OwnerSeen};
 use crate::pod::{OwnerReference, Pod};
-use crate::ports::{Cluster, NamespaceFacts, NodeSeen, OwnerSeen, WAKE_ANNOTATION};
+use crate::policy::{Policy, PolicyIndex};
+use crate::ports::{Cluster, WAKE_ANNOTATION};
 
 use super::objects::Objects;
 
@@ -113,6 +115,24 @@ impl Cluster for LocalCluster {
             None => NodeSeen::Gone,
         };
         self.look(seen).unwrap_or(NodeSeen::Unknown)
+    }
+
+    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, String> {
+        let mut pods = self.pods(&policy.namespace);
+        pods.retain(|pod| policy.selects(pod, None));
+        Ok((pods.len() <= most).then_some(pods))
+    }
+
+    async fn node_now(&self, name: &str) -> NodeSeen {
+        self.node(name)
+    }
+
+    async fn namespace_now(&self, name: &str) -> Option<NamespaceFacts> {
+        self.namespace(name)
+    }
+
+    async fn policies_now(&self, _namespace: &str) -> Result<Option<PolicyIndex>, String> {
+        Ok(None)
     }
 
     fn namespace(&self, name: &str) -> Option<NamespaceFacts> {

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::controller::facts;
+use crate::facts::{NamespaceFacts, NodeFacts, OwnerSeen, read};
 use crate::pod::Pod;
-use crate::ports::{NamespaceFacts, NodeFacts, OwnerSeen};
 
 /// What a directory of objects shows.
 #[derive(Clone, Debug, Default)]
@@ -53,15 +52,15 @@ impl Objects {
         match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
             "Pod" => self.add_pod(object),
             "Node" => {
-                self.nodes.insert(text_at(object, "/metadata/name"), facts::node(object).map_err(said)?);
+                self.nodes.insert(text_at(object, "/metadata/name"), read::node(object).map_err(said)?);
                 Ok(())
             }
             "Namespace" => {
-                self.namespaces.insert(text_at(object, "/metadata/name"), facts::namespace(object).map_err(said)?);
+                self.namespaces.insert(text_at(object, "/metadata/name"), read::namespace(object).map_err(said)?);
                 Ok(())
             }
-            kind if facts::OWNER_KINDS.iter().any(|(known, _)| *known == kind) => {
-                self.owners.insert(text_at(object, "/metadata/uid"), facts::owner(object).map_err(said)?);
+            kind if read::OWNER_KINDS.iter().any(|(known, _)| *known == kind) => {
+                self.owners.insert(text_at(object, "/metadata/uid"), read::owner(object).map_err(said)?);
                 Ok(())
             }
             _ => Ok(()),

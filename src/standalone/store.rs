@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 
-use crate::lifecycle::Drain;
-use crate::lifecycle::slots::Slots;
+use crate::lifecycle::{Drain, Slots};
 use crate::ports::{Store, StoreError, VersionedSlots};
 
 /// The version of the resources that files hold.
@@ -132,6 +131,14 @@ impl Store for FileStore {
         self.state().drains.values().cloned().collect()
     }
 
+    fn of_namespace(&self, namespace: &str) -> Vec<Arc<Drain>> {
+        self.state().drains.values().filter(|drain| drain.metadata.namespace == namespace).cloned().collect()
+    }
+
+    async fn list(&self, namespace: &str) -> Result<Vec<Arc<Drain>>, StoreError> {
+        Ok(self.of_namespace(namespace))
+    }
+
     async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Drain>>, StoreError> {
         let is_it = |drain: &&Arc<Drain>| drain.metadata.namespace == namespace && drain.metadata.name == name;
         Ok(self.state().drains.values().find(is_it).cloned())
@@ -144,6 +151,10 @@ impl Store for FileStore {
     async fn write(&self, drain: Drain) -> Result<Arc<Drain>, StoreError> {
         let expected = drain.metadata.resource_version.clone();
         self.put(drain, Some(expected)).await
+    }
+
+    async fn release(&self, _drain: &Drain) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn remove(&self, drain: &Drain) -> Result<(), StoreError> {
@@ -160,8 +171,18 @@ impl Store for FileStore {
         Ok(())
     }
 
-    async fn slots(&self, namespace: &str, policy: &str) -> Result<VersionedSlots, StoreError> {
-        Ok(self.state().slots.get(&format!("{namespace}/{policy}")).cloned().unwrap_or_default())
+    async fn slots(&self, namespace: &str, policy: &str) -> Result<Option<VersionedSlots>, StoreError> {
+        Ok(self.state().slots.get(&format!("{namespace}/{policy}")).cloned())
+    }
+
+    fn listing(&self, namespace: &str, drain: &str) -> Vec<String> {
+        let state = self.state();
+        let lists = state.slots.iter().filter(|(_, list)| list.slots.held_by(drain));
+        lists
+            .filter_map(|(key, _)| key.split_once('/'))
+            .filter(|(of, _)| *of == namespace)
+            .map(|(_, policy)| policy.to_owned())
+            .collect()
     }
 
     async fn write_slots(&self, namespace: &str, policy: &str, slots: VersionedSlots) -> Result<(), StoreError> {
@@ -216,7 +237,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
 
 /// Replaces a file as a whole: whoever reads it finds the old text or the new one, also after a crash.
 async fn write_file(path: PathBuf, content: &impl Serialize) -> Result<(), StoreError> {
-    let text = serde_json::to_vec_pretty(content).map_err(|error| StoreError::Refused(error.to_string()))?;
+    let text = serde_json::to_vec_pretty(content).map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let target = path.clone();
     let write = move || -> io::Result<()> {
         let temporary = target.with_extension("tmp");
@@ -225,12 +246,13 @@ async fn write_file(path: PathBuf, content: &impl Serialize) -> Result<(), Store
         file.sync_all()?;
         std::fs::rename(&temporary, &target)
     };
-    let written = tokio::task::spawn_blocking(write).await.map_err(|error| StoreError::Refused(error.to_string()))?;
+    let written =
+        tokio::task::spawn_blocking(write).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
     written.map_err(|error| refused(&path, &error))
 }
 
 fn refused(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Refused(format!("{}: {error}", path.display()))
+    StoreError::Unavailable(format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -238,7 +260,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::lifecycle::Phase;
-    use crate::lifecycle::slots::Slot;
+    use crate::lifecycle::limit::Slot;
 
     fn drain(uid: &str) -> Drain {
         let json = serde_json::json!({

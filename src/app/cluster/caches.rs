@@ -42,7 +42,7 @@ impl Caches {
     /// Begins to follow; readiness waits for each first list.
     pub fn follow(
         client: &Client,
-        registration: watch::Receiver<Seen>,
+        (registration, registration_is_ours): (watch::Receiver<Seen>, bool),
         (readiness, liveness): (&Readiness, &Liveness),
         tasks: &mut Supervised,
     ) -> Self {
@@ -51,7 +51,7 @@ impl Caches {
             plans: Arc::default(),
             drains: Arc::default(),
             index: Arc::default(),
-            cluster: Arc::new(WatchedCluster::new(client.clone(), registration)),
+            cluster: Arc::new(WatchedCluster::new(client.clone(), registration, registration_is_ours)),
         };
         let mut follower = Follower { client, readiness, liveness, tasks };
         follower.follow("drainpolicies", &caches.policies, &drain_policies(), policies::read_policy);

@@ -41,7 +41,8 @@ impl Following {
         let liveness = Liveness::new();
         let mut tasks = Supervised::new();
         let (tell_seen, seen) = watch::channel(Seen::NotYet);
-        let caches = Caches::follow(client, seen.clone(), (&readiness, &liveness), &mut tasks);
+        let caches =
+            Caches::follow(client, (seen.clone(), config.registration.manage), (&readiness, &liveness), &mut tasks);
         let (tell_bundle, bundle) = watch::channel(None);
         let certificates = follow_certificates(client, config, &registry, &readiness, &mut tasks, tell_bundle)?;
         let guarded = caches.guarded(client, &mut tasks);

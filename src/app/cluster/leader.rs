@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::controller::Controller;
-use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
 use crate::kubernetes::cache::Source;
+use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
 use crate::kubernetes::cluster;
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;

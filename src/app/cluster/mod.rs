@@ -38,6 +38,9 @@ use leader::Leader;
 /// Between two writes of progress alone.
 const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 
+/// After the webhook's timeout, until a pod that still stands there shows that an allow was not carried out.
+const ALLOWED_IS_CARRIED_OUT: Duration = Duration::from_secs(20);
+
 /// The longest time from one look at the Lease to the next.
 const LEADERSHIP_LIMIT: Duration = Duration::from_mins(2);
 
@@ -69,9 +72,8 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
         pace: Pace::default(),
     };
     let leading = async { take_part(election, &leader, shutdown.clone()).await.map_err(dead) };
-    let serving = async {
-        server.run(guard.gate, readiness, liveness, registry, shutdown.clone()).await.map_err(Failure::no)
-    };
+    let serving =
+        async { server.run(guard.gate, readiness, liveness, registry, shutdown.clone()).await.map_err(Failure::no) };
     // The leader stays until the server has ended: what follows the cluster ends when nobody listens to it any more.
     tokio::select! {
         ended = async { tokio::try_join!(serving, leading) } => ended.map(|_| ()),
@@ -113,9 +115,10 @@ fn assemble(
         settings: lifecycle::Settings {
             progress_every: PROGRESS_EVERY,
             completed_ttl: config.completed_ttl,
-            ..assemble::settings()
+            claim_patience: Duration::from_secs(config.registration.timeout_seconds.into()) + ALLOWED_IS_CARRIED_OUT,
         },
         own_user: Some(connection.own_user.clone()),
+        beat: Box::new(|| {}),
     };
     parts.assemble(&following.registry)
 }

@@ -263,10 +263,8 @@ impl RollOut {
         let drains = self.drains();
         for ordinal in PARTITION..REPLICAS {
             let name = format!("basic-tikv-{ordinal}");
-            let phase = drains
-                .iter()
-                .find(|drain| drain.spec.pod.metadata.name == name.as_str())
-                .map(|drain| drain.status.phase);
+            let phase =
+                drains.iter().find(|drain| drain.spec.pod.name == name.as_str()).map(|drain| drain.status.phase);
             let leaders = self.pd.leaders(u64::from(ordinal) + 1);
             self.screen.show(ordinal, phase, leaders);
         }

@@ -137,18 +137,18 @@ fn difference(wanted: &Value, found: &Value, place: &str) -> Option<String> {
 
 /// One drain.
 pub(super) fn drain(object: &DynamicObject, now: Timestamp) -> DrainSeen {
-    let kept = drains::read(object).ok();
+    let kept = drains::read(object);
     let created: Option<Timestamp> =
         object.metadata.creation_timestamp.as_ref().and_then(|created| created.0.to_string().parse().ok());
-    let condition = |kind: &str| kept.as_ref()?.conditions.iter().find(|it| it.kind == kind).cloned();
+    let condition = |kind: &str| kept.conditions.iter().find(|it| it.kind == kind).cloned();
     let since = |kind: &str| condition(kind)?.last_transition_time.parse::<Timestamp>().ok();
     let is_blocked = condition("Blocked").is_some_and(|blocked| blocked.status == "True");
-    let phase = kept.as_ref().map(|kept| kept.drain.status.phase);
+    let phase = kept.drain.status.phase;
     let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| Some(to?.duration_since(from?).as_secs());
     // One that began anew was made long before: since then `Prepared` has changed.
     let preparing_seconds = match phase {
-        Some(Phase::Queued | Phase::Draining) => seconds(since("Prepared").or(created), Some(now)),
-        Some(Phase::Drained) => seconds(created, since("Prepared")),
+        Phase::Queued | Phase::Draining => seconds(since("Prepared").or(created), Some(now)),
+        Phase::Drained => seconds(created, since("Prepared")),
         _ => None,
     };
     DrainSeen {

@@ -51,7 +51,7 @@ pub(super) fn object(client: &Client, resource: &ApiResource, namespace: Option<
 
 /// Whether something may still be set at a backend for this drain, or is being undone.
 pub(super) fn is_open(drain: &DynamicObject) -> bool {
-    drains::read(drain).is_ok_and(|kept| kept.drain.status.phase != Phase::Completed)
+    drains::read(drain).drain.status.phase != Phase::Completed
 }
 
 impl Found {

@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::core::{ApiResource, DynamicObject};
 
 use crate::kubernetes::drains;
-use crate::lifecycle::Ownership;
+use crate::lifecycle::Phase;
 
 use super::found::{Found, is_open};
 
@@ -76,15 +76,14 @@ fn names(drain: &DynamicObject) -> (String, String) {
 /// A line for each change at a backend that a drain still holds.
 pub(super) fn unrestored(drain: &DynamicObject) -> Vec<String> {
     let (namespace, name) = names(drain);
-    let kept = match drains::read(drain) {
-        Ok(kept) => kept,
-        Err(why) => return vec![format!("{namespace}/{name}: what it has set can't be told: {why}")],
-    };
-    let steps = kept.drain.spec.steps.iter().zip(&kept.drain.status.steps);
-    let held = steps.filter(|(_, status)| status.ownership != Ownership::None);
-    held.map(|(step, status)| {
-        let member = status.member.as_ref().map_or_else(String::new, |member| format!(" for {member}"));
-        let pod = kept.drain.pod_name();
+    let read = drains::read(drain).drain;
+    if read.status.phase == Phase::Unknown {
+        return vec![format!("{namespace}/{name}: what it has set can't be told: {}", read.status.message)];
+    }
+    let held = read.status.steps.iter().filter(|step| step.owns());
+    held.map(|step| {
+        let member = step.member.as_ref().map_or_else(String::new, |member| format!(" for {member}"));
+        let pod = read.pod_name();
         format!("{pod}: what step {} (plan {}) has set{member} is not undone: undo it by hand", step.name, step.plan)
     })
     .collect()
