@@ -122,12 +122,10 @@ mod tests {
             "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
             "metadata": {"name": "tikv-2-7c0ffee1", "namespace": "tidb"},
             "spec": {
-                "pod": {"metadata": {"name": "tikv-2", "namespace": "tidb", "uid": "7c0ffee1"}},
-                "seat": "tikv-2", "policy": "tikv", "requester": "alice", "caller": "Person",
-                "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {}, "planSpec": {"summary": "s", "done": "true"}}],
-                "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
+                "pod": {"name": "tikv-2", "uid": "7c0ffee1"}, "policy": "tikv", "requester": "alice",
             },
-            "status": {"phase": phase, "steps": [{"member": "store 4", "ownership": "Acted"}]},
+            "status": {"phase": phase, "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {},
+                "planSpec": {"summary": "s", "done": "true"}, "member": "store 4", "ownership": "Acted"}]},
         }))
     }
 
