@@ -74,7 +74,7 @@ fn names(drain: &DynamicObject) -> (String, String) {
 }
 
 /// A line for each change at a backend that a drain still holds.
-pub(super) fn unrestored(drain: &DynamicObject) -> Vec<String> {
+pub(in crate::cli) fn unrestored(drain: &DynamicObject) -> Vec<String> {
     let (namespace, name) = names(drain);
     let read = drains::read(drain).drain;
     if read.status.phase == Phase::Unknown {
