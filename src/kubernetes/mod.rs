@@ -18,7 +18,12 @@ pub mod store;
 
 /// Whether a write came too late: somebody else has written meanwhile, or made the object already.
 fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
+    matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+}
+
+/// Whether what was asked for is not there.
+pub(crate) fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
 /// The labels of everything that Castoff makes for itself.
