@@ -7,8 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::runtime::readiness::Readiness;
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::{Liveness, Readiness};
 use crate::server::Server;
 use crate::trust::self_signed;
 
@@ -66,7 +66,7 @@ pub async fn guarded(
     controller.spawn(guard.controller.run(async move {
         let _ = stopped.await;
     }));
-    let serving = server.run(guard.gate, readiness, registry, shutdown);
+    let serving = server.run(guard.gate, readiness, Liveness::new(), registry, shutdown);
     let outcome = tokio::select! {
         ended = serving => ended.map_err(Failure::no),
         ended = controller.join_next() => {

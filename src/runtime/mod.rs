@@ -1,7 +1,9 @@
-//! What a long-lived process needs: whether it is ready, how it stops, where it logs.
+//! What a long-lived process needs: whether it is ready and alive, how it stops, where it logs.
 
+pub mod liveness;
 pub mod logging;
 pub mod readiness;
 pub mod shutdown;
 
+pub use liveness::Liveness;
 pub use readiness::Readiness;

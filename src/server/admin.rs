@@ -9,27 +9,36 @@ use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use prometheus::{Encoder, Registry, TextEncoder};
+use tokio::time::Instant;
 
-use crate::runtime::readiness::Readiness;
+use crate::runtime::{Liveness, Readiness};
 
 struct Shared {
     readiness: Readiness,
+    liveness: Liveness,
     registry: Registry,
 }
 
 /// The routes of the admin listener.
-pub(super) fn router(readiness: Readiness, registry: Registry) -> Router {
+pub(super) fn router(readiness: Readiness, liveness: Liveness, registry: Registry) -> Router {
     Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is /livez, /readyz and /metrics\n") })
-        .with_state(Arc::new(Shared { readiness, registry }))
+        .with_state(Arc::new(Shared { readiness, liveness, registry }))
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
-    let (ready, text) = shared.readiness.report();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    health(shared.readiness.report())
+}
+
+async fn livez(State(shared): State<Arc<Shared>>) -> Response {
+    health(shared.liveness.report(Instant::now()))
+}
+
+fn health((good, text): (bool, String)) -> Response {
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, text).into_response()
 }
 

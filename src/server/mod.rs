@@ -5,6 +5,7 @@
 mod admin;
 mod listener;
 pub mod metrics;
+mod paths;
 mod routes;
 
 use std::io;
@@ -20,13 +21,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admission::Malformed;
-
-use crate::runtime::readiness::Readiness;
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::{Liveness, Readiness};
 use crate::trust::Certificates;
 
 use listener::Limits;
 use metrics::Metrics;
+
+pub use paths::WebhookPaths;
 
 /// Answers AdmissionReviews.
 #[async_trait]
@@ -47,6 +49,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// What to serve with.
     pub certificates: Certificates,
+    /// At which paths AdmissionReviews are answered.
+    pub paths: WebhookPaths,
     /// How long to go on serving after the first signal.
     pub shutdown_delay: Duration,
     /// How long a connection may take for its handshake.
@@ -67,6 +71,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             certificates,
+            paths: WebhookPaths::fixed("/validate"),
             shutdown_delay: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             // The API server keeps idle connections for 90 s.
@@ -118,6 +123,7 @@ impl Server {
         self,
         gate: Arc<dyn Gate>,
         readiness: Readiness,
+        liveness: Liveness,
         registry: Registry,
         shutdown: Shutdown,
     ) -> io::Result<()> {
@@ -127,14 +133,20 @@ impl Server {
         let webhook = listener::serve_tls(
             self.listener,
             self.config.certificates.acceptor().map_err(io::Error::other)?,
-            routes::router(gate, metrics.clone(), self.config.body_timeout, shutdown.clone()),
+            routes::router(
+                gate,
+                self.config.paths.clone(),
+                metrics.clone(),
+                self.config.body_timeout,
+                shutdown.clone(),
+            ),
             Limits::of(&self.config),
             metrics,
             shutdown.clone(),
         );
         let admin = listener::serve_plain(
             self.admin_listener,
-            admin::router(readiness, registry),
+            admin::router(readiness, liveness, registry),
             Limits { connections: 64, ..Limits::of(&self.config) },
             shutdown.clone(),
         );

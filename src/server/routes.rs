@@ -1,4 +1,4 @@
-//! `POST /validate`.
+//! The POST of an AdmissionReview.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use axum::Router;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::Gate;
 use super::metrics::Metrics;
+use super::paths::WebhookPaths;
 use crate::runtime::shutdown::Shutdown;
 
 /// The longest review. The API server takes objects of 3 MiB, and a review may hold one twice.
@@ -33,15 +33,23 @@ const MARGIN: Duration = Duration::from_millis(500);
 
 struct Shared {
     gate: Arc<dyn Gate>,
+    paths: WebhookPaths,
     metrics: Metrics,
     body_timeout: Duration,
     shutdown: Shutdown,
 }
 
 /// The routes of the webhook's listener.
-pub(super) fn router(gate: Arc<dyn Gate>, metrics: Metrics, body_timeout: Duration, shutdown: Shutdown) -> Router {
-    let shared = Arc::new(Shared { gate, metrics, body_timeout, shutdown });
-    Router::new().route("/validate", post(validate).fallback(wrong_method)).fallback(wrong_path).with_state(shared)
+pub(super) fn router(
+    gate: Arc<dyn Gate>,
+    paths: WebhookPaths,
+    metrics: Metrics,
+    body_timeout: Duration,
+    shutdown: Shutdown,
+) -> Router {
+    let shared = Arc::new(Shared { gate, paths, metrics, body_timeout, shutdown });
+    // Paths come and go, and routes do not.
+    Router::new().fallback(validate).with_state(shared)
 }
 
 #[derive(serde::Deserialize)]
@@ -55,6 +63,12 @@ async fn validate(
     headers: HeaderMap,
     request: Request,
 ) -> Response {
+    if !shared.paths.accept(request.uri().path()) {
+        return wrong_path();
+    }
+    if request.method() != Method::POST {
+        return wrong_method();
+    }
     let began = Instant::now();
     let _in_flight = shared.metrics.in_flight();
     let deadline = began + time_allowed(parameters.timeout.as_deref());
@@ -133,14 +147,16 @@ struct Refusal(StatusCode, &'static str);
 
 const TOO_LARGE: Refusal = Refusal(StatusCode::PAYLOAD_TOO_LARGE, "a review is at most 8 MiB");
 
-async fn wrong_method() -> Response {
+fn wrong_method() -> Response {
     let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "POST an AdmissionReview here");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
     response
 }
 
-async fn wrong_path() -> Response {
-    refusal(StatusCode::NOT_FOUND, "POST an AdmissionReview to /validate")
+fn wrong_path() -> Response {
+    let message = "reviews are not answered at this path, but at the one in the webhook's clientConfig: without a cluster, \
+                   POST them to /validate";
+    refusal(StatusCode::NOT_FOUND, message)
 }
 
 fn refusal(status: StatusCode, message: &str) -> Response {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use castoff::admission::Malformed;
-use castoff::runtime::Readiness;
 use castoff::runtime::shutdown::Shutdown;
+use castoff::runtime::{Liveness, Readiness};
 use castoff::server::{Config, Gate, Server};
 use castoff::trust::{Certificates, self_signed};
 use prometheus::Registry;
@@ -62,6 +62,7 @@ pub struct Running {
     pub certificates: Certificates,
     pub files: self_signed::Files,
     pub shutdown: Shutdown,
+    pub liveness: Liveness,
     pub serving: JoinHandle<std::io::Result<()>>,
     _directory: TempDir,
 }
@@ -88,10 +89,10 @@ pub async fn start_with(change: impl FnOnce(&mut Config)) -> Running {
     change(&mut config);
     let server = Server::bind(config).await.unwrap();
     let (address, admin) = (server.local_addr(), server.admin_addr());
-    let (gate, shutdown) = (Arc::new(TestGate::default()), Shutdown::new());
+    let (gate, shutdown, liveness) = (Arc::new(TestGate::default()), Shutdown::new(), Liveness::new());
     let (told, for_gate) = (shutdown.clone(), Arc::clone(&gate));
-    let serving = tokio::spawn(server.run(for_gate, Readiness::new(), Registry::new(), told));
-    Running { gate, address, admin, certificates, files, shutdown, serving, _directory: directory }
+    let serving = tokio::spawn(server.run(for_gate, Readiness::new(), liveness.clone(), Registry::new(), told));
+    Running { gate, address, admin, certificates, files, shutdown, liveness, serving, _directory: directory }
 }
 
 /// A status, the head, and the body of an answer.
@@ -144,8 +145,13 @@ impl Running {
 }
 
 pub fn post_head(query: &str, length: usize) -> String {
+    head("/validate", query, length)
+}
+
+/// As [`post_head`], to another path.
+pub fn head(path: &str, query: &str, length: usize) -> String {
     format!(
-        "POST /validate{query} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        "POST {path}{query} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     )
 }
 

@@ -1,8 +1,9 @@
 //! Requests, good and bad.
 
+use castoff::server::WebhookPaths;
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::{closed, exchange, post_head, read_answer, start, start_with};
+use crate::harness::{closed, exchange, head, post_head, read_answer, start, start_with};
 
 const TOO_LONG: usize = 8 * 1024 * 1024 + 1;
 
@@ -143,7 +144,6 @@ async fn a_thousand_idle_connections_keep_nobody_from_an_answer() {
 async fn health_readiness_and_metrics_are_on_a_port_of_their_own() {
     let server = start().await;
     server.post("", "{}").await;
-    assert_eq!(server.admin("/livez").await.status, 200);
     assert_eq!(server.admin("/readyz").await.body, "[+]shutdown ok\n");
     let metrics = server.admin("/metrics").await.body;
     assert!(metrics.contains("castoff_http_requests_total{code=\"200\"} 1"), "{metrics}");
@@ -161,4 +161,39 @@ async fn control_characters_in_a_path_are_not_given_back() {
     stream.flush().await.unwrap();
     let answer = read_answer(&mut stream).await;
     assert!((400..500).contains(&answer.status) && !answer.body.contains('\x1b'), "{answer:?}");
+}
+
+#[tokio::test]
+async fn livez_names_the_part_that_stands_still() {
+    let server = start().await;
+    let stuck = server.liveness.register("controller", std::time::Duration::ZERO);
+    let answer = server.admin("/livez").await;
+    assert!(answer.status == 503 && answer.body.contains("[-]controller: no sign of life"), "{answer:?}");
+    stuck.rest();
+    assert_eq!(server.admin("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn reviews_are_answered_at_the_paths_that_are_accepted_now_and_nowhere_else() {
+    let paths = WebhookPaths::fixed("/first");
+    let server = start_with(|config| config.paths = paths.clone()).await;
+    let statuses = async |expected: [u16; 3]| {
+        for (path, status) in ["/validate", "/first", "/second"].into_iter().zip(expected) {
+            assert_eq!(server.send(&head(path, "?timeout=10s", 2), b"{}").await.status, status, "{path}");
+        }
+    };
+    statuses([404, 200, 404]).await;
+    paths.replace(["/first".to_owned(), "/second".to_owned()]);
+    statuses([404, 200, 200]).await;
+    paths.replace(["/second".to_owned()]);
+    statuses([404, 404, 200]).await;
+}
+
+#[tokio::test]
+async fn at_another_path_the_body_is_not_waited_for() {
+    let server = start_with(|config| config.body_timeout = crate::harness::PATIENCE).await;
+    for method in ["GET", "POST"] {
+        let head = head("/elsewhere", "", 10).replace("POST", method);
+        assert_eq!(server.send(&head, b"").await.status, 404);
+    }
 }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use castoff::admission::Malformed;
 use castoff::kubernetes::certificates::{self, Bundle, Lives, Place};
 use castoff::kubernetes::registration::{Guarded, NAME, Registration, Seen, Settings, Target};
-use castoff::runtime::Readiness;
 use castoff::runtime::shutdown::Shutdown;
+use castoff::runtime::{Liveness, Readiness};
 use castoff::server::{Config, Gate, Server};
 use castoff::trust::{Certificates, Expiry};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
@@ -49,7 +49,7 @@ impl Scene {
         let admin = client(None).await;
         clean(&admin).await;
         let castoff = client(Some(&format!("system:serviceaccount:{OWN}:castoff"))).await;
-        let (readiness, registry) = (Readiness::new(), Registry::new());
+        let (readiness, registry) = (Readiness::new(), Liveness::new(), Registry::new());
         let certificates = Certificates::none_yet();
         let mut config = Config::new(certificates.clone());
         (config.listen, config.admin_listen) = ("127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
@@ -79,7 +79,9 @@ impl Scene {
             tasks.spawn(async move { registration.keep(bundle, seen).await });
         }
         let (ready, all) = (readiness.clone(), registry.clone());
-        tasks.spawn(async move { server.run(Arc::new(Denies), ready, all, Shutdown::new()).await.unwrap() });
+        tasks.spawn(async move {
+            server.run(Arc::new(Denies), ready, Liveness::new(), all, Shutdown::new()).await.unwrap()
+        });
         Scene { admin, guarded, readiness, registry, bundle, seen, _tasks: tasks, _turn: turn }
     }
 

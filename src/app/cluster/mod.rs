@@ -26,8 +26,8 @@ use crate::kubernetes::secrets::ClusterSecrets;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle;
 use crate::runbook::Links;
-use crate::runtime::readiness::Readiness;
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::{Liveness, Readiness};
 use crate::server::Server;
 use crate::trust::{Certificates, Expiry};
 
@@ -69,7 +69,7 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
     // The leader stays until the server has ended: what follows the cluster ends when nobody listens to it any more.
     let leading = take_part(election, &leader, shutdown.clone());
     tokio::select! {
-        ended = async { tokio::join!(server.run(guard.gate, readiness, registry, shutdown), leading).0 } => {
+        ended = async { tokio::join!(server.run(guard.gate, readiness, Liveness::new(), registry, shutdown), leading).0 } => {
             ended.map_err(Failure::no)
         }
         Some(ended) = tasks.join_next() => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use castoff::admission::Malformed;
-use castoff::runtime::Readiness;
 use castoff::runtime::shutdown::Shutdown;
+use castoff::runtime::{Liveness, Readiness};
 use castoff::server::{Config, Gate, Server};
 use castoff::trust::Certificates;
 use castoff::trust::authority::Authority;
@@ -163,7 +163,7 @@ impl OtherWebhook {
         (config.listen, config.admin_listen) = ("127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
         let server = Server::bind(config).await.unwrap();
         let url = format!("https://{}/validate", server.local_addr());
-        let run = server.run(Arc::new(Denies), Readiness::new(), Registry::new(), Shutdown::new());
+        let run = server.run(Arc::new(Denies), Readiness::new(), Liveness::new(), Registry::new(), Shutdown::new());
         let server = tokio::spawn(async move { run.await.unwrap() });
         let bundle = k8s_openapi::ByteString(authority.certificate().as_bytes().to_vec());
         let webhook = json!({
