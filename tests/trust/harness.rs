@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use castoff::admission::Malformed;
-use castoff::kubernetes::certificates::{self, Bundle, Lives, Place};
+use castoff::kubernetes::certificates::{self, Access, Lives, Place, Served};
 use castoff::kubernetes::registration::{Guarded, NAME, Registration, Seen, Settings, Target};
 use castoff::runtime::shutdown::Shutdown;
 use castoff::runtime::{Liveness, Readiness};
@@ -35,7 +35,8 @@ pub struct Scene {
     pub guarded: Arc<Namespaces>,
     pub readiness: Readiness,
     pub registry: Registry,
-    pub bundle: watch::Receiver<Bundle>,
+    pub access: watch::Receiver<Access>,
+    pub address: SocketAddr,
     pub seen: watch::Receiver<Seen>,
     _tasks: JoinSet<()>,
     _turn: MutexGuard<'static, ()>,

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::controller::Controller;
-use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
+use crate::kubernetes::certificates::{self, Access, Lives, Place};
 use crate::kubernetes::cluster;
 use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::policy_status::Writer;
@@ -24,9 +24,9 @@ pub(super) struct Leader {
     pub controller: Arc<Controller>,
     pub leadership: Leadership,
     pub registration: Arc<Registration>,
-    /// Where certificates are kept; `None` where others make them.
-    pub certificates: Option<(Place, Lives)>,
-    pub bundle: watch::Receiver<Bundle>,
+    /// Where certificates and paths are kept; `None` where others make them.
+    pub kept: Option<(Place, Lives)>,
+    pub access: watch::Receiver<Access>,
     pub seen: watch::Receiver<Seen>,
     pub runbook: Links,
 }
@@ -49,11 +49,11 @@ impl Leader {
 
     async fn lead(&self, shutdown: &Shutdown) {
         let mut tasks = JoinSet::new();
-        if let Some((place, lives)) = &self.certificates {
-            tasks.spawn(certificates::keep(self.client.clone(), place.clone(), *lives, self.bundle.clone()));
+        if let Some((place, lives)) = &self.kept {
+            tasks.spawn(certificates::keep(self.client.clone(), place.clone(), *lives, self.access.clone()));
         }
-        let (registration, bundle, seen) = (Arc::clone(&self.registration), self.bundle.clone(), self.seen.clone());
-        tasks.spawn(async move { registration.keep(bundle, seen).await });
+        let (registration, access, seen) = (Arc::clone(&self.registration), self.access.clone(), self.seen.clone());
+        tasks.spawn(async move { registration.keep(access, seen).await });
         // Pods are watched once for the cluster, by the leader.
         let pods = Arc::clone(&self.caches.cluster.pods);
         tasks.spawn(pods.follow(Api::all_with(self.client.clone(), &cluster::pods()), "pods", cluster::read_pod));

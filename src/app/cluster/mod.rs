@@ -1,5 +1,6 @@
 //! `castoff serve` in a cluster, in stages: connected, following, assembled, serving and leading.
 
+mod access;
 mod caches;
 mod leader;
 
@@ -12,13 +13,12 @@ use kube::api::{Api, PostParams};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
 use prometheus::Registry;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::backend::guard;
 use crate::kubernetes::cache::chain;
-use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
+use crate::kubernetes::certificates::{Lives, Place};
 use crate::kubernetes::events::ClusterEvents;
 use crate::kubernetes::lease::{self, Election, Leadership, Timing};
 use crate::kubernetes::registration::{Registration, Seen};
@@ -28,14 +28,13 @@ use crate::lifecycle;
 use crate::runbook::Links;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::{Liveness, Readiness};
-use crate::server::Server;
-use crate::trust::{Certificates, Expiry};
+use crate::server::{self, Server};
 
 use super::assemble::{self, Guard, Parts};
-use super::config::{ClusterConfig, Tls};
-use super::reload::{self, CertificateFiles};
-use super::{Failure, registered, server_config};
+use super::config::{ClusterConfig, Tls, WebhookPath};
+use super::{Failure, server_config};
 
+use access::Asked;
 use caches::Caches;
 use leader::Leader;
 
@@ -48,21 +47,24 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
     let mut following = Following::begin(&connection, &config)?;
     let leadership = Leadership::none();
     let guard = assemble(&connection, &config, &mut following, &leadership)?;
-    let server =
-        Server::bind(server_config(config.listen, following.certificates.clone())).await.map_err(Failure::no)?;
+    let server_config = server::Config {
+        paths: following.asked.paths.clone(),
+        ..server_config(config.listen, following.asked.certificates.clone())
+    };
+    let server = Server::bind(server_config).await.map_err(Failure::no)?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     let leases: Api<Lease> = Api::namespaced(connection.client.clone(), &config.namespace);
     let timing = Timing::of(config.lease_duration);
     let election = Election::new(leases, lease::NAME, &connection.identity, timing, leadership.clone());
-    let Following { readiness, registry, mut tasks, caches, registration, bundle, seen, .. } = following;
+    let Following { readiness, registry, mut tasks, caches, registration, asked, seen } = following;
     let leader = Leader {
         client: connection.client,
         caches,
         controller: guard.controller,
         leadership,
         registration,
-        certificates: matches!(config.tls, Tls::Managed).then(|| (place(&config), Lives::default())),
-        bundle,
+        kept: Some(place(&config)).filter(Place::keeps_something).map(|place| (place, Lives::default())),
+        access: asked.access,
         seen,
         runbook: runbook(&config),
     };
@@ -101,8 +103,7 @@ struct Following {
     registry: Registry,
     tasks: JoinSet<()>,
     caches: Caches,
-    certificates: Certificates,
-    bundle: watch::Receiver<Bundle>,
+    asked: Asked,
     registration: Arc<Registration>,
     seen: watch::Receiver<Seen>,
 }
@@ -114,8 +115,7 @@ impl Following {
         let mut tasks = JoinSet::new();
         let (tell_seen, seen) = watch::channel(Seen::NotYet);
         let caches = Caches::follow(client, seen.clone(), &readiness, &mut tasks);
-        let (tell_bundle, bundle) = watch::channel(None);
-        let certificates = follow_certificates(client, config, &registry, &readiness, &mut tasks, tell_bundle)?;
+        let asked = Asked::follow(client, config, &registry, &readiness, &mut tasks, seen.clone())?;
         let guarded = caches.guarded(client, &mut tasks);
         let reporter = Reporter { controller: "castoff".to_owned(), instance: Some(connection.identity.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
@@ -124,39 +124,8 @@ impl Following {
         let ready = readiness.register("registration", "not seen yet");
         let follower = Arc::clone(&registration);
         tasks.spawn(async move { follower.follow(tell_seen, ready).await });
-        Ok(Following { readiness, registry, tasks, caches, certificates, bundle, registration, seen })
+        Ok(Following { readiness, registry, tasks, caches, asked, registration, seen })
     }
-}
-
-/// The certificate that is served: from files, or from the Secret that the leader keeps.
-fn follow_certificates(
-    client: &Client,
-    config: &ClusterConfig,
-    registry: &Registry,
-    readiness: &Readiness,
-    tasks: &mut JoinSet<()>,
-    tell_bundle: watch::Sender<Bundle>,
-) -> Result<Certificates, Failure> {
-    if let Tls::Files { certificate, key } = &config.tls {
-        let pair = (certificate.clone(), key.clone());
-        let (files, before) = CertificateFiles::load(pair, registry).map_err(Failure::Usage)?;
-        let certificates = files.certificates.clone();
-        let reloads = reload::counter(registry).map_err(Failure::no)?;
-        let hangup = signal(SignalKind::hangup()).map_err(Failure::no)?;
-        let ready = registered(readiness, "certificates");
-        tasks.spawn(async move {
-            // Nobody is told of an authority: the files hold none.
-            let _bundle = tell_bundle;
-            reload::follow(files, before, ready, reloads, hangup).await;
-        });
-        return Ok(certificates);
-    }
-    let certificates = Certificates::none_yet();
-    let ready = readiness.register("certificates", "there is none yet");
-    let expiry = Expiry::register(registry).map_err(Failure::no)?;
-    let served = certificates.clone();
-    tasks.spawn(certificates::follow(client.clone(), place(config), served, expiry, ready, tell_bundle));
-    Ok(certificates)
 }
 
 /// The guard on what is followed: it acts only while this process leads.
@@ -208,9 +177,12 @@ async fn take_part(election: Election, leader: &Leader, shutdown: Shutdown) {
     );
 }
 
-/// Where certificates are kept.
+/// Where certificates and paths are kept, as far as they are.
 fn place(config: &ClusterConfig) -> Place {
     Place {
+        certificates: matches!(config.tls, Tls::Managed),
+        // Where the registration is others', so is its path.
+        paths: config.registration.manage && matches!(config.path, WebhookPath::Kept),
         further_names: config.further_names.clone(),
         service: config.service.clone(),
         ..Place::new(&config.namespace)

@@ -43,6 +43,12 @@ impl Place {
         }
     }
 
+    /// Whether the Secret is needed at all.
+    #[must_use]
+    pub fn keeps_something(&self) -> bool {
+        self.certificates || self.paths
+    }
+
     /// The names that the certificate is for.
     pub(super) fn names(&self) -> Vec<String> {
         let Place { namespace, service, further_names, .. } = self;

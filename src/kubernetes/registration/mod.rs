@@ -28,7 +28,8 @@ use why::Why;
 
 pub use desired::{FailurePolicy, Settings, Target, Trust};
 pub use keep::{Guarded, Registration};
-pub use proof::{Proofs, Sent, prove};
+pub use mark::{MARK, is_of as mark_is_of};
+pub use proof::{Proofs, Sent, prove, without_path};
 pub use seen::Seen;
 
 /// The name of the ValidatingWebhookConfiguration.
