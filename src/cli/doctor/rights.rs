@@ -16,15 +16,17 @@ const ACCOUNT: &str = "castoff";
 const AT_ONCE: usize = 8;
 
 /// What is needed everywhere: group, resource, verbs.
-const EVERYWHERE: [(&str, &str, &[&str]); 14] = [
+const EVERYWHERE: [(&str, &str, &[&str]); 16] = [
     ("castoff.dev", "drainpolicies", &["list", "watch"]),
     ("castoff.dev", "drainplans", &["list", "watch"]),
     ("castoff.dev", "poddrains", &["get", "list", "watch", "create", "patch", "delete"]),
     ("castoff.dev", "drainpolicies/status", &["patch"]),
     ("castoff.dev", "poddrains/status", &["update"]),
     ("", "pods", &["get", "list", "watch", "patch", "delete"]),
-    ("", "nodes", &["list", "watch"]),
+    ("", "nodes", &["get", "list", "watch"]),
     ("", "namespaces", &["list", "watch"]),
+    ("*", "*/scale", &["get"]),
+    ("", "replicationcontrollers", &["get"]),
     ("apps", "statefulsets", &["get"]),
     ("apps", "replicasets", &["get"]),
     ("apps", "daemonsets", &["get"]),
@@ -45,7 +47,7 @@ const CERTIFICATES: [(&str, &str, &str, &[&str]); 2] =
     [("", "secrets", "", &["create"]), ("", "secrets", "castoff-tls", &["get", "list", "watch", "update"])];
 
 /// What it needs of its registration.
-const REGISTRATION: [(&str, &[&str]); 2] = [("", &["create"]), ("castoff", &["list", "watch", "patch"])];
+const REGISTRATION: [(&str, &[&str]); 2] = [("", &["create"]), ("castoff", &["list", "watch", "patch", "delete"])];
 
 /// What Castoff may not do and needs to, as `patch pods`. `None` where it does not run under its own account here.
 pub(super) async fn missing(
