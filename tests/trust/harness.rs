@@ -148,7 +148,8 @@ impl Scene {
         let authority = reqwest::Certificate::from_pem(self.bundle().unwrap().as_bytes()).unwrap();
         let anybody = reqwest::Client::builder().tls_certs_only([authority]).build().unwrap();
         let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "1"}});
-        let request = anybody.post(format!("https://{}{path}", self.address)).header("content-type", "application/json");
+        let request =
+            anybody.post(format!("https://{}{path}", self.address)).header("content-type", "application/json");
         request.body(review.to_string()).send().await.unwrap().status().as_u16()
     }
 

@@ -9,6 +9,7 @@ mod account;
 mod bypass;
 mod harness;
 mod home;
+mod rights;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -15,9 +15,9 @@ use kube::client::Body;
 use kube::core::{ApiResource, DynamicObject, Request};
 use serde_json::Value;
 
-use crate::cli::{Failure, clock};
 use crate::cli::connect::refused;
 use crate::cli::trial;
+use crate::cli::{Failure, clock};
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
 use crate::kubernetes::policy_status::{Known, NodeLabels, judge};
 use crate::kubernetes::registration::{MARK, mark_is_of};

@@ -36,7 +36,7 @@ pub async fn keep(client: Client, place: Place, lives: Lives, mut access: watch:
             Ok(Looked::AsItShouldBe) => look,
             Ok(Looked::SomebodyElseWrote) => Duration::ZERO,
             Err(error) => {
-                tracing::error!(secret = place.secret, error, "the Secret can't be kept; tries again");
+                tracing::error!(secret = place.secret, error, "certificates can't be kept; tries again");
                 PAUSE
             }
         };

@@ -101,7 +101,9 @@ impl Held {
         let data = secret.data.get_or_insert_with(BTreeMap::new);
         let mut put = |name: &str, text: &str| data.insert(name.to_owned(), ByteString(text.as_bytes().to_vec()));
         if place.certificates {
-            for (name, text) in [("ca.crt", bundle), ("ca.key", authority_key), ("tls.crt", certificate), ("tls.key", key)] {
+            for (name, text) in
+                [("ca.crt", bundle), ("ca.key", authority_key), ("tls.crt", certificate), ("tls.key", key)]
+            {
                 put(name, text);
             }
         }

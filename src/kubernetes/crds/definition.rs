@@ -38,9 +38,7 @@ impl Definition<'_> {
             merge(&mut properties, &json!({"status": status}));
             subresources = json!({"status": {}});
         }
-        let column = |(name, kind, path, priority): &Column| {
-            json!({"name": name, "type": kind, "jsonPath": path, "priority": priority})
-        };
+        let column = |(name, kind, path, priority): &Column| json!({"name": name, "type": kind, "jsonPath": path, "priority": priority});
         let columns: Vec<Value> = columns.iter().map(column).collect();
         json!({
             "apiVersion": "apiextensions.k8s.io/v1",

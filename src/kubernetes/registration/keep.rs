@@ -201,11 +201,7 @@ impl Registration {
     }
 
     /// The UID of Castoff's namespace. Asked for again where the registration is gone, as it is when that is made anew.
-    async fn home(
-        &self,
-        term: &mut Term,
-        live: Option<&ValidatingWebhookConfiguration>,
-    ) -> Result<String, String> {
+    async fn home(&self, term: &mut Term, live: Option<&ValidatingWebhookConfiguration>) -> Result<String, String> {
         if let (Some(home), Some(_)) = (&term.home, live) {
             return Ok(home.clone());
         }

@@ -136,7 +136,10 @@ mod tests {
         let failing = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": failed to call webhook: \
                        Post \"https://castoff.castoff-system.svc:443/validate/5ec7e7?timeout=10s\": x509: unknown authority";
         let Sent::Failing(told) = answer(500, failing, &[]) else { panic!("it is failing") };
-        assert!(told.ends_with("https://castoff.castoff-system.svc:443?timeout=10s\": x509: unknown authority"), "{told}");
+        assert!(
+            told.ends_with("https://castoff.castoff-system.svc:443?timeout=10s\": x509: unknown authority"),
+            "{told}"
+        );
         for (code, message) in [
             (404, "pods \"b\" not found"),
             (409, "the UID in the precondition does not match"),

@@ -19,9 +19,7 @@ fn known(namespaces: &BTreeSet<String>) -> Known<'_> {
 
 /// As it is after a leader made it for these namespaces.
 fn live(settings: &Settings, namespaces: &[&str]) -> ValidatingWebhookConfiguration {
-    let Action::Create(made) = decide(settings, None, known(&set(namespaces))) else {
-        panic!("it is to be created")
-    };
+    let Action::Create(made) = decide(settings, None, known(&set(namespaces))) else { panic!("it is to be created") };
     let mut live = *made;
     live.metadata.resource_version = Some("7".to_owned());
     live
@@ -140,7 +138,11 @@ fn the_path_is_put_in_and_an_unknown_one_takes_none_out() {
     assert_eq!(desired::paths(&patched(&live, &renewed)), set(&["/validate/2"]));
     let unknown = Known { path: None, ..known(&db) };
     assert_eq!(decide(&settings(), Some(&live), unknown), Action::Nothing);
-    assert_eq!(decide(&settings(), None, unknown), Action::Wait, "nothing is registered on a path that is not answered");
+    assert_eq!(
+        decide(&settings(), None, unknown),
+        Action::Wait,
+        "nothing is registered on a path that is not answered"
+    );
     let empty = self::live(&settings(), &[]);
     assert_eq!(decide(&settings(), Some(&empty), unknown), Action::Wait);
 }

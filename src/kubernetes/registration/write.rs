@@ -28,7 +28,11 @@ impl Registration {
         }
     }
 
-    pub(super) async fn patch(&self, patch: Patch, live: Option<&ValidatingWebhookConfiguration>) -> Result<(), String> {
+    pub(super) async fn patch(
+        &self,
+        patch: Patch,
+        live: Option<&ValidatingWebhookConfiguration>,
+    ) -> Result<(), String> {
         let Patch { body, replaces, whys, editor } = patch;
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let body = if replaces { Body::Merge(body) } else { Body::Strategic(body) };

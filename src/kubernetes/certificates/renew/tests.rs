@@ -123,10 +123,7 @@ fn whatever_is_broken_is_made_anew_and_what_is_trusted_stays_trusted() {
     assert_eq!(broken(|content, other| content.key.clone_from(&other.key)), (1, vec!["server"]));
     assert_eq!(broken(|content, _| content.certificate = "nonsense".to_owned()), (1, vec!["server"]));
     assert_eq!(broken(|content, _| content.authority_key.clear()), (2, vec!["authority"]));
-    assert_eq!(
-        broken(|content, other| content.authority_key.clone_from(&other.authority_key)),
-        (2, vec!["authority"])
-    );
+    assert_eq!(broken(|content, other| content.authority_key.clone_from(&other.authority_key)), (2, vec!["authority"]));
     assert_eq!(broken(|content, _| content.bundle.clear()), (1, vec!["authority", "server"]));
     assert_eq!(broken(|content, other| content.bundle.clone_from(&other.bundle)), (2, vec!["authority", "server"]));
 }
