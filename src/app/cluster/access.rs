@@ -120,3 +120,25 @@ impl Files for PathFile {
 fn hangup() -> Result<Signal, Failure> {
     signal(SignalKind::hangup()).map_err(Failure::no)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_file_is_a_path_and_a_mistake_leaves_the_former_ones_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tell, access) = watch::channel(Access::default());
+        let files = PathFile { file: folder.path().join("paths"), tell };
+        let hold = |text: &str| {
+            std::fs::write(&files.file, text).unwrap();
+            (files.take_up().is_ok(), access.borrow().paths.to_vec())
+        };
+        let both = vec!["/validate/new".to_owned(), "/validate/former".to_owned()];
+        assert_eq!(hold("/validate/new\n\n/validate/former \n"), (true, both.clone()));
+        for mistake in ["", "\n", "validate/new", "/", "/validate/new?a=b", "/validate/new\n/two words"] {
+            assert_eq!(hold(mistake), (false, both.clone()), "{mistake:?}");
+        }
+    }
+}
