@@ -25,6 +25,7 @@ pub fn section(reason: &str) -> Option<&'static str> {
         "RegistrationDeleted" | "NotRegistered" => "guards-nothing",
         "RegistrationPutBack" => "registration-put-back",
         "CertificateEnds" | "CertificateNotAccepted" => "certificates",
+        "PathGuessed" => "path-of-the-webhook",
         "NotInCharge" => "no-leader",
         "NoReplica" | "NotReached" | "ReplicaNotReady" => "no-replica-answers",
         "DrainNotKnown" | "VersionsDiffer" => "unknown-phase",

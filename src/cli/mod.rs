@@ -5,6 +5,7 @@ mod cancel;
 mod certs;
 mod check;
 mod check_pod;
+mod clock;
 mod connect;
 mod demo;
 mod doctor;

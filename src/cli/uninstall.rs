@@ -12,6 +12,7 @@ use kube::core::{ApiResource, DynamicObject};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::kubernetes::is_not_found;
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 
 use super::connect::{Which, refused};
@@ -165,7 +166,7 @@ async fn delete(client: &Client, resource: &ApiResource, namespace: Option<&str>
 fn gone_is_fine<T>(outcome: kube::Result<T>, what: &str) -> Result<Option<T>, Failure> {
     match outcome {
         Ok(value) => Ok(Some(value)),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) if is_not_found(&error) => Ok(None),
         Err(error) => Err(refused(what, &error)),
     }
 }

@@ -39,7 +39,7 @@ fn registration(bundle: &str) -> Value {
             "namespaceSelector": {"matchExpressions": [
                 {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["tidb"]}]},
             "clientConfig": {
-                "service": {"namespace": "castoff-system", "name": "castoff"},
+                "service": {"namespace": "castoff-system", "name": "castoff", "path": "/validate/5ec7e7"},
                 "caBundle": serde_json::to_value(k8s_openapi::ByteString(bundle.as_bytes().to_vec())).unwrap(),
             },
         })
@@ -167,6 +167,9 @@ fn what_is_wrong_with_the_registration_is_found() {
     assert!(registered(|it| it["webhooks"][1]["rules"][0]["resources"] = json!(["pods/*"])).is_empty());
     assert_eq!(registered(|it| it["webhooks"][0]["timeoutSeconds"] = json!(2)), ["TimeoutTooSmall"]);
     assert_eq!(registered(|it| it["webhooks"][0]["failurePolicy"] = json!("Ignore")), ["FailsOpen"]);
+    let path = |path: Value| registered(|it| it["webhooks"][1]["clientConfig"]["service"]["path"] = path);
+    assert_eq!(path(json!("/validate")), ["PathGuessed"]);
+    assert_eq!(path(Value::Null), ["PathGuessed"], "the API server then asks on the root");
     let narrowed = |it: &mut Value| it["webhooks"][0]["objectSelector"] = json!({"matchLabels": {"a": "b"}});
     assert_eq!(registered(narrowed), ["ObjectSelector"]);
     let elsewhere =
