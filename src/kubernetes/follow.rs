@@ -10,6 +10,7 @@ use futures_util::{StreamExt, pin_mut};
 use kube::Api;
 use kube::api::{ListParams, WatchParams};
 use kube::core::{DynamicObject, Status, WatchEvent};
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::DefaultBackoff;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -84,8 +85,13 @@ pub async fn follow(api: Api<DynamicObject>, pace: Pace, mut tell: impl FnMut(To
             },
             Some(seen) => {
                 let begun = Instant::now();
-                match watch(&api, seen, pace, &mut tell).await {
-                    Ok(()) if begun.elapsed() >= SHORTEST_WATCH => continue,
+                let ended = watch(&api, seen, pace, &mut tell).await;
+                let lasted = begun.elapsed() >= SHORTEST_WATCH;
+                if lasted {
+                    pauses.reset();
+                }
+                match ended {
+                    Ok(()) if lasted => continue,
                     Ok(()) => {}
                     Err(error) => {
                         tell(Told::Failed(error.to_string()));

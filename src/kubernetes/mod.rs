@@ -24,11 +24,6 @@ fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
 }
 
-/// Whether there is no such object.
-fn is_not_found(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found())
-}
-
 /// The labels of everything that Castoff makes for itself.
 fn labels() -> [(String, String); 2] {
     [("app.kubernetes.io/name", "castoff"), ("app.kubernetes.io/managed-by", "castoff")]

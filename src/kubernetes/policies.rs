@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use kube::ResourceExt;
+use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::lifecycle::slots::Slots;
@@ -16,7 +17,7 @@ use crate::ports::VersionedSlots;
 
 use super::cache::{Cache, key_of};
 use super::conditions::Condition;
-use super::resources::part;
+use super::resources::{drain_plans, drain_policies, part};
 
 /// A DrainPolicy as it is stored.
 #[derive(Clone, Debug)]
@@ -113,6 +114,31 @@ pub async fn follow(
             changed = plan_changes.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// The policies of one namespace as they are now, not from memory: for whoever has a reason to believe that the copies
+/// are behind.
+///
+/// # Errors
+/// When the API server can't tell.
+pub async fn policies_now(client: &Client, namespace: &str) -> kube::Result<PolicyIndex> {
+    let policies: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &drain_policies());
+    let policies = policies.list(&ListParams::default()).await?.items;
+    let policies: Vec<_> = policies.iter().filter_map(read_policy).map(|(_, policy)| Arc::new(policy)).collect();
+    let plans = if policies.iter().any(|policy| names_a_plan(policy)) {
+        let plans: Api<DynamicObject> = Api::all_with(client.clone(), &drain_plans());
+        plans.list(&ListParams::default()).await?.items
+    } else {
+        Vec::new()
+    };
+    let plans: Vec<_> = plans.iter().filter_map(read_plan).map(|(_, plan)| Arc::new(plan)).collect();
+    Ok(compile(&policies, &plans))
+}
+
+/// Whether one of its steps follows a DrainPlan.
+fn names_a_plan(policy: &PolicyObject) -> bool {
+    let steps = policy.spec.get("steps").and_then(Value::as_array);
+    steps.into_iter().flatten().any(|step| step.pointer("/plan/name").is_some())
 }
 
 fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTreeMap<String, (String, i64)> {
