@@ -97,6 +97,9 @@ mod tests {
     #[tokio::test]
     async fn what_panics_here_ends_nothing_else() {
         let caught = caught("controller", async { panic!("lost") }).await;
-        assert_eq!(caught.map_err(|ended| ended.to_string()), Err::<(), _>("the task controller has panicked: lost".to_owned()));
+        assert_eq!(
+            caught.map_err(|ended| ended.to_string()),
+            Err::<(), _>("the task controller has panicked: lost".to_owned())
+        );
     }
 }

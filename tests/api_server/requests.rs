@@ -15,7 +15,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How long a read and a write take, and what comes of them.
 async fn asked(server: &ApiServer) -> [(Duration, String); 2] {
     let api: Api<ConfigMap> = Api::namespaced(server.client(Limits { answer: LIMIT, ..Limits::default() }), "n");
-    let new = ConfigMap { metadata: ObjectMeta { name: Some("a".to_owned()), ..Default::default() }, ..Default::default() };
+    let new =
+        ConfigMap { metadata: ObjectMeta { name: Some("a".to_owned()), ..Default::default() }, ..Default::default() };
     let begun = Instant::now();
     let read = (begun.elapsed(), api.list(&kube::api::ListParams::default()).await.unwrap_err().to_string());
     let read = (begun.elapsed() + read.0, read.1);

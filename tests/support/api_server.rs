@@ -122,7 +122,6 @@ impl ApiServer {
         }
     }
 
-
     /// Method and address of every request so far that contains `part`.
     pub fn requests(&self, part: &str) -> Vec<String> {
         self.state().requests.iter().filter(|request| request.contains(part)).cloned().collect()
@@ -205,7 +204,10 @@ impl State {
                     let items: Vec<&Value> =
                         self.objects.iter().filter(|(key, _)| belongs(key, path)).map(|(_, object)| object).collect();
                     let version = self.version.to_string();
-                    (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}))
+                    (
+                        200,
+                        json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}),
+                    )
                 }
             },
             Method::POST => {

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::controller::Controller;
-use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
 use crate::kubernetes::cache::Source;
+use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
 use crate::kubernetes::cluster;
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;
@@ -122,6 +122,7 @@ impl Leader {
             objects: Arc::clone(&self.caches.policies),
             index: Arc::clone(&self.caches.index),
             pods: Arc::clone(&self.caches.cluster.pods),
+            drains: Arc::clone(&self.caches.drains),
             nodes: Arc::clone(&self.caches.cluster.nodes),
             registration: Arc::clone(&self.registration),
             seen: self.seen.clone(),

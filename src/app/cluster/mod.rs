@@ -69,9 +69,8 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
         pace: Pace::default(),
     };
     let leading = async { take_part(election, &leader, shutdown.clone()).await.map_err(dead) };
-    let serving = async {
-        server.run(guard.gate, readiness, liveness, registry, shutdown.clone()).await.map_err(Failure::no)
-    };
+    let serving =
+        async { server.run(guard.gate, readiness, liveness, registry, shutdown.clone()).await.map_err(Failure::no) };
     // The leader stays until the server has ended: what follows the cluster ends when nobody listens to it any more.
     tokio::select! {
         ended = async { tokio::try_join!(serving, leading) } => ended.map(|_| ()),
