@@ -5,6 +5,7 @@
 mod copies;
 mod election;
 mod policies;
+mod proxied;
 mod requests;
 #[path = "../support/mod.rs"]
 mod support;
