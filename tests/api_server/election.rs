@@ -99,7 +99,7 @@ async fn a_lease_that_is_deleted_changes_nothing_about_who_leads() {
     for _ in 0..5 {
         scene.server.delete(LEASE);
         let time = Duration::from_secs(20);
-        assert!(scene.watch(time).await >= time - STEP);
+        assert!(scene.watch(time).await + STEP >= time);
         assert_eq!(scene.leader(), Some(first));
     }
 }
@@ -136,10 +136,10 @@ async fn a_leader_that_was_stopped_for_a_while_does_not_believe_that_it_leads() 
     let scene = Scene::new(2);
     let (first, _) = scene.until_somebody_leads().await;
     scene.replicas[first].stopped.store(true, Ordering::Relaxed);
-    scene.watch(Duration::from_secs(60)).await;
+    scene.watch(Duration::from_mins(1)).await;
     assert_eq!(scene.leader(), Some(1 - first));
     scene.replicas[first].stopped.store(false, Ordering::Relaxed);
-    scene.watch(Duration::from_secs(60)).await;
+    scene.watch(Duration::from_mins(1)).await;
     assert_eq!(scene.leader(), Some(1 - first));
 }
 
