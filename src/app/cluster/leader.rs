@@ -125,6 +125,7 @@ impl Leader {
             objects: Arc::clone(&self.caches.policies),
             index: Arc::clone(&self.caches.index),
             pods: Arc::clone(&self.caches.cluster.pods),
+            drains: Arc::clone(&self.caches.drains),
             nodes: Arc::clone(&self.caches.cluster.nodes),
             registration: Arc::clone(&self.registration),
             seen: self.seen.clone(),

@@ -19,8 +19,8 @@ use crate::cli::connect::refused;
 use crate::cli::trial;
 use crate::cli::{Failure, clock};
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
-use crate::kubernetes::policy_status::{Known, NodeLabels, judge};
 use crate::kubernetes::registration::{MARK, mark_is_of};
+use crate::kubernetes::policy_status::{self, Known, NodeLabels};
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::{cluster, crds};
 use crate::pod::Pod;
@@ -245,14 +245,14 @@ impl Look<'_> {
 }
 
 fn judged(policy: &Policy, known: &Known<'_>, object: Option<&PolicyObject>) -> PolicySeen {
-    let (_, _, reason, message) = judge(policy, known);
+    let judged = policy_status::ready(policy, known);
     let ready = object.and_then(|object| object.conditions.iter().find(|condition| condition.kind == "Ready"));
     PolicySeen {
         namespace: policy.namespace.clone(),
         name: policy.name.clone(),
         enforced: policy.spec.mode == PolicyMode::Enforce,
-        reason: reason.to_owned(),
-        message,
+        reason: judged.reason.to_owned(),
+        message: judged.message,
         told: ready.map(|ready| (ready.reason.clone(), ready.message.clone())),
     }
 }
