@@ -136,7 +136,7 @@ fn the_tests_that_the_pages_name_are_there() {
     let named: BTreeSet<&str> = pages.iter().flat_map(|page| named_tests(page)).collect();
     assert!(named.len() > 20, "{named:?}");
     // What is no function by itself bears its name as a text.
-    let is_there = |name: &str| sources.contains(&format!("fn {name}(")) || sources.contains(&format!("\"{name}\""));
+    let is_there = |name: &str| sources.contains(&format!("fn {name}(")) || sources.contains(&format!("{name}\""));
     let missing: Vec<&&str> = named.iter().filter(|name| !is_there(name)).collect();
     assert!(missing.is_empty(), "pages name tests that are not there: {missing:#?}");
 }
