@@ -9,7 +9,6 @@ mod agents;
 mod cluster;
 mod guarded;
 mod installation;
-mod stream;
 
 use libtest_mimic::{Arguments, Trial};
 
