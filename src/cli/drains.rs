@@ -79,7 +79,6 @@ pub(super) struct Looks {
     /// With those that are over.
     pub completed: bool,
     pub bars: bool,
-    pub paint: bool,
 }
 
 impl DrainView {
@@ -193,11 +192,11 @@ impl Overview {
                     row.remove(0);
                 }
             }
-            lines = table(&rows, looks.paint);
+            lines = table(&rows);
         }
         for policy in self.policies.iter().filter(|policy| !policy.ready) {
             let Guarding { namespace, policy, reason, message, .. } = policy;
-            let reason = super::render::painted(reason, Paint::Bad, looks.paint);
+            let reason = super::render::painted(reason, Paint::Bad);
             lines.push(format!("policy {namespace}/{policy} is not ready ({reason}): {message}"));
         }
         lines.push(self.sum());

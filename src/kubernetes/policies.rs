@@ -15,7 +15,7 @@ use crate::policy::spec::{PlanReference, PolicySpec};
 use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
 use crate::ports::VersionedSlots;
 
-use super::cache::{Cache, chain, key_of};
+use super::cache::{Cache, key_of};
 use super::conditions::Condition;
 use super::resources::{drain_plans, drain_policies, part};
 

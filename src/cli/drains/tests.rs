@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use anstream::adapter::strip_str;
 use serde_json::json;
 
 use super::*;
@@ -37,7 +38,8 @@ fn policy(name: &str, ready: &str, reason: &str) -> DynamicObject {
 }
 
 fn lines(drains: &[DynamicObject], policies: &[DynamicObject], looks: Looks) -> Vec<String> {
-    Overview::of(drains, policies).lines(looks, "2030-01-01T00:01:20Z".parse().unwrap())
+    let painted = Overview::of(drains, policies).lines(looks, "2030-01-01T00:01:20Z".parse().unwrap());
+    painted.iter().map(|line| strip_str(line).to_string()).collect()
 }
 
 #[test]
