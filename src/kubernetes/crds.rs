@@ -80,66 +80,70 @@ fn policies() -> Value {
 
 fn drains() -> Value {
     let columns: [Column; 10] = [
-        ("Pod", "string", ".spec.pod.metadata.name", 0),
+        ("Pod", "string", ".spec.pod.name", 0),
         ("Policy", "string", ".spec.policy", 0),
         ("Phase", "string", ".status.state", 0),
         ("Step", "string", ".status.step", 0),
         ("Left", "string", ".status.remaining", 0),
         ("Message", "string", ".status.message", 0),
         ("Age", "date", ".metadata.creationTimestamp", 0),
-        ("Node", "string", ".spec.pod.spec.nodeName", 1),
+        ("Node", "string", ".status.pod.spec.nodeName", 1),
         ("Requester", "string", ".spec.requester", 1),
-        ("UID", "string", ".spec.pod.metadata.uid", 1),
+        ("UID", "string", ".spec.pod.uid", 1),
     ];
-    let mut spec = schema_of::<DrainSpec>();
-    let fixed = "a drain stays as it was asked for; only cancel may be changed. Delete it to give it up";
-    rules(
-        &mut spec,
-        "",
-        &[
-            ("self.policy == oldSelf.policy && self.seat == oldSelf.seat", fixed),
-            ("self.fingerprint == oldSelf.fingerprint", fixed),
-            ("self.requester == oldSelf.requester && self.caller == oldSelf.caller", fixed),
-            (
-                "self.pod.metadata.uid == oldSelf.pod.metadata.uid && self.pod.metadata.name == oldSelf.pod.metadata.name",
-                fixed,
-            ),
-            (
-                "self.steps.size() == oldSelf.steps.size() && self.steps.all(s, oldSelf.steps.exists(o, o.name == s.name && o.hash == s.hash && o.plan == s.plan))",
-                fixed,
-            ),
-        ],
-    );
-    patch(
-        &mut spec,
-        "/properties/steps",
-        &json!({
-            "maxItems": 8, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
-        }),
-    );
-    patch(
-        &mut spec,
-        "/properties",
-        &json!({"fingerprint": {
-            "type": "string", "maxLength": 64, "description": "Of all that is fixed; Castoff follows no drain whose spec was changed.",
-        }}),
-    );
-    if let Some(Value::Array(required)) = spec.get_mut("required") {
-        required.push(json!("fingerprint"));
-    }
-    for text in ["name", "hash", "plan"] {
-        patch(&mut spec, &format!("/properties/steps/items/properties/{text}"), &json!({"maxLength": 253}));
-    }
+    let mut status = schema_of::<ShownStatus>();
+    patch(&mut status, "/properties/steps", &json!({"maxItems": 8}));
     definition(
         &pod_drains().kind,
         &pod_drains().plural,
         &json!({"singular": "poddrain", "shortNames": ["pdr"], "categories": ["castoff"]}),
         true,
         "One pod's drain: who asked for it, how far it is, and what it waits for. Made by Castoff; deleting it gives the drain up.",
-        &spec,
-        Some(schema_of::<ShownStatus>()),
+        &drain_spec(),
+        Some(status),
         &columns,
     )
+}
+
+/// A drain stays as it was asked for. One of the form before, which held the whole pod and the steps in its spec, is
+/// kept whole, since what it set at a backend is undone by them.
+fn drain_spec() -> Value {
+    let mut spec = schema_of::<DrainSpec>();
+    patch(&mut spec, "", &json!({"x-kubernetes-preserve-unknown-fields": true}));
+    let fixed = "a drain stays as it was asked for; only cancel may be changed. Delete it to give it up";
+    rules(
+        &mut spec,
+        "",
+        &[
+            ("self.policy == oldSelf.policy && self.requester == oldSelf.requester", fixed),
+            ("self.pod.?name == oldSelf.pod.?name && self.pod.?uid == oldSelf.pod.?uid", fixed),
+            (
+                "self.pod.?metadata.?name == oldSelf.pod.?metadata.?name && self.pod.?metadata.?uid == oldSelf.pod.?metadata.?uid",
+                fixed,
+            ),
+        ],
+    );
+    let name = json!({"type": "string", "maxLength": 253});
+    if let Some(pod) = spec.pointer_mut("/properties/pod") {
+        without_defaults(pod);
+    }
+    patch(&mut spec, "/properties/pod", &json!({"x-kubernetes-preserve-unknown-fields": true}));
+    patch(
+        &mut spec,
+        "/properties/pod/properties",
+        &json!({"metadata": {
+            "type": "object",
+            "description": "Of the form before, which held the whole pod.",
+            "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {"name": name, "uid": name},
+        }}),
+    );
+    rules(
+        &mut spec,
+        "/properties/pod",
+        &[("has(self.metadata) || has(self.name) && has(self.uid)", "a drain is of one pod, by its name and UID")],
+    );
+    spec
 }
 
 fn plans() -> Value {

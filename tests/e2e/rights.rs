@@ -31,9 +31,10 @@ impl Right {
     fn covers(&self, verb: &str, line: &Line) -> bool {
         let (resource, part) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
         let fits = |limit: &str, field: &str| limit.is_empty() || limit == field;
+        let is = |word: &str, field: &str| word == "*" || word == field;
         self.verb == verb
-            && line.about("apiGroup") == self.group
-            && line.about("resource") == resource
+            && is(&self.group, line.about("apiGroup"))
+            && is(resource, line.about("resource"))
             && line.about("subresource") == part
             && fits(&self.namespace, line.about("namespace"))
             && fits(&self.name, line.name())

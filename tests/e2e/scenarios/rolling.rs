@@ -25,7 +25,7 @@ async fn a_statefulset_of_five_rolls_and_no_leader_is_lost(scene: Arc<Scene>) {
 
 async fn roll(scene: &Scene, replicas: u64) {
     let tikv = Tikv::start(scene, "tikv", replicas, 30).await;
-    scene.stateful_set("tikv", replicas, json!({"podManagementPolicy": "OrderedReady"})).await;
+    scene.stateful_set("tikv", replicas, json!({})).await;
     scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     scene.must(&["rollout", "restart", "statefulset/tikv"]).await;
     scene.must(&["rollout", "status", "statefulset/tikv", "--timeout=180s"]).await;
@@ -36,7 +36,7 @@ async fn roll(scene: &Scene, replicas: u64) {
         .drains()
         .await
         .iter()
-        .map(|drain| drain.data["spec"]["pod"]["metadata"]["name"].as_str().unwrap().to_owned())
+        .map(|drain| drain.data["spec"]["pod"]["name"].as_str().unwrap().to_owned())
         .collect();
     let expected: Vec<String> = (0..replicas).rev().map(|ordinal| format!("tikv-{ordinal}")).collect();
     assert_eq!(order, expected, "the order of the drains");
@@ -50,7 +50,7 @@ const BAR: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_millis(8);
 
 /// What an operator would wait for in vain: a prepared pod serves nobody.
-fn tell_how_fast_it_went_on(namespace: &str, outcomes: u64) {
+fn tell_how_fast_it_went_on(namespace: &str, pods: u64) {
     let Some(mut times) = audit::drained_to_delete(namespace) else {
         println!("not measured: this cluster's audit log can't be read");
         return;
@@ -61,7 +61,7 @@ fn tell_how_fast_it_went_on(namespace: &str, outcomes: u64) {
     let write = audit::median_write(namespace).unwrap_or_default();
     let woken = times.len();
     println!(
-        "from Drained to the DELETE, {woken} of {drains} woken: median {median:?}, all {times:?}; a write takes {write:?}"
+        "from Drained to the DELETE, {woken} of {pods} woken: median {median:?}, all {times:?}; a write takes {write:?}"
     );
     if write > IDLE {
         println!("not held to {BAR:?}: this machine is busy");
