@@ -153,6 +153,65 @@ impl Scene {
         log.lines().filter(|line| line.contains("answered") && line.contains(user)).count()
     }
 
+    /// Has a pod be Ready, or not, as its probe would.
+    pub async fn is_to_serve(&self, pod: &str, serves: bool) {
+        let key = "test.castoff.dev/behave";
+        let change = if serves { format!("{key}-") } else { format!("{key}=never-ready") };
+        self.annotate("pod", pod, &[&change]).await;
+        self.until(&format!("{pod} is Ready: {serves}"), 30, || async {
+            let now = self.pod(pod).await?;
+            (crate::backends::is_ready(&now) == serves).then_some(())
+        })
+        .await;
+    }
+
+    /// Has a pod's application get ready, but not before it is [let](Scene::let_get_ready); the pod's UID and address.
+    pub async fn busy(&self, pod: &str) -> (String, String) {
+        let ip = self.ip(pod).await;
+        self.hooks().at(&ip, |app| (app.inflight, app.done_per_look) = (1, 0));
+        (self.uid(pod).await, ip)
+    }
+
+    pub fn let_get_ready(&self, ip: &str) {
+        self.hooks().at(ip, |app| app.done_per_look = 1);
+    }
+
+    /// Why a pod's drain does not go on, as its PodDrain says.
+    pub async fn message(&self, pod: &str) -> String {
+        let drain = self.drain(pod).await;
+        drain.and_then(|drain| drain.data["status"]["message"].as_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    pub async fn until_message(&self, pod: &str, wanted: &str) {
+        self.until(&format!("the drain of {pod} says: {wanted}"), 30, || async {
+            self.message(pod).await.contains(wanted).then_some(())
+        })
+        .await;
+    }
+
+    /// What `castoff status` says of this namespace.
+    pub async fn status(&self) -> String {
+        let printed = crate::doctor::shell(&format!("castoff status -n {} -o json", self.namespace)).await;
+        assert_eq!(printed.code, 0, "{printed:?}");
+        printed.stdout
+    }
+
+    /// Deletes these pods, by deletes that name their UIDs, again and again until all have left.
+    pub async fn until_all_left(&self, pods: &[(&str, &str)]) {
+        self.until(&format!("{pods:?} have left"), 150, || async {
+            let mut there = 0;
+            for (pod, uid) in pods {
+                if self.stands(pod, uid).await {
+                    there += 1;
+                    self.delete_this(pod, uid).await;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            (there == 0).then_some(())
+        })
+        .await;
+    }
+
     /// The versions of all drains here: any write changes them.
     pub async fn versions(&self) -> BTreeMap<String, String> {
         let drains: Vec<DynamicObject> = self.drains().await;

@@ -100,7 +100,6 @@ impl Scene {
         let mut spec = json!({
             "replicas": replicas,
             "serviceName": format!("{name}-peer"),
-            "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": {"app": name}},
             "template": self.pod_template(name),
         });
@@ -219,8 +218,8 @@ impl Scene {
     pub async fn drain(&self, pod: &str) -> Option<DynamicObject> {
         let all = self.drains().await;
         let uid = self.pod(pod).await.and_then(|pod| pod.uid());
-        let of_pod = |drain: &&DynamicObject| drain.data["spec"]["pod"]["metadata"]["name"] == pod;
-        let exact = all.iter().find(|drain| uid.as_deref() == drain.data["spec"]["pod"]["metadata"]["uid"].as_str());
+        let of_pod = |drain: &&DynamicObject| drain.data["spec"]["pod"]["name"] == pod;
+        let exact = all.iter().find(|drain| uid.as_deref() == drain.data["spec"]["pod"]["uid"].as_str());
         exact.or_else(|| all.iter().rev().find(of_pod)).cloned()
     }
 

@@ -50,7 +50,7 @@ async fn broken_glass_on_a_pod_its_node_or_its_namespace_lets_it_go_and_is_audit
         scene.until_gone(pod, &uid).await;
         scene.until_state(pod, "Completed").await;
         let drain = scene.drain(pod).await.unwrap();
-        assert_eq!(drain.data["status"]["drain"], "Bypassed");
+        assert_eq!(drain.data["status"]["outcome"], "Bypassed");
     }
     scene.until("all are told", 20, || async { (scene.events("Bypassed").await.len() == 3).then_some(()) }).await;
     if let Some(lines) = audit::of_namespace(&scene.namespace) {

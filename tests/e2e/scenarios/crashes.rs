@@ -91,7 +91,7 @@ async fn in_every_phase(scene: &Arc<Scene>, whom: Whom) {
             .drains()
             .await
             .into_iter()
-            .find(|drain| drain.data["spec"]["pod"]["metadata"]["uid"].as_str() == Some(departing.as_str()));
+            .find(|drain| drain.data["spec"]["pod"]["uid"].as_str() == Some(departing.as_str()));
         [
             scene.phase("queued-0").await,
             scene.phase("draining-0").await,

@@ -1,24 +1,33 @@
 //! The scenarios, by what they promise.
 
+mod agents;
 mod apart;
 mod bypass;
 mod callers;
 mod crashes;
 mod deletion;
+mod ended;
 mod endings;
 mod leaving;
 mod limits;
+mod mended;
+mod ordered;
 mod own_pods;
+mod owners;
+mod peers;
 mod people;
 mod policies;
 mod races;
 mod real_etcd;
+mod remade;
 mod replacements;
 mod rolling;
 mod scaling;
 mod selection;
 mod trouble;
+mod unasked;
 mod upkeep;
+mod versions;
 mod writes;
 
 use std::future::Future;
@@ -99,6 +108,17 @@ pub fn all() -> Vec<Scenario> {
     all.extend(crashes::ALONE);
     all.extend(own_pods::ALONE);
     all.extend(writes::ALONE);
+    all.extend(peers::ALL);
+    all.extend(remade::ALL);
+    all.extend(owners::ALL);
+    all.extend(agents::ALL);
+    all.extend(agents::ON_SIMULATED_NODES);
+    all.extend(ended::ALL);
+    all.extend(ordered::ALL);
+    all.extend(unasked::ALL);
+    all.extend(unasked::ALONE);
+    all.extend(mended::ALL);
+    all.extend(versions::ALL);
     all.extend(apart::all());
     all
 }

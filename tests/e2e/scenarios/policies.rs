@@ -125,5 +125,5 @@ async fn a_policy_deleted_in_the_middle_lets_the_pod_go_and_what_was_set_is_rest
     scene.until_all_completed().await;
     assert_eq!(tikv.pd.evict_entries(), Vec::<u64>::new());
     let drain = scene.drains().await.remove(0);
-    assert_eq!(drain.data["status"]["drain"], "Unprepared", "nobody held it any more");
+    assert_eq!(drain.data["status"]["outcome"], "Unprepared", "nobody held it any more");
 }

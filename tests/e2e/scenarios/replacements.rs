@@ -43,7 +43,7 @@ async fn a_pod_of_the_same_name_has_a_departure_of_its_own_while_the_old_one_is_
         let scene = Arc::clone(&scene);
         async move {
             let drains = scene.drains().await;
-            let mut of_pod = drains.into_iter().filter(|drain| drain.data["spec"]["pod"]["metadata"]["uid"] == uid);
+            let mut of_pod = drains.into_iter().filter(|drain| drain.data["spec"]["pod"]["uid"] == uid);
             let found = of_pod.next();
             assert!(of_pod.next().is_none(), "two drains of one pod");
             found
@@ -71,7 +71,7 @@ async fn a_pod_of_the_same_name_has_a_departure_of_its_own_while_the_old_one_is_
     assert_eq!(tikv.pd.leaders_lost(), lost, "the new one was prepared");
     assert_eq!(tikv.pd.evict_entries(), Vec::<u64>::new());
     for (uid, how) in [(old, "Bypassed"), (new, "Prepared")] {
-        assert_eq!(of(uid).await.unwrap().data["status"]["drain"], how);
+        assert_eq!(of(uid).await.unwrap().data["status"]["outcome"], how);
     }
 }
 
@@ -115,6 +115,11 @@ async fn a_pod_in_a_crash_loop_that_no_exemption_lets_go_is_held_and_that_is_sai
 /// A new template, whose pods run and never become Ready.
 const BAD: &str = r#"{"spec":{"template":{"metadata":{"annotations":{"test.castoff.dev/behave":"never-ready"}}}}}"#;
 
+/// An OrderedReady set deletes no pod while one is not Ready, a bad one neither.
+fn parallel() -> serde_json::Value {
+    json!({"podManagementPolicy": "Parallel"})
+}
+
 async fn until_bad(scene: &Scene, pod: &str, uid: &str) -> String {
     scene.until_gone(pod, uid).await;
     scene
@@ -127,7 +132,7 @@ async fn until_bad(scene: &Scene, pod: &str, uid: &str) -> String {
 }
 
 async fn a_roll_out_that_never_becomes_ready_is_rolled_back_without_help(scene: Arc<Scene>) {
-    scene.stateful_set("app", 3, json!({})).await;
+    scene.stateful_set("app", 3, parallel()).await;
     scene.hook_policy("app", json!({})).await;
     let (kept, old) = (scene.uid("app-0").await, scene.uid("app-2").await);
     scene.must(&["patch", "statefulset", "app", "--type=merge", "-p", BAD]).await;
@@ -138,14 +143,14 @@ async fn a_roll_out_that_never_becomes_ready_is_rolled_back_without_help(scene: 
     scene.all_ready("app", 3).await;
     scene.until_all_completed().await;
     assert!(scene.stands("app-0", &kept).await, "the bad image came to one pod alone");
-    let taken_over = scene.drains().await.into_iter().find(|drain| drain.data["spec"]["pod"]["metadata"]["uid"] == bad);
+    let taken_over = scene.drains().await.into_iter().find(|drain| drain.data["spec"]["pod"]["uid"] == bad);
     let predecessor = taken_over.and_then(|drain| drain.data["status"]["predecessor"].as_str().map(str::to_owned));
     assert_eq!(predecessor, Some(format!("app-2-{}", &old[..8])));
 }
 
 async fn a_replacement_that_never_becomes_ready_takes_over_its_predecessors_place(scene: Arc<Scene>) {
     let tikv = Tikv::start(&scene, "tikv", 3, 30).await;
-    scene.stateful_set("tikv", 3, json!({})).await;
+    scene.stateful_set("tikv", 3, parallel()).await;
     scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     let (old, store) = (scene.uid("tikv-2").await, Tikv::store_of(2));
     scene.must(&["patch", "statefulset", "tikv", "--type=merge", "-p", BAD]).await;

@@ -24,7 +24,7 @@ async fn a_statefulset_of_five_rolls_and_no_leader_is_lost(scene: Arc<Scene>) {
 
 async fn roll(scene: &Scene, replicas: u64) {
     let tikv = Tikv::start(scene, "tikv", replicas, 30).await;
-    scene.stateful_set("tikv", replicas, json!({"podManagementPolicy": "OrderedReady"})).await;
+    scene.stateful_set("tikv", replicas, json!({})).await;
     scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     scene.must(&["rollout", "restart", "statefulset/tikv"]).await;
     scene.must(&["rollout", "status", "statefulset/tikv", "--timeout=180s"]).await;
@@ -35,7 +35,7 @@ async fn roll(scene: &Scene, replicas: u64) {
         .drains()
         .await
         .iter()
-        .map(|drain| drain.data["spec"]["pod"]["metadata"]["name"].as_str().unwrap().to_owned())
+        .map(|drain| drain.data["spec"]["pod"]["name"].as_str().unwrap().to_owned())
         .collect();
     let expected: Vec<String> = (0..replicas).rev().map(|ordinal| format!("tikv-{ordinal}")).collect();
     assert_eq!(order, expected, "the order of the drains");

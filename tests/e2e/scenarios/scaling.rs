@@ -55,7 +55,7 @@ async fn a_pod_that_is_scaled_in_leaves_once_its_store_is_gone_unless_wanted_aga
     assert_eq!(tikv.pd.evict_entries(), Vec::<u64>::new());
     let drains = scene.drains().await;
     assert_eq!(drains.len(), 1, "no other pod was asked for");
-    assert_eq!(drains[0].data["status"]["drain"], "Prepared");
+    assert_eq!(drains[0].data["status"]["outcome"], "Prepared");
 }
 
 fn ip(pod: &Pod) -> String {
@@ -76,7 +76,7 @@ async fn exactly_the_prepared_pod_of_a_deployment_goes_and_no_other_is_prepared(
         })
         .await;
     // From now on the ReplicaSet ranks another one first.
-    let other = pods.iter().find(|pod| draining.data["spec"]["pod"]["metadata"]["name"] != pod.name_any()).unwrap();
+    let other = pods.iter().find(|pod| draining.data["spec"]["pod"]["name"] != pod.name_any()).unwrap();
     scene.annotate("pod", &other.name_any(), &[&format!("{COST}=-1")]).await;
     scene
         .until("the ReplicaSet asks for another one too", 30, || async {
@@ -106,7 +106,7 @@ async fn exactly_the_prepared_pod_of_a_deployment_goes_and_no_other_is_prepared(
         assert!(!app.asked.contains(&axum::http::Method::POST), "a pod that stays was prepared: {app:?}");
     }
     let drains = scene.drains().await;
-    let prepared = drains.iter().filter(|drain| drain.data["status"]["drain"] == "Prepared").count();
+    let prepared = drains.iter().filter(|drain| drain.data["status"]["outcome"] == "Prepared").count();
     assert_eq!(prepared, 1, "of {asked_for} that the ReplicaSet has asked for");
 }
 
@@ -124,7 +124,7 @@ async fn a_deletion_cost_of_ones_own_is_put_back_when_the_pod_stays(scene: Arc<S
             scene.drains().await.into_iter().find(|drain| drain.data["status"]["phase"] == "Draining")
         })
         .await;
-    let name = drain.data["spec"]["pod"]["metadata"]["name"].as_str().unwrap().to_owned();
+    let name = drain.data["spec"]["pod"]["name"].as_str().unwrap().to_owned();
     let chosen = pods.iter().find(|pod| pod.name_any() == name).unwrap();
 
     // Somebody else keeps the pod, after the guard has nothing against its going.
@@ -235,5 +235,5 @@ async fn all_leave_prepared(scene: &Scene, pods: &[Pod]) {
     scene.until_all_completed().await;
     let drains = scene.drains().await;
     assert_eq!(drains.len(), pods.len());
-    assert!(drains.iter().all(|drain| drain.data["status"]["drain"] == "Prepared"), "{drains:?}");
+    assert!(drains.iter().all(|drain| drain.data["status"]["outcome"] == "Prepared"), "{drains:?}");
 }

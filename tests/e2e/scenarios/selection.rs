@@ -148,7 +148,7 @@ async fn an_agent_leaves_after_its_neighbours_one_at_a_time_and_the_sick_one_fir
             .until("one is being prepared", 60, || async {
                 let drains = scene.drains().await;
                 let draining = drains.iter().find(|drain| drain.data["status"]["phase"] == "Draining")?;
-                left.iter().find(|pod| draining.data["spec"]["pod"]["metadata"]["uid"] == pod.uid().unwrap()).cloned()
+                left.iter().find(|pod| draining.data["spec"]["pod"]["uid"] == pod.uid().unwrap()).cloned()
             })
             .await;
         assert!(round > 0 || next.uid() == sick.uid(), "the sick one goes first, not {}", next.name_any());
