@@ -54,7 +54,7 @@ fn ended_by(trouble: Trouble, scope: &Scope<'_>) -> Round {
             detail: format!("{names:?} are missing"),
         },
     };
-    Round { verdict, member: scope.member.clone(), progress: None, ours: None }
+    Round { verdict, member: scope.member().map(str::to_owned), progress: None, ours: None }
 }
 
 fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {
@@ -63,10 +63,10 @@ fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {
         let message = "the plan lets no pod leave that will not come back".to_owned();
         return Ok(round(scope, Verdict::Blocked { message }));
     }
-    if scope.member.is_none() {
+    if scope.member().is_none() {
         let name = member(scope)?;
         match name {
-            Membership::One(name) => scope.member = Some(name),
+            Membership::One(name) => scope.set_member(name),
             Membership::Nowhere(verdict) => return Ok(round(scope, verdict)),
         }
     }
@@ -81,7 +81,7 @@ fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {
 }
 
 fn round(scope: &Scope<'_>, verdict: Verdict) -> Round {
-    Round { verdict, member: scope.member.clone(), progress: None, ours: None }
+    Round { verdict, member: scope.member().map(str::to_owned), progress: None, ours: None }
 }
 
 enum Membership {
