@@ -33,6 +33,7 @@ mod equality;
 mod evaluate;
 mod expression;
 mod functions;
+mod joins;
 pub mod labels;
 mod metrics_text;
 mod names;
@@ -289,7 +290,7 @@ pub enum Verdict {
 pub struct Round {
     /// How things stand.
     pub verdict: Verdict,
-    /// What the pod is called at the backend; `None` where it is not known there and `absent: Allow` lets it go, or
+    /// What the pod is called at the backend; `None` where it is provably nobody there (`absent`), or
     /// where the round failed before that was known.
     pub member: Option<String>,
     /// How much is left, where the plan counts; none while the answers can't be believed.

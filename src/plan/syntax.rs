@@ -33,7 +33,7 @@ impl Kind {
 }
 
 /// The expressions directly below one.
-fn children(expr: &Expr) -> Vec<&IdedExpr> {
+pub(super) fn children(expr: &Expr) -> Vec<&IdedExpr> {
     match expr {
         Expr::Call(call) => call.target.iter().map(AsRef::as_ref).chain(&call.args).collect(),
         Expr::Select(select) => vec![&select.operand],
