@@ -60,11 +60,6 @@ impl Steps {
         self.0.get()
     }
 
-    /// Whether none are left.
-    pub fn are_used_up(&self) -> bool {
-        self.0.get() == 0
-    }
-
     fn spend(&self, steps: usize) -> Result<(), Lack> {
         let left = self.0.get().saturating_sub(steps as u64);
         self.0.set(left);

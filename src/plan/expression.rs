@@ -210,4 +210,40 @@ mod tests {
             Expression::compile("test", "math.least([a, 1]) + b.filter(c, c.d == e).size()").unwrap().references;
         assert_eq!(references.names.into_iter().collect::<Vec<_>>(), ["a", "b", "e"]);
     }
+
+    #[test]
+    fn a_list_is_sorted_by_a_key_of_its_items() {
+        let sorted = "[{'id': 1, 'up': true}, {'id': 2, 'up': false}, {'id': 3, 'up': true}].groupBy(s, s.up)";
+        assert!(evaluate(&format!("{sorted}[true].map(s, s.id) == [1, 3] && {sorted}[false].size() == 1")).is_ok_and(is_true));
+        assert!(evaluate("!('c' in ['a', 'b'].groupBy(n, n)) && 'a' in ['a'].groupBy(n, n)").is_ok_and(is_true));
+        assert!(evaluate("[[1]].groupBy(n, n)").is_err(), "a list is no key");
+        for wrong in ["[1].groupBy('n', 1)", "groupBy(n, n)", "[1].groupBy(n)"] {
+            assert!(Expression::compile("test", wrong).is_err(), "{wrong}");
+        }
+        let references = Expression::compile("test", "a.groupBy(b, b.c + d)").unwrap().references;
+        assert_eq!(references.names.into_iter().collect::<Vec<_>>(), ["a", "d"]);
+    }
+
+    #[test]
+    fn nothing_passes_over_work_that_was_cut_off() {
+        for source in ["true || [1].all(x, true)", "[1, 2, 3].exists(x, x == 9) || true"] {
+            let compiled = Expression::compile("test", source).unwrap();
+            let whole = Steps::new(1000);
+            assert!(compiled.evaluate(&Nothing, &whole).is_ok_and(is_true));
+            let cut = Steps::new((1000 - whole.left()) / 2);
+            assert_eq!(compiled.evaluate(&Nothing, &cut), Err(Lack::Exhausted), "{source}");
+        }
+    }
+
+    #[test]
+    fn functions_that_make_much_of_little_are_counted() {
+        for source in ["lists.range(9223372036854775807)", "'aaaaaaaaaaaaaaaa'.replace('a', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb')"] {
+            let compiled = Expression::compile("test", source).unwrap();
+            assert_eq!(compiled.evaluate(&Nothing, &Steps::new(500)), Err(Lack::Exhausted), "{source}");
+        }
+    }
+
+    fn is_true(value: Value) -> bool {
+        value == Value::Bool(true)
+    }
 }

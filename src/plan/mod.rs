@@ -48,6 +48,8 @@ mod syntax;
 mod template;
 mod value;
 mod words;
+#[cfg(test)]
+mod work_tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

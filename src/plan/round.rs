@@ -56,7 +56,7 @@ fn ended_by(trouble: Trouble, scope: &Scope<'_>) -> Round {
     Round { verdict, member: scope.member().map(str::to_owned), progress: None, ours: None }
 }
 
-fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {
+pub(super) fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {
     let (plan, inputs) = (scope.plan, scope.inputs);
     if inputs.task == Task::Prepare && inputs.mode == Mode::Removal && !plan.allows_removal() {
         let message = "the plan lets no pod leave that will not come back".to_owned();

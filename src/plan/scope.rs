@@ -181,6 +181,12 @@ impl<'a> Scope<'a> {
         Trouble::Failed { message: format!("{of} {plan} {what}"), detail: clean(detail, 500) }
     }
 
+    /// The work that was done so far.
+    #[cfg(test)]
+    pub fn work(&self) -> u64 {
+        MOST_STEPS - self.steps.left()
+    }
+
     fn run(&self, expression: &Expression) -> Found {
         expression.evaluate(self, &self.steps)
     }
