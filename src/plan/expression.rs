@@ -214,7 +214,10 @@ mod tests {
     #[test]
     fn a_list_is_sorted_by_a_key_of_its_items() {
         let sorted = "[{'id': 1, 'up': true}, {'id': 2, 'up': false}, {'id': 3, 'up': true}].groupBy(s, s.up)";
-        assert!(evaluate(&format!("{sorted}[true].map(s, s.id) == [1, 3] && {sorted}[false].size() == 1")).is_ok_and(is_true));
+        assert!(
+            evaluate(&format!("{sorted}[true].map(s, s.id) == [1, 3] && {sorted}[false].size() == 1"))
+                .is_ok_and(is_true)
+        );
         assert!(evaluate("!('c' in ['a', 'b'].groupBy(n, n)) && 'a' in ['a'].groupBy(n, n)").is_ok_and(is_true));
         assert!(evaluate("[[1]].groupBy(n, n)").is_err(), "a list is no key");
         for wrong in ["[1].groupBy('n', 1)", "groupBy(n, n)", "[1].groupBy(n)"] {
@@ -237,7 +240,10 @@ mod tests {
 
     #[test]
     fn functions_that_make_much_of_little_are_counted() {
-        for source in ["lists.range(9223372036854775807)", "'aaaaaaaaaaaaaaaa'.replace('a', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb')"] {
+        for source in [
+            "lists.range(9223372036854775807)",
+            "'aaaaaaaaaaaaaaaa'.replace('a', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb')",
+        ] {
             let compiled = Expression::compile("test", source).unwrap();
             assert_eq!(compiled.evaluate(&Nothing, &Steps::new(500)), Err(Lack::Exhausted), "{source}");
         }

@@ -78,7 +78,9 @@ pub(super) fn call(name: &str, targeted: bool, values: Vec<Value>) -> Result<Val
         (UNEQUAL, [one, other]) => equality::equal(one, other).map(|equal| Value::Bool(!equal)),
         (AMONG, [one, all]) => equality::among(one, all).map(Value::Bool),
         // `has(map.field)`: of what is no map, nothing can be said.
-        (operators::IN, [field, Value::Map(map)]) => Ok(Value::Bool(key(field).is_some_and(|key| map.get(&key).is_some()))),
+        (operators::IN, [field, Value::Map(map)]) => {
+            Ok(Value::Bool(key(field).is_some_and(|key| map.get(&key).is_some())))
+        }
         (operators::INDEX, [of, at]) => index(of, at),
         ("size", [Value::List(items)]) => length(items.len()),
         ("size", [Value::Map(map)]) => length(map.map.len()),

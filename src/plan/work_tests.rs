@@ -26,8 +26,10 @@ fn long_answers(plan: &str, count: usize) -> Vec<(&'static str, Observation)> {
             vec![("members", answer(all)), ("health", answer(health))]
         }
         "tikv" => {
-            let store = |number: usize| json!({"store": {"id": number, "address": format!("10.1.1.{number}:20160"), "state_name": "Up"},
-                "status": {"leader_count": 3}});
+            let store = |number: usize| {
+                json!({"store": {"id": number, "address": format!("10.1.1.{number}:20160"), "state_name": "Up"},
+                "status": {"leader_count": 3}})
+            };
             let scheduler = |number: usize| json!({"type": format!("kind{number}"), "disable": false});
             vec![
                 ("stores", answer(json!({"stores": many(count, store)}))),
@@ -46,13 +48,17 @@ fn long_answers(plan: &str, count: usize) -> Vec<(&'static str, Observation)> {
             ]
         }
         "patroni" => {
-            let member = |number: usize| json!({"name": format!("m{number}"), "state": "running", "lag": 0,
-                "role": if number == 1 { "leader" } else { "replica" }, "api_url": "http://10.1.1.1:8008/patroni"});
+            let member = |number: usize| {
+                json!({"name": format!("m{number}"), "state": "running", "lag": 0,
+                "role": if number == 1 { "leader" } else { "replica" }, "api_url": "http://10.1.1.1:8008/patroni"})
+            };
             vec![("cluster", answer(json!({"members": many(count, member)}))), ("config", answer(json!({})))]
         }
         "neighbours" => {
-            let pod = |number: usize| json!({"metadata": {"uid": format!("u{number}"), "annotations": {}},
-                "status": {"phase": "Running", "conditions": [{"type": "x", "status": "False"}]}});
+            let pod = |number: usize| {
+                json!({"metadata": {"uid": format!("u{number}"), "annotations": {}},
+                "status": {"phase": "Running", "conditions": [{"type": "x", "status": "False"}]}})
+            };
             vec![("agents", Observation::Value(many(count, pod))), ("neighbours", Observation::Value(many(count, pod)))]
         }
         "in-flight" => {
@@ -82,7 +88,8 @@ fn round(plan: &str, count: usize) -> (Result<Verdict, Trouble>, u64) {
         now: "2026-01-01T00:00:00Z",
     };
     let seen = long_answers(name, count).into_iter();
-    let seen: Observations = seen.map(|(name, brought)| (ReadKey { name: name.to_owned(), item: None }, brought)).collect();
+    let seen: Observations =
+        seen.map(|(name, brought)| (ReadKey { name: name.to_owned(), item: None }, brought)).collect();
     let mut scope = Scope::new(&plan, &inputs, &seen);
     let verdict = conclude(&mut scope).map(|round| round.verdict);
     (verdict, scope.work())
@@ -100,5 +107,8 @@ fn an_answer_of_twice_the_length_is_at_most_twice_the_work() {
 fn work_without_an_end_is_cut_off_and_lets_nobody_go() {
     let (verdict, work) = round("pd", 80_000);
     assert_eq!(work, MOST_STEPS);
-    assert!(matches!(&verdict, Err(Trouble::Failed { message, .. }) if message.contains("too much work")), "{verdict:?}");
+    assert!(
+        matches!(&verdict, Err(Trouble::Failed { message, .. }) if message.contains("too much work")),
+        "{verdict:?}"
+    );
 }

@@ -162,6 +162,9 @@ fn a_corrupt_member_is_replaced_first_and_counts_for_nothing_until_then() {
 fn the_leadership_never_goes_to_a_corrupt_member() {
     let corrupt = Recorded { status: 1, ..ALARMS };
     let removal = corrupt.run("etcd-0", None, Mode::Removal).round.verdict;
-    assert!(!matches!(&removal, Verdict::Act(act)
-        if act.request.body.as_ref().unwrap()["targetID"] == *id_of("etcd-alarms", "etcd-2").as_str()), "{removal:?}");
+    assert!(
+        !matches!(&removal, Verdict::Act(act)
+        if act.request.body.as_ref().unwrap()["targetID"] == *id_of("etcd-alarms", "etcd-2").as_str()),
+        "{removal:?}"
+    );
 }

@@ -60,10 +60,15 @@ fn pd(hosts: [&str; 3]) -> Backend {
         json!({"name": name, "client_urls": [format!("http://{host}:2379")], "peer_urls": [format!("http://{host}:2380")]})
     });
     let members: Vec<Value> = members.collect();
-    let health = json!([{"name": "one", "health": true}, {"name": "two", "health": true}, {"name": "three", "health": true}]);
+    let health =
+        json!([{"name": "one", "health": true}, {"name": "two", "health": true}, {"name": "three", "health": true}]);
     let leader = json!({"name": "one"});
     Backend::default()
-        .json("GET http://pd/pd/api/v1/members", 200, &json!({"members": members, "leader": leader, "etcd_leader": leader}))
+        .json(
+            "GET http://pd/pd/api/v1/members",
+            200,
+            &json!({"members": members, "leader": leader, "etcd_leader": leader}),
+        )
         .json("GET http://pd/pd/api/v1/health", 200, &health)
 }
 
@@ -73,9 +78,11 @@ fn etcd(hosts: [&str; 3]) -> Backend {
         json!({"ID": id, "name": name, "clientURLs": [format!("http://{host}:2379")], "peerURLs": [format!("http://{host}:2380")]})
     });
     let members: Vec<Value> = members.collect();
-    let backend = Backend::default()
-        .json("POST http://etcd/v3/maintenance/status", 200, &json!({"leader": "1"}))
-        .json("POST http://etcd/v3/cluster/member/list", 200, &json!({"members": members}));
+    let backend = Backend::default().json("POST http://etcd/v3/maintenance/status", 200, &json!({"leader": "1"})).json(
+        "POST http://etcd/v3/cluster/member/list",
+        200,
+        &json!({"members": members}),
+    );
     hosts.iter().fold(backend, |backend, host| {
         let url = format!("GET http://{host}:2379/health?exclude=NOSPACE&exclude=CORRUPT");
         backend.json(&url, 200, &json!({"health": "true"}))
@@ -105,7 +112,9 @@ fn nobody_is_let_go_for_being_found_nowhere() {
     // Through a Service for each member, by a short name, by loopback: any of them may be the pod.
     for hidden in ["one-client.db.svc", "db-0", "localhost", "127.0.0.1", "db-0.peer"] {
         for outcome in [of_pd([hidden, "db-1.peer.db", "10.0.0.9"]), of_etcd([hidden, "db-1.peer.db", "10.0.0.9"])] {
-            let Verdict::Failed { message, .. } = &outcome.round.verdict else { panic!("{hidden}: {:?}", outcome.round) };
+            let Verdict::Failed { message, .. } = &outcome.round.verdict else {
+                panic!("{hidden}: {:?}", outcome.round)
+            };
             assert!(message.contains("can all of its members be told to be other pods"), "{message}");
         }
     }
@@ -139,9 +148,11 @@ fn patroni_finds_the_member_by_its_address() {
     };
     for (own, other) in HOSTS {
         let cluster = json!({"members": [member("one", "leader", own), member("two", "replica", other)]});
-        let backend = Backend::default()
-            .json("GET http://10.0.0.7:8008/cluster", 200, &cluster)
-            .json("GET http://10.0.0.7:8008/config", 200, &json!({}));
+        let backend = Backend::default().json("GET http://10.0.0.7:8008/cluster", 200, &cluster).json(
+            "GET http://10.0.0.7:8008/config",
+            200,
+            &json!({}),
+        );
         let outcome = run("patroni", json!({}), &backend);
         assert!(matches!(outcome.round.verdict, Verdict::Act(_)), "{own}: {:?}", outcome.round);
         assert_eq!(outcome.round.member.as_deref(), Some("one"));
