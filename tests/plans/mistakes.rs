@@ -253,12 +253,13 @@ fn lists_that_are_searched_for_each_item_of_another() {
     let plan = |variable: &str| {
         format!(
             "summary: x\nparams: {{wanted: {{type: string, default: a}}}}\nobserve:\n  one: {{url: http://a/one}}\n  two: {{url: http://a/two}}\n  \
-             each: {{forEach: one.body, url: http://a/each}}\nvariables:\n  names: one.body.map(m, m.name)\n  tried: {variable}\n\
+             each: {{forEach: one.body, url: http://a/each}}\nvariables:\n  names: one.body.map(m, m.name)\n  sorted: names.groupBy(n, n)\n  tried: {variable}\n\
              done: tried.size() == 0"
         )
     };
     for wrong in [
         "two.body.filter(t, t.name in names)",
+        "two.body.filter(t, t.name in names.groupBy(n, n))",
         "two.body.filter(t, names.exists(n, n == t.name))",
         "two.body.map(t, t.parts.filter(p, one.body.all(m, m.name != p)))",
         "two.body.groupBy(t, names.filter(n, n == t.name).size())",
@@ -268,7 +269,7 @@ fn lists_that_are_searched_for_each_item_of_another() {
     }
     for right in [
         "two.body.filter(t, t.parts.exists(p, p.up))",
-        "two.body.filter(t, t.name in names.groupBy(n, n))",
+        "two.body.filter(t, t.name in sorted)",
         "two.body.filter(t, t.state in ['Up', 'Down'])",
         "two.body.filter(t, params.wanted.split(',').exists(w, w == t.name))",
         "two.body.filter(t, each.exists(e, e.body.name == t.name))",
