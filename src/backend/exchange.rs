@@ -7,15 +7,15 @@ use tokio::time::{Instant, timeout_at};
 
 use super::credentials::{Authorization, Secret, is_object_name};
 use super::metrics::Outcome;
-use super::trouble::{Trouble, excerpt};
+use super::trouble::{Trouble, excerpt, words};
 use super::{Backend, Scope, guard};
 use crate::plan::Request;
 
 /// The longest body that is read.
 pub const BODY_LIMIT: usize = 4 << 20;
 
-/// An answer with an accepted status.
-pub struct Answer {
+/// A request that was answered with an accepted status.
+pub struct Exchange {
     /// HTTP status.
     pub code: u16,
     /// The whole body.
@@ -23,7 +23,7 @@ pub struct Answer {
     authorization: Option<Authorization>,
 }
 
-impl Answer {
+impl Exchange {
     /// The body's beginning, fit for the log.
     pub fn excerpt(&self) -> String {
         quoted(self.authorization.as_ref(), &self.body)
@@ -44,7 +44,12 @@ struct Means {
 }
 
 /// Sends `request` and reads its answer, all before `limit`.
-pub async fn exchange(backend: &Backend, scope: &Scope, request: &Request, limit: Instant) -> Result<Answer, Trouble> {
+pub async fn exchange(
+    backend: &Backend,
+    scope: &Scope,
+    request: &Request,
+    limit: Instant,
+) -> Result<Exchange, Trouble> {
     let url = &request.url;
     let target = guard::allow_url(url, scope, &backend.settings)
         .map_err(|refused| Trouble::new(Outcome::Guard, url, &refused.0, "not sent"))?;
@@ -62,7 +67,7 @@ pub async fn exchange(backend: &Backend, scope: &Scope, request: &Request, limit
     })
 }
 
-async fn send(request: &Request, url: url::Url, means: Means) -> Result<Answer, Trouble> {
+async fn send(request: &Request, url: url::Url, means: Means) -> Result<Exchange, Trouble> {
     let wrong = |error: String| Trouble::new(Outcome::Garbage, &request.url, "can't be asked", error);
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|error| wrong(error.to_string()))?;
     let mut builder = means.client.request(method, url);
@@ -80,15 +85,12 @@ async fn send(request: &Request, url: url::Url, means: Means) -> Result<Answer, 
         // Whether all of it comes does not matter: the status says enough.
         let (body, _) = read(&mut response, 4096).await;
         let said = quoted(means.authorization.as_ref(), &body);
-        return Err(Trouble::new(
-            Outcome::Status,
-            &request.url,
-            &format!("answers {code}"),
-            format!("HTTP {code}: {said}"),
-        ));
+        let trouble =
+            Trouble::new(Outcome::Status, &request.url, &format!("answers {code}"), format!("HTTP {code}: {said}"));
+        return Err(trouble.with_words(spoken(means.authorization.as_ref(), &body)));
     }
     match read(&mut response, BODY_LIMIT).await {
-        (body, End::Whole) => Ok(Answer { code, body, authorization: means.authorization }),
+        (body, End::Whole) => Ok(Exchange { code, body, authorization: means.authorization }),
         (_, End::TooLong) => {
             let detail = format!("HTTP {code} with a body of more than {BODY_LIMIT} bytes");
             Err(Trouble::new(Outcome::Garbage, &request.url, "answers more than 4 MiB", detail))
@@ -162,6 +164,12 @@ async fn secret(backend: &Backend, scope: &Scope, name: &str) -> Result<Secret, 
 /// A body's beginning, fit for the log.
 fn quoted(authorization: Option<&Authorization>, body: &[u8]) -> String {
     excerpt(redacted(authorization, body.get(..4096).unwrap_or(body)).as_bytes())
+}
+
+/// What a body says to people, without the secrets that were sent: those that JSON had written in another way too.
+fn spoken(authorization: Option<&Authorization>, body: &[u8]) -> String {
+    let words = words(&redacted(authorization, body));
+    authorization.map_or_else(|| words.clone(), |authorization| authorization.redact(&words))
 }
 
 /// A body as text, without the secrets that were sent: a backend may repeat them.

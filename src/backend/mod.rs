@@ -9,6 +9,7 @@ pub mod client;
 pub mod cluster;
 pub mod credentials;
 pub mod dns;
+mod evaluations;
 mod exchange;
 pub mod guard;
 pub mod metrics;
@@ -38,7 +39,8 @@ pub use shared::Sharing;
 use client::Clients;
 use credentials::Secrets;
 use dns::{GuardedDns, Lookup};
-use exchange::{Answer, exchange};
+use evaluations::Evaluations;
+use exchange::{Exchange, exchange};
 use metrics::Outcome;
 use trouble::Trouble;
 
@@ -47,6 +49,9 @@ pub const ROUND: Duration = Duration::from_secs(3);
 
 /// So many reads of a round run side by side.
 const SIDE_BY_SIDE: usize = 16;
+
+/// From this length on, in bytes, a body is parsed beside the threads that answer reviews.
+const LONG_BODY: usize = 64 << 10;
 
 /// So often a round may ask for more, each time because of what was read before.
 const WAVES: usize = 16;
@@ -77,6 +82,10 @@ pub struct Sent {
     pub cut_off: bool,
     /// For users, where it was not accepted: constant for a cause.
     pub message: String,
+    /// For users, where it was answered and not accepted, or could not be sent: what was sent where, and what the backend
+    /// said to that in its own words. At most [`trouble::SENTENCE`] characters, all fit for a terminal, and none of the
+    /// secrets that were sent. Words may differ from one time to the next.
+    pub refused: Option<String>,
     /// For the log: errno, status, the body's beginning.
     pub detail: String,
 }
@@ -90,13 +99,15 @@ pub struct Backend {
     round: Duration,
     cluster: Option<Arc<dyn SeesCluster>>,
     shared: SharedReads,
+    evaluations: Evaluations,
 }
 
 impl Backend {
     /// A backend that finds names with `lookup` (but `localhost`) and credentials in `secrets`.
     pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
         let clients = Clients::new(GuardedDns::new(lookup, settings.loopback).in_cluster(&settings.cluster_domain));
-        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None, shared: SharedReads::default() }
+        let (shared, evaluations) = (SharedReads::default(), Evaluations::default());
+        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None, shared, evaluations }
     }
 
     /// The same backend, whose rounds end within `round` in place of [`ROUND`].
@@ -121,9 +132,15 @@ impl Backend {
         let limit = limit.min(Instant::now() + self.round);
         let mut observed = Observations::new();
         for _ in 0..WAVES {
-            let reads = match next(&observed) {
-                Next::Round(round) => return round,
-                Next::Read(reads) => reads,
+            let reads = match self.evaluations.run(&scope.namespace, limit, || next(&observed)).await {
+                Some(Next::Round(round)) => return round,
+                Some(Next::Read(reads)) => reads,
+                None => {
+                    return ended(
+                        format!("the answers of backends keep namespace {} busy", scope.namespace),
+                        &observed,
+                    );
+                }
             };
             let asked = reads.into_iter().map(|read| async move {
                 let observation = match &read.source {
@@ -137,11 +154,8 @@ impl Backend {
             let wave: Vec<_> = stream::iter(asked).buffer_unordered(SIDE_BY_SIDE).collect().await;
             observed.extend(wave);
         }
-        let verdict = Verdict::Failed {
-            message: format!("plan {} asks for reads that depend on each other more than {WAVES} deep", scope.plan),
-            detail: format!("{} reads were made", observed.len()),
-        };
-        Round { verdict, member: None, progress: None, ours: None }
+        let message = format!("plan {} asks for reads that depend on each other more than {WAVES} deep", scope.plan);
+        ended(message, &observed)
     }
 
     /// Sends an act, once.
@@ -153,11 +167,12 @@ impl Backend {
         match result {
             Ok(answer) => {
                 let detail = format!("HTTP {}: {}", answer.code, answer.excerpt());
-                Sent { accepted: true, cut_off: false, message: String::new(), detail }
+                Sent { accepted: true, cut_off: false, message: String::new(), refused: None, detail }
             }
             Err(trouble) => {
                 let cut_off = trouble.outcome == Outcome::Timeout;
-                Sent { accepted: false, cut_off, message: trouble.message, detail: trouble.detail }
+                let refused = (!cut_off).then(|| trouble.sentence(&act.request.method));
+                Sent { accepted: false, cut_off, message: trouble.message, refused, detail: trouble.detail }
             }
         }
     }
@@ -176,7 +191,10 @@ impl Backend {
         let begun = Instant::now();
         let patience = begun + read.request.timeout;
         let result = exchange(self, scope, &read.request, patience.min(limit)).await;
-        let result = result.and_then(|answer| Ok((answer.code, parse(read, &answer)?)));
+        let result = match result {
+            Ok(answer) => self.parsed(scope, read, answer, limit).await,
+            Err(trouble) => Err(trouble),
+        };
         self.metrics.count(&scope.plan, outcome(&result), begun.elapsed());
         match result {
             Ok((code, body)) => Observation::Answer { code, body },
@@ -191,6 +209,24 @@ impl Backend {
             Err(trouble) => failed(trouble),
         }
     }
+
+    /// Status and body of an answer. Long bodies take a while, so they are not parsed on the threads that answer reviews.
+    async fn parsed(
+        &self,
+        scope: &Scope,
+        read: &BackendRead,
+        answer: Exchange,
+        limit: Instant,
+    ) -> Result<(u16, Value), Trouble> {
+        let parsed = if answer.body.len() < LONG_BODY {
+            parse(read, &answer)
+        } else {
+            let late = || Trouble::silence(Outcome::Timeout, &read.request.url, "its answer was not parsed in time");
+            let parsed = self.evaluations.run(&scope.namespace, limit, || parse(read, &answer)).await;
+            parsed.unwrap_or_else(|| Err(late()))
+        };
+        parsed.map(|body| (answer.code, body))
+    }
 }
 
 impl fmt::Debug for Backend {
@@ -204,6 +240,12 @@ impl fmt::Debug for Backend {
     }
 }
 
+/// A round that ended before the plan could tell how things stand.
+fn ended(message: String, observed: &Observations) -> Round {
+    let detail = format!("{} reads were made", observed.len());
+    Round { verdict: Verdict::Failed { message, detail }, member: None, progress: None, ours: None }
+}
+
 fn failed(trouble: Trouble) -> Observation {
     Observation::Failed { message: trouble.message, detail: trouble.detail }
 }
@@ -213,7 +255,7 @@ fn outcome<T>(result: &Result<T, Trouble>) -> Outcome {
 }
 
 /// What the answer says, as the read wants it read.
-fn parse(read: &BackendRead, answer: &Answer) -> Result<Value, Trouble> {
+fn parse(read: &BackendRead, answer: &Exchange) -> Result<Value, Trouble> {
     let told = |body: &[u8]| read_answer(read, answer.code, body);
     if let Observation::Answer { body, .. } = told(&answer.body) {
         return Ok(body);

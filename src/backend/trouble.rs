@@ -3,11 +3,20 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::dns::ForbiddenAnswer;
 use super::metrics::Outcome;
+use crate::printable::printable;
 
 /// So much of a body is quoted, in characters.
 const QUOTED: usize = 200;
+
+/// The longest sentence about a refusal, in characters.
+pub const SENTENCE: usize = 300;
+
+/// Fields in which backends say why they refuse, the most telling first.
+const SAYING: [&str; 6] = ["message", "error", "msg", "reason", "detail", "error_description"];
 
 /// Why a request brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +27,29 @@ pub struct Trouble {
     pub message: String,
     /// For the log and the drain: errno, status, the body's beginning.
     pub detail: String,
+    /// What the backend said, where it refused; empty where it said nothing.
+    words: String,
 }
 
 impl Trouble {
     /// Trouble with `url`, told as `URL PREDICATE`.
     pub fn new(outcome: Outcome, url: &str, predicate: &str, detail: impl Into<String>) -> Self {
-        Self { outcome, message: format!("{} {predicate}", shown(url)), detail: detail.into() }
+        let message = format!("{} {predicate}", shown(url));
+        Self { outcome, message, detail: detail.into(), words: String::new() }
+    }
+
+    /// The same, with what the backend said.
+    #[must_use]
+    pub fn with_words(self, words: String) -> Self {
+        Self { words, ..self }
+    }
+
+    /// What became of a request by this method, in one sentence for people.
+    #[must_use]
+    pub fn sentence(&self, method: &str) -> String {
+        let separator = if self.words.is_empty() { "" } else { ": " };
+        let sentence = format!("{method} {}{separator}{}", self.message, self.words);
+        cut(&printable(&sentence), SENTENCE)
     }
 
     /// Nothing came back: the word for it does not depend on why.
@@ -88,6 +114,31 @@ pub fn excerpt(body: &[u8]) -> String {
     String::from_utf8_lossy(beginning).chars().filter(|letter| !letter.is_control()).take(QUOTED).collect()
 }
 
+/// What a body says to people: the text that JSON holds or the field of it that says why, else the text itself. Pages
+/// for browsers say nothing.
+#[must_use]
+pub fn words(body: &str) -> String {
+    let said = match serde_json::from_str(body) {
+        Ok(Value::String(text)) => text,
+        Ok(Value::Object(fields)) => {
+            let said = SAYING.iter().find_map(|name| fields.get(*name).and_then(Value::as_str));
+            said.unwrap_or(body).to_owned()
+        }
+        _ if body.trim_start().starts_with('<') => String::new(),
+        _ => body.to_owned(),
+    };
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    cut(&printable(&said), QUOTED)
+}
+
+/// The beginning of a text, with an ellipsis where more of it follows.
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
+        None => text.to_owned(),
+    }
+}
+
 /// All that an error says, outermost first.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -137,6 +188,40 @@ mod tests {
         for (url, expected) in rows {
             assert_eq!(shown(url), expected);
         }
+    }
+
+    #[test]
+    fn a_body_says_what_people_can_read() {
+        let rows = [
+            (
+                "switchover is not possible: can not find sync_standby",
+                "switchover is not possible: can not find sync_standby",
+            ),
+            (
+                r#""[PD:core:ErrStoresNotEnough]can not remove store 3""#,
+                "[PD:core:ErrStoresNotEnough]can not remove store 3",
+            ),
+            (r#"{"code":9,"message":"etcdserver: unhealthy cluster"}"#, "etcdserver: unhealthy cluster"),
+            (r#"{"error":{"type":"x"},"status":400}"#, r#"{"error":{"type":"x"},"status":400}"#),
+            ("<html><body>502</body></html>", ""),
+            ("", ""),
+            ("two\r\n  lines\u{202e}", "two lines\u{fffd}"),
+            ("null", "null"),
+        ];
+        for (body, said) in rows {
+            assert_eq!(words(body), said, "{body}");
+        }
+        assert_eq!(words(&"ü".repeat(1000)).chars().count(), QUOTED);
+    }
+
+    #[test]
+    fn a_refusal_is_one_sentence_of_a_bounded_length() {
+        let refused = Trouble::new(Outcome::Status, "http://u:p@pg-0:8008/switchover?x=1", "answers 412", "");
+        assert_eq!(refused.sentence("POST"), "POST http://pg-0:8008/switchover answers 412");
+        let told = refused.with_words("no".to_owned()).sentence("POST");
+        assert_eq!(told, "POST http://pg-0:8008/switchover answers 412: no");
+        let long = Trouble::silence(Outcome::Refused, &format!("http://{}/", "a".repeat(1000)), "").sentence("GET");
+        assert_eq!(long.chars().count(), SENTENCE);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Observer {
         }
         let (why, detail) = (&sent.message, &sent.detail);
         tracing::warn!(%pod, %step, why, detail, "an act was not accepted; the next round looks again");
-        ActSent { cut_off: sent.cut_off, refused: sent.message }
+        ActSent { cut_off: sent.cut_off, refused: sent.refused.unwrap_or_default() }
     }
 
     fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, String> {

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::Mistake;
 use super::compiled::{ActPlan, Endpoint, FindingPlan, Plan, PodsPlan, ReadPlan, RequestPlan, SourcePlan, Steps};
 use super::expression::Expression;
+use super::joins;
 use super::labels::{self, Labels};
 use super::names::{Meaning, Names, Shape};
 use super::parameters;
@@ -34,6 +35,9 @@ pub fn compile(spec: &PlanSpec) -> Result<Plan, Vec<Mistake>> {
     let plan = compiler.plan(spec);
     let mut mistakes = compiler.mistakes;
     mistakes.dedup();
+    if let Some(plan) = plan.as_ref().filter(|_| mistakes.is_empty()) {
+        mistakes = joins::check(plan);
+    }
     match plan {
         Some(plan) if mistakes.is_empty() => Ok(plan),
         _ => Err(mistakes.into_iter().map(Mistake::printable).collect()),
@@ -59,6 +63,7 @@ impl Compiler {
         let observe = each(&spec.observe, |name, read| Some(self.read(name, read)));
         let variables = each(&spec.variables, |name, source| self.variable(name, source));
         let member = spec.member.as_ref().and_then(|source| self.expression("member", source, Some(Kind::List)));
+        let absent = spec.absent.as_ref().and_then(|source| self.absent(source));
         self.names.connect("member", &member, None);
         self.names.check_order(&mut self.mistakes);
         let unknown = self.findings("unknown", &spec.unknown);
@@ -82,6 +87,7 @@ impl Compiler {
             observe,
             variables,
             member,
+            absent,
             member_reads,
             unknown,
             blocked,
@@ -189,6 +195,15 @@ impl Compiler {
         let templates = namespace.iter().chain(&node).chain([&selector]);
         self.names.connect(name, None, templates.flat_map(Template::expressions));
         SourcePlan::Pods(PodsPlan { field, selector, namespace, node })
+    }
+
+    fn absent(&mut self, source: &str) -> Option<Expression> {
+        if ["Allow", "Deny"].contains(&source) {
+            let hint = "write the condition that proves that the pod is no member, or leave absent out";
+            self.mistake("absent", format!("there is no {source} in this plan"), Some(hint));
+            return None;
+        }
+        self.expression("absent", source, Some(Kind::Bool))
     }
 
     fn variable(&mut self, name: &str, source: &str) -> Option<Expression> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::expression::Expression;
-use super::spec::{Absent, Accept, Parse, PlanSpec, Removal, RemovalWord};
+use super::spec::{Accept, Parse, PlanSpec, Removal, RemovalWord};
 use super::template::{Body, Template};
 use super::{Inputs, Mode, Task};
 
@@ -19,6 +19,7 @@ pub struct Plan {
     pub(super) observe: BTreeMap<String, ReadPlan>,
     pub(super) variables: BTreeMap<String, Expression>,
     pub(super) member: Option<Expression>,
+    pub(super) absent: Option<Expression>,
     /// The reads that finding the member takes in any case.
     pub(super) member_reads: BTreeSet<String>,
     pub(super) unknown: Vec<FindingPlan>,
@@ -145,10 +146,6 @@ impl Plan {
     #[must_use]
     pub fn allows_removal(&self) -> bool {
         self.spec.removal != Removal::Word(RemovalWord::Deny)
-    }
-
-    pub(super) fn absent(&self) -> Absent {
-        self.spec.absent
     }
 
     pub(super) fn steps(&self, mode: Mode) -> &Steps {

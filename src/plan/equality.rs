@@ -5,21 +5,15 @@
 //! Here numbers compare by value, and what can't be compared is an error. `null` is equal to itself and to nothing else.
 
 use kube_cel::cel::objects::{Key, KeyRef};
-use kube_cel::cel::{Context, ExecutionError, Value};
+use kube_cel::cel::{ExecutionError, Value};
 
 /// What `==`, `!=` and `in` are called in trees that were made strict.
 pub(super) const EQUAL: &str = "@equal";
 pub(super) const UNEQUAL: &str = "@unequal";
 pub(super) const AMONG: &str = "@among";
 
-/// Adds the functions to a context.
-pub(super) fn register(context: &mut Context<'_>) {
-    context.add_function(EQUAL, |one: Value, other: Value| equal(&one, &other));
-    context.add_function(UNEQUAL, |one: Value, other: Value| equal(&one, &other).map(|equal| !equal));
-    context.add_function(AMONG, |one: Value, all: Value| among(&one, &all));
-}
-
-fn equal(one: &Value, other: &Value) -> Result<bool, ExecutionError> {
+/// Whether two values are equal. An error where they could never be.
+pub(super) fn equal(one: &Value, other: &Value) -> Result<bool, ExecutionError> {
     if comparable(one, other) {
         Ok(one == other)
     } else {
@@ -29,7 +23,7 @@ fn equal(one: &Value, other: &Value) -> Result<bool, ExecutionError> {
 }
 
 /// Whether a list holds a value, or a map a key. An error where nothing in it could ever be that value.
-fn among(one: &Value, all: &Value) -> Result<bool, ExecutionError> {
+pub(super) fn among(one: &Value, all: &Value) -> Result<bool, ExecutionError> {
     let (found, may_be) = match all {
         Value::List(items) => (
             items.iter().any(|item| comparable(one, item) && item == one),

@@ -1,14 +1,12 @@
 //! CEL expressions: compiled once, evaluated many times, never able to end the process.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::LazyLock;
 
-use kube_cel::KubeCelExt as _;
-use kube_cel::cel::common::ast::{CallExpr, Expr};
+use kube_cel::cel::IdedExpr;
+use kube_cel::cel::common::ast::Expr;
 use kube_cel::cel::parser::Parser;
-use kube_cel::cel::{Context, ExecutionError, IdedExpr, Value};
 
-use super::equality;
+use super::evaluate::{self, Found, Names, Steps};
 use super::syntax::{self, Kind, References};
 
 /// The longest expression that is read, in bytes.
@@ -20,13 +18,6 @@ const DEEPEST: usize = 40;
 /// How many brackets may be open at once, and the stack that is surely enough to parse them.
 const DEEPEST_BRACKETS: usize = 24;
 const PARSER_STACK: usize = 16 * 1024 * 1024;
-
-/// The functions, registered once. Every evaluation takes place in a scope below this one.
-pub(super) static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| {
-    let mut context = Context::default().with_all();
-    equality::register(&mut context);
-    context
-});
 
 /// An expression that compiled.
 #[derive(Clone, Debug)]
@@ -50,7 +41,7 @@ impl Expression {
         refuse_deep(source)?;
         let mut tree = parse(source)?;
         syntax::make_strict(&mut tree, DEEPEST)?;
-        let references = syntax::references(&tree, &is_function);
+        let references = syntax::references(&tree);
         Ok(Self { field: field.to_owned(), tree, references })
     }
 
@@ -67,19 +58,15 @@ impl Expression {
         }
     }
 
-    /// Evaluates it.
-    pub fn evaluate(&self, scope: &Context<'_>) -> Result<Value, ExecutionError> {
-        guarded(|| Value::resolve(&self.tree, scope))
-            .unwrap_or_else(|| Err(ExecutionError::function_error("evaluate", "the interpreter failed")))
+    /// Its syntax tree.
+    pub fn tree(&self) -> &IdedExpr {
+        &self.tree
     }
-}
 
-/// Whether there is a function of this name: a call without arguments then fails in any other way than by not being
-/// known.
-pub(super) fn is_function(name: &str) -> bool {
-    let call = Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args: Vec::new() });
-    let answer = guarded(|| Value::resolve(&IdedExpr { id: 0, expr: call }, &FUNCTIONS));
-    !matches!(answer, Some(Err(ExecutionError::UndeclaredReference(unknown))) if *unknown == name)
+    /// Evaluates it.
+    pub fn evaluate(&self, names: &dyn Names, steps: &Steps) -> Found {
+        evaluate::evaluate(&self.tree, names, steps)
+    }
 }
 
 /// Parses an expression on a stack of its own: the parser takes more than 100 KiB for each level of brackets.
@@ -122,7 +109,7 @@ fn refuse_deep(source: &str) -> Result<(), String> {
 
 /// Runs a part of the interpreter. Some odd values make it panic (negating the smallest integer is one); what comes
 /// from a plan or a backend must not end the process.
-fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
@@ -140,16 +127,29 @@ pub(super) fn clean(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use kube_cel::cel::{ExecutionError, Value};
+
+    use super::super::evaluate::Lack;
+    use super::super::functions;
     use super::*;
 
-    fn evaluate(source: &str) -> Result<Value, ExecutionError> {
-        Expression::compile("test", source).unwrap().evaluate(&FUNCTIONS)
+    /// Knows no names.
+    struct Nothing;
+
+    impl Names for Nothing {
+        fn find(&self, name: &str) -> Found {
+            Err(Lack::Error(ExecutionError::undeclared_reference(name)))
+        }
+    }
+
+    fn evaluate(source: &str) -> Found {
+        Expression::compile("test", source).unwrap().evaluate(&Nothing, &Steps::new(1_000_000))
     }
 
     #[test]
     fn a_field_of_what_is_no_map_is_an_error_and_not_false() {
         assert!(evaluate("!'text'.busy").is_err());
-        assert!(evaluate("has([1].busy)").is_ok_and(|value| value == Value::Bool(false)));
+        assert!(evaluate("has([1].busy)").is_err());
         assert!(evaluate("!has('text'.busy)").is_err());
         assert!(evaluate("{'busy': 1}.busy == 1 && has({'busy': 1}.busy)").is_ok_and(|value| value == true.into()));
     }
@@ -194,7 +194,7 @@ mod tests {
         let judged = small.spawn(move || {
             let mut compiled = 0;
             for expression in deep.iter().filter_map(|source| Expression::compile("deep", source).ok()) {
-                let _ = expression.evaluate(&FUNCTIONS);
+                let _ = expression.evaluate(&Nothing, &Steps::new(1_000_000));
                 compiled += 1;
             }
             compiled
@@ -204,10 +204,52 @@ mod tests {
 
     #[test]
     fn functions_are_told_from_names() {
-        assert!(is_function("size") && is_function("math.least") && is_function("join"));
-        assert!(!is_function("sizes") && !is_function("voters.size"));
+        assert!(functions::exists("size") && functions::exists("math.least") && functions::exists("join"));
+        assert!(!functions::exists("sizes") && !functions::exists("voters.size"));
         let references =
             Expression::compile("test", "math.least([a, 1]) + b.filter(c, c.d == e).size()").unwrap().references;
         assert_eq!(references.names.into_iter().collect::<Vec<_>>(), ["a", "b", "e"]);
+    }
+
+    #[test]
+    fn a_list_is_sorted_by_a_key_of_its_items() {
+        let sorted = "[{'id': 1, 'up': true}, {'id': 2, 'up': false}, {'id': 3, 'up': true}].groupBy(s, s.up)";
+        assert!(
+            evaluate(&format!("{sorted}[true].map(s, s.id) == [1, 3] && {sorted}[false].size() == 1"))
+                .is_ok_and(is_true)
+        );
+        assert!(evaluate("!('c' in ['a', 'b'].groupBy(n, n)) && 'a' in ['a'].groupBy(n, n)").is_ok_and(is_true));
+        assert!(evaluate("[[1]].groupBy(n, n)").is_err(), "a list is no key");
+        for wrong in ["[1].groupBy('n', 1)", "groupBy(n, n)", "[1].groupBy(n)"] {
+            assert!(Expression::compile("test", wrong).is_err(), "{wrong}");
+        }
+        let references = Expression::compile("test", "a.groupBy(b, b.c + d)").unwrap().references;
+        assert_eq!(references.names.into_iter().collect::<Vec<_>>(), ["a", "d"]);
+    }
+
+    #[test]
+    fn nothing_passes_over_work_that_was_cut_off() {
+        for source in ["true || [1].all(x, true)", "[1, 2, 3].exists(x, x == 9) || true"] {
+            let compiled = Expression::compile("test", source).unwrap();
+            let whole = Steps::new(1000);
+            assert!(compiled.evaluate(&Nothing, &whole).is_ok_and(is_true));
+            let cut = Steps::new((1000 - whole.left()) / 2);
+            assert_eq!(compiled.evaluate(&Nothing, &cut), Err(Lack::Exhausted), "{source}");
+        }
+    }
+
+    #[test]
+    fn functions_that_make_much_of_little_are_counted() {
+        for source in [
+            "lists.range(9223372036854775807)",
+            "'aaaaaaaaaaaaaaaa'.replace('a', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb')",
+        ] {
+            let compiled = Expression::compile("test", source).unwrap();
+            assert_eq!(compiled.evaluate(&Nothing, &Steps::new(500)), Err(Lack::Exhausted), "{source}");
+        }
+    }
+
+    fn is_true(value: Value) -> bool {
+        value == Value::Bool(true)
     }
 }

@@ -1,6 +1,8 @@
 //! Label selectors as kubectl writes them: `app=web,tier in (a,b),!canary`.
 
-use crate::pod::TextMap;
+use std::borrow::Cow;
+
+use crate::pod::{Text, TextMap};
 
 /// A selector, for hints.
 pub(super) const EXAMPLE: &str = "as app=web,tier in (a,b),!canary";
@@ -12,15 +14,35 @@ pub struct Labels(Vec<Requirement>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirement {
     key: String,
-    test: Test,
+    test: Test<'static>,
 }
 
+/// What is asked of one label, in kubectl's selectors as in those of objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
-    Among(Vec<String>),
-    NotAmong(Vec<String>),
+pub enum Test<'a> {
+    /// Its value is one of these.
+    Among(Cow<'a, [String]>),
+    /// Its value is none of these.
+    NotAmong(Cow<'a, [String]>),
+    /// It is there.
     Exists,
+    /// It is not there.
     Absent,
+}
+
+impl Test<'_> {
+    /// Whether it holds for a label of this value; `None` where there is no such label.
+    #[must_use]
+    pub fn holds(&self, own: Option<&Text<'_>>) -> bool {
+        let listed = |values: &[String]| own.is_some_and(|own| values.iter().any(|value| value == own.as_str()));
+        match self {
+            Test::Among(values) => listed(values),
+            // As everywhere in Kubernetes, it holds too for what has no such label.
+            Test::NotAmong(values) => !listed(values),
+            Test::Exists => own.is_some(),
+            Test::Absent => own.is_none(),
+        }
+    }
 }
 
 impl Labels {
@@ -39,17 +61,7 @@ impl Labels {
     /// Whether these labels match.
     #[must_use]
     pub fn matches(&self, labels: &TextMap<'_>) -> bool {
-        self.0.iter().all(|requirement| {
-            let own = labels.get(requirement.key.as_str());
-            let listed = |values: &[String]| own.is_some_and(|own| values.iter().any(|value| value == own.as_str()));
-            match &requirement.test {
-                Test::Among(values) => listed(values),
-                // As everywhere in Kubernetes, it holds too for what has no such label.
-                Test::NotAmong(values) => !listed(values),
-                Test::Exists => own.is_some(),
-                Test::Absent => own.is_none(),
-            }
-        })
+        self.0.iter().all(|requirement| requirement.test.holds(labels.get(requirement.key.as_str())))
     }
 }
 
@@ -65,9 +77,9 @@ fn parts(text: &str) -> Vec<&str> {
 
 fn requirement(part: &str) -> Result<Requirement, String> {
     let unreadable = || format!("{part:?} is no part of a label selector");
-    let one = |key: &str, value: &str, test: fn(Vec<String>) -> Test| {
+    let one = |key: &str, value: &str, test: fn(Cow<'static, [String]>) -> Test<'static>| {
         let value = value.trim();
-        is_value(value).then(|| (key.trim().to_owned(), test(vec![value.to_owned()])))
+        is_value(value).then(|| (key.trim().to_owned(), test(Cow::Owned(vec![value.to_owned()]))))
     };
     let found = if let Some(key) = part.strip_prefix('!') {
         Some((key.trim().to_owned(), Test::Absent))
@@ -85,12 +97,12 @@ fn requirement(part: &str) -> Result<Requirement, String> {
 }
 
 /// `key in (a,b)` or `key notin (a,b)`, cut at the bracket.
-fn several(key: &str, values: &str) -> Option<(String, Test)> {
+fn several(key: &str, values: &str) -> Option<(String, Test<'static>)> {
     let values: Vec<String> = values.strip_suffix(')')?.split(',').map(|value| value.trim().to_owned()).collect();
     let (key, word) = key.trim().rsplit_once(char::is_whitespace)?;
     let test = match word {
-        "in" => Test::Among(values.clone()),
-        "notin" => Test::NotAmong(values.clone()),
+        "in" => Test::Among(Cow::Owned(values.clone())),
+        "notin" => Test::NotAmong(Cow::Owned(values.clone())),
         _ => return None,
     };
     values.iter().all(|value| is_value(value)).then(|| (key.trim().to_owned(), test))

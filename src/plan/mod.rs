@@ -30,7 +30,10 @@ pub mod catalogue;
 mod compile;
 mod compiled;
 mod equality;
+mod evaluate;
 mod expression;
+mod functions;
+mod joins;
 pub mod labels;
 mod metrics_text;
 mod names;
@@ -45,6 +48,8 @@ mod syntax;
 mod template;
 mod value;
 mod words;
+#[cfg(test)]
+mod work_tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -287,7 +292,7 @@ pub enum Verdict {
 pub struct Round {
     /// How things stand.
     pub verdict: Verdict,
-    /// What the pod is called at the backend; `None` where it is not known there and `absent: Allow` lets it go, or
+    /// What the pod is called at the backend; `None` where it is provably nobody there (`absent`), or
     /// where the round failed before that was known.
     pub member: Option<String>,
     /// How much is left, where the plan counts; none while the answers can't be believed.

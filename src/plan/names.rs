@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Mistake;
-use super::expression::{Expression, is_function};
+use super::expression::Expression;
+use super::functions;
 use super::spec::ReadSpec;
 use crate::nearest::did_you_mean;
 
@@ -15,7 +16,7 @@ const KEPT_BY_CEL: &str = "as break const continue else false for function has i
                            package return true var void while";
 
 /// Functions that people mistype; there are more.
-const COMMON_FUNCTIONS: &str = "all contains double endsWith exists filter format int join lowerAscii map matches max \
+const COMMON_FUNCTIONS: &str = "all contains double endsWith exists filter format groupBy int join lowerAscii map matches max \
                                 min size split startsWith string sum trim";
 
 /// How many variables may follow one from another: bounds the stack that an evaluation takes.
@@ -113,7 +114,7 @@ impl Names {
                 mistakes.push(mistake(field, message, Some("give it another name".to_owned())));
             }
         }
-        for function in references.functions.iter().filter(|function| !is_function(function)) {
+        for function in references.functions.iter().filter(|function| !functions::exists(function)) {
             let hint = did_you_mean(function, COMMON_FUNCTIONS.split(' '));
             mistakes.push(mistake(field, format!("there is no function {function}"), hint));
         }

@@ -5,7 +5,6 @@ use kube_cel::cel::Value;
 use super::compiled::{ActPlan, FindingPlan, Plan, Steps};
 use super::request;
 use super::scope::{Scope, Trouble};
-use super::spec::Absent;
 use super::{Inputs, Mode, Next, Observations, Progress, Round, Task, Verdict};
 
 impl Plan {
@@ -54,19 +53,19 @@ fn ended_by(trouble: Trouble, scope: &Scope<'_>) -> Round {
             detail: format!("{names:?} are missing"),
         },
     };
-    Round { verdict, member: scope.member.clone(), progress: None, ours: None }
+    Round { verdict, member: scope.member().map(str::to_owned), progress: None, ours: None }
 }
 
-fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {
+pub(super) fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {
     let (plan, inputs) = (scope.plan, scope.inputs);
     if inputs.task == Task::Prepare && inputs.mode == Mode::Removal && !plan.allows_removal() {
         let message = "the plan lets no pod leave that will not come back".to_owned();
         return Ok(round(scope, Verdict::Blocked { message }));
     }
-    if scope.member.is_none() {
+    if scope.member().is_none() {
         let name = member(scope)?;
         match name {
-            Membership::One(name) => scope.member = Some(name),
+            Membership::One(name) => scope.set_member(name),
             Membership::Nowhere(verdict) => return Ok(round(scope, verdict)),
         }
     }
@@ -81,7 +80,7 @@ fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {
 }
 
 fn round(scope: &Scope<'_>, verdict: Verdict) -> Round {
-    Round { verdict, member: scope.member.clone(), progress: None, ours: None }
+    Round { verdict, member: scope.member().map(str::to_owned), progress: None, ours: None }
 }
 
 enum Membership {
@@ -111,17 +110,24 @@ fn member(scope: &Scope<'_>) -> Result<Membership, Trouble> {
     if let Some(message) = first(scope, &plan.unknown, |finding| !finding.takes_member)? {
         return Ok(Membership::Nowhere(Verdict::Unknown { message }));
     }
-    match (members.len(), plan.absent(), scope.inputs.task) {
-        (0, Absent::Allow, _) | (0, _, Task::Restore) => Ok(Membership::Nowhere(Verdict::Done)),
-        (0, Absent::Deny, Task::Prepare) => Err(Trouble::Failed {
-            message: "the backend does not know this pod".to_owned(),
-            detail: "member gives an empty list".to_owned(),
-        }),
-        (several, _, _) => Err(Trouble::Failed {
+    match members.len() {
+        0 => nobody(scope).map(Membership::Nowhere),
+        several => Err(Trouble::Failed {
             message: format!("the backend knows this pod under {several} names"),
             detail: format!("member gives {several} names"),
         }),
     }
+}
+
+/// That nobody was found is no proof that the pod is nobody there: names differ from one installation to the next.
+fn nobody(scope: &Scope<'_>) -> Result<Verdict, Trouble> {
+    let (what, detail) = match (&scope.plan.absent, scope.inputs.task) {
+        (_, Task::Restore) => return Ok(Verdict::Done),
+        (Some(absent), Task::Prepare) if scope.holds(absent)? => return Ok(Verdict::Done),
+        (Some(_), Task::Prepare) => (", nor can all of its members be told to be other pods", "absent does not hold"),
+        (None, Task::Prepare) => ("", "member gives an empty list"),
+    };
+    Err(Trouble::Failed { message: format!("the backend does not know this pod{what}"), detail: detail.to_owned() })
 }
 
 /// The message of the first finding that holds.

@@ -1,19 +1,33 @@
 //! What the expressions of one round can see, looked up only when they ask for it.
+//!
+//! As an example, a plan with the read `members`, the variable `names: members.body.map(m, m.name)` and
+//! `done: names.size() < 2`. Each call of [`super::Plan::next`] makes a [`Scope`] of its own, and asks it for the truth
+//! of `done`:
+//!
+//! 1. Nothing was read yet. `done` asks for `names`, `names` for `members`, which is [`Lack::Missing`]: so is `names`, so
+//!    is `done`. The caller makes that read and calls again.
+//! 2. It was read. `members` is found to be `{code, body}`, `names` a list, `done` true or false. What was found is
+//!    kept: if `progress` asks for `names` too, it is not evaluated again.
+//! 3. Had the read failed instead, `members` would be [`Lack::Unread`], and whatever took it with it; had an item no
+//!    `name`, `names` would be [`Lack::Failed`], which `true || names.size() > 0` may pass over.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
-use kube_cel::cel::context::VariableResolver;
-use kube_cel::cel::{Context, ExecutionError, Value};
+use kube_cel::cel::{ExecutionError, Value};
 
 use super::compiled::{Plan, ReadPlan};
-use super::expression::{Expression, FUNCTIONS, clean};
+use super::evaluate::{Found, Lack, Names, Steps};
+use super::expression::{Expression, clean};
 use super::template::Template;
 use super::value;
 use super::{Inputs, Mode, Observation, Observations, ReadKey};
 
 /// The most items that a read may be made for.
 pub(super) const MOST_ITEMS: usize = 64;
+
+/// The most work that one call of [`super::Plan::next`] makes of what was observed: some tenths of a second.
+pub(super) const MOST_STEPS: u64 = 4_000_000;
 
 /// Why there is no value.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,33 +51,13 @@ pub(super) struct Scope<'a> {
     pub inputs: &'a Inputs<'a>,
     pub seen: &'a Observations,
     /// The pod's name at the backend, once it is known.
-    pub member: Option<String>,
-    /// What is there from the beginning. Values in a context are borrowed by whatever refers to them; those that a
-    /// resolver gives are copied each time.
-    base: Context<'static>,
+    member: Option<String>,
     item: Option<(String, Value)>,
     /// Why parameters that are templates have no value.
     unusable_parameters: BTreeMap<String, Trouble>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Variables and endpoints that have a value.
-    known: BTreeMap<String, Value>,
-    /// What holds for the expression that is evaluated now.
-    current: Current,
-}
-
-/// What came up while an expression was evaluated, whatever it made of it.
-#[derive(Default)]
-struct Current {
-    missing: BTreeSet<String>,
-    trouble: Option<Trouble>,
-    /// Values that were found after something was missing or failed: they may change with it.
-    tentative: BTreeMap<String, Value>,
-    /// Why variables have no value.
-    errors: BTreeMap<String, Trouble>,
+    /// What names were found to stand for.
+    known: RefCell<BTreeMap<String, Found>>,
+    steps: Steps,
 }
 
 impl<'a> Scope<'a> {
@@ -73,27 +67,20 @@ impl<'a> Scope<'a> {
             inputs,
             seen,
             member: inputs.member.map(str::to_owned),
-            base: FUNCTIONS.new_inner_scope(),
             item: None,
             unusable_parameters: BTreeMap::new(),
-            state: Mutex::default(),
+            known: RefCell::default(),
+            steps: Steps::new(MOST_STEPS),
         };
-        scope.base.add_variable_from_value("pod", value::from_json(inputs.pod));
+        let known = scope.known.get_mut();
+        known.insert("pod".to_owned(), Ok(value::from_json(inputs.pod)));
+        known.insert("removal".to_owned(), Ok(Value::Bool(inputs.mode == Mode::Removal)));
         // Without it, whatever asks for the time fails.
         if let Some(now) = value::timestamp(inputs.now) {
-            scope.base.add_variable_from_value("now", now);
+            known.insert("now".to_owned(), Ok(now));
         }
-        scope.base.add_variable_from_value("removal", inputs.mode == Mode::Removal);
         let parameters = scope.parameters();
-        scope.base.add_variable_from_value("params", parameters);
-        for (key, observation) in seen.iter().filter(|(key, _)| key.item.is_none()) {
-            let brought = match observation {
-                Observation::Answer { code, body } => answer(*code, body),
-                Observation::Value(value) => value::from_json(value),
-                Observation::Failed { .. } | Observation::PodGone => continue,
-            };
-            scope.base.add_variable_from_value(key.name.as_str(), brought);
-        }
+        scope.known.get_mut().insert("params".to_owned(), Ok(parameters));
         scope
     }
 
@@ -121,15 +108,33 @@ impl<'a> Scope<'a> {
         value::map_value(values.into_iter())
     }
 
+    /// The pod's name at the backend, once it is known.
+    pub fn member(&self) -> Option<&str> {
+        self.member.as_deref()
+    }
+
+    /// Says what the pod is called at the backend. What had no value for want of it is looked up again.
+    pub fn set_member(&mut self, name: String) {
+        self.member = Some(name);
+        self.known.get_mut().retain(|_, found| found.is_ok());
+    }
+
+    /// Puts an item of a `forEach` in, under its name, or takes it out.
+    pub fn set_item(&mut self, item: Option<(String, Value)>) {
+        self.item = item;
+    }
+
     /// The value of an expression.
     pub fn evaluate(&self, expression: &Expression) -> Result<Value, Trouble> {
-        self.with(|state| state.current = Current::default());
-        let outcome = self.run(expression);
-        match self.with(|state| std::mem::take(&mut state.current)) {
-            Current { trouble: Some(trouble), .. } => Err(trouble),
-            Current { missing, .. } if !missing.is_empty() => Err(Trouble::Missing(missing)),
-            Current { .. } => outcome,
-        }
+        self.run(expression).map_err(|lack| match lack {
+            Lack::Missing(names) => Trouble::Missing(names),
+            Lack::Unread(trouble) | Lack::Failed(trouble) => trouble,
+            Lack::Error(error) => self.explain(expression, &error),
+            Lack::Exhausted => {
+                let detail = format!("more than {MOST_STEPS} steps, at {}", expression.field);
+                self.trouble("what was read makes", "too much work: it is more than the plan is made for", &detail)
+            }
+        })
     }
 
     /// The value of an expression, as a text.
@@ -163,149 +168,116 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Puts an item of a `forEach` in, under its name, or takes it out.
-    pub fn set_item(&mut self, item: Option<(String, Value)>) {
-        self.item = item;
-    }
-
     /// A failure at `field`. The message is the same for the same cause; what differs is in `detail`.
     pub fn failure(&self, field: &str, what: &str, detail: &str) -> Trouble {
+        self.trouble(&format!("{field} of"), what, detail)
+    }
+
+    fn trouble(&self, of: &str, what: &str, detail: &str) -> Trouble {
         let plan = match self.plan.name() {
             "" => "the plan".to_owned(),
             name => format!("plan {name}"),
         };
-        Trouble::Failed { message: format!("{field} of {plan} {what}"), detail: clean(detail, 500) }
+        Trouble::Failed { message: format!("{of} {plan} {what}"), detail: clean(detail, 500) }
     }
 
-    /// Evaluates without looking at what came up meanwhile.
-    fn run(&self, expression: &Expression) -> Result<Value, Trouble> {
-        let mut scope = self.base.new_inner_scope();
-        if let Some((name, item)) = &self.item {
-            scope.add_variable_from_value(name.as_str(), item.clone());
-        }
-        scope.set_variable_resolver(self);
-        expression.evaluate(&scope).map_err(|error| self.explain(expression, &error))
+    /// The work that was done so far.
+    #[cfg(test)]
+    pub fn work(&self) -> u64 {
+        MOST_STEPS - self.steps.left()
+    }
+
+    fn run(&self, expression: &Expression) -> Found {
+        expression.evaluate(self, &self.steps)
     }
 
     fn explain(&self, expression: &Expression, error: &ExecutionError) -> Trouble {
-        let cause = match error {
-            ExecutionError::UndeclaredReference(name) => {
-                self.with(|state| state.current.errors.get(name.as_str()).cloned())
-            }
-            ExecutionError::NoSuchKey(name) => self.unusable_parameters.get(name.as_str()).cloned(),
-            _ => None,
-        };
-        if let Some(trouble) = cause {
-            return trouble;
-        }
         match error {
-            // A pod without an address has none that could be asked.
-            ExecutionError::NoSuchKey(name) if ["podIP", "podIPs"].contains(&name.as_str()) => Trouble::PodGone,
+            ExecutionError::NoSuchKey(name) => match self.unusable_parameters.get(name.as_str()) {
+                Some(trouble) => trouble.clone(),
+                // A pod without an address has none that could be asked.
+                None if ["podIP", "podIPs"].contains(&name.as_str()) => Trouble::PodGone,
+                None => self.failure(&expression.field, "failed", &error.to_string()),
+            },
             _ => self.failure(&expression.field, "failed", &error.to_string()),
         }
     }
 
-    fn lookup(&self, name: &str) -> Option<Value> {
+    /// What a variable's or an endpoint's own expression gives.
+    fn own(&self, expression: &Expression) -> Found {
+        self.run(expression).map_err(|lack| match lack {
+            Lack::Error(error) => Lack::Failed(self.explain(expression, &error)),
+            lack => lack,
+        })
+    }
+
+    fn look_up(&self, name: &str) -> Found {
         if name == "member" {
-            if self.member.is_none() {
-                let trouble = self.failure("member", "is not known yet", "member was referred to before it was found");
-                self.with(|state| state.current.errors.insert("member".to_owned(), trouble));
-            }
-            return self.member.clone().map(value::text_value);
+            let unknown = || self.failure("member", "is not known yet", "member was referred to before it was found");
+            return self.member.clone().map(value::text_value).ok_or_else(|| Lack::Failed(unknown()));
         }
         if let Some(read) = self.plan.observe.get(name) {
             return self.observation(name, read);
         }
-        let found = self.with(|state| {
-            let failed = state.current.errors.contains_key(name);
-            let known = state.known.get(name).or_else(|| state.current.tentative.get(name)).cloned();
-            if failed { Some(None) } else { known.map(Some) }
-        });
-        if let Some(found) = found {
-            return found;
+        if let Some(variable) = self.plan.variables.get(name) {
+            return self.own(variable);
         }
-        let found = if let Some(variable) = self.plan.variables.get(name) {
-            self.run(variable)
-        } else if let Some(endpoint) = self.plan.endpoints.get(name) {
-            endpoint.url.text_by(|piece| self.as_text(piece, &self.run(piece)?)).map(value::text_value)
-        } else {
-            return None;
-        };
-        self.with(|state| match found {
-            Ok(value) => {
-                let sure = state.current.missing.is_empty() && state.current.trouble.is_none();
-                let values = if sure { &mut state.known } else { &mut state.current.tentative };
-                values.insert(name.to_owned(), value.clone());
-                Some(value)
-            }
-            Err(trouble) => {
-                state.current.errors.insert(name.to_owned(), trouble);
-                None
-            }
-        })
+        if let Some(endpoint) = self.plan.endpoints.get(name) {
+            let text = |piece: &Expression| self.as_text(piece, &self.own(piece)?).map_err(Lack::Failed);
+            return endpoint.url.text_by(text).map(value::text_value);
+        }
+        Err(Lack::Error(ExecutionError::undeclared_reference(name)))
     }
 
-    /// A read's answers: nothing where the base has its value already, or where it must be made first.
-    fn observation(&self, name: &str, read: &ReadPlan) -> Option<Value> {
+    /// A read's answer, or with `forEach` its answers.
+    fn observation(&self, name: &str, read: &ReadPlan) -> Found {
         let Some(for_each) = &read.for_each else {
-            let key = ReadKey { name: name.to_owned(), item: None };
-            self.answered(&key);
-            return None;
+            return match self.observed(name, None)? {
+                Observation::Answer { code, body } => Ok(value::map_value(answer(*code, body).into_iter())),
+                Observation::Value(shown) => Ok(value::from_json(shown)),
+                Observation::Failed { .. } | Observation::PodGone => Ok(Value::Null),
+            };
         };
-        let items = match self.run(for_each) {
-            Ok(Value::List(items)) => items,
-            Ok(_) => return self.mark(self.failure(&for_each.field, "gives no list", "")),
-            Err(trouble) => {
-                self.with(|state| state.current.errors.insert(name.to_owned(), trouble));
-                return None;
-            }
+        let Value::List(items) = self.own(for_each)? else {
+            return Err(Lack::Unread(self.failure(&for_each.field, "gives no list", "")));
         };
         let mut answers = Vec::new();
         for (index, item) in items.iter().enumerate().take(MOST_ITEMS) {
-            let key = ReadKey { name: name.to_owned(), item: Some(index) };
-            let (code, body) = self.answered(&key)?;
-            let fields = [("item", item.clone()), ("code", code), ("body", body)];
-            answers.push(value::map_value(fields.into_iter()));
+            if let Observation::Answer { code, body } = self.observed(name, Some(index))? {
+                let fields = answer(*code, body).into_iter().chain([("item", item.clone())]);
+                answers.push(value::map_value(fields));
+            }
         }
-        Some(value::list_value(answers))
+        Ok(value::list_value(answers))
     }
 
-    fn answered(&self, key: &ReadKey) -> Option<(Value, Value)> {
-        match self.seen.get(key) {
-            Some(Observation::Answer { code, body }) => {
-                let body = if key.item.is_some() { value::from_json(body) } else { Value::Null };
-                Some((Value::Int(i64::from(*code)), body))
-            }
-            Some(Observation::Value(_)) => Some((Value::Null, Value::Null)),
+    /// What a read brought, where it brought something.
+    fn observed(&self, name: &str, item: Option<usize>) -> Result<&'a Observation, Lack> {
+        match self.seen.get(&ReadKey { name: name.to_owned(), item }) {
+            None => Err(Lack::Missing(BTreeSet::from([name.to_owned()]))),
             Some(Observation::Failed { message, detail }) => {
-                self.mark(Trouble::Failed { message: message.clone(), detail: detail.clone() })
+                Err(Lack::Unread(Trouble::Failed { message: message.clone(), detail: detail.clone() }))
             }
-            Some(Observation::PodGone) => self.mark(Trouble::PodGone),
-            None => {
-                self.with(|state| state.current.missing.insert(key.name.clone()));
-                None
-            }
+            Some(Observation::PodGone) => Err(Lack::Unread(Trouble::PodGone)),
+            Some(observation) => Ok(observation),
         }
     }
+}
 
-    fn mark<T>(&self, trouble: Trouble) -> Option<T> {
-        self.with(|state| {
-            state.current.trouble.get_or_insert(trouble);
-        });
-        None
-    }
-
-    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+impl Names for Scope<'_> {
+    fn find(&self, name: &str) -> Found {
+        if let Some((_, item)) = self.item.as_ref().filter(|(named, _)| named == name) {
+            return Ok(item.clone());
+        }
+        if let Some(found) = self.known.borrow().get(name) {
+            return found.clone();
+        }
+        let found = self.look_up(name);
+        self.known.borrow_mut().insert(name.to_owned(), found.clone());
+        found
     }
 }
 
-impl VariableResolver for Scope<'_> {
-    fn resolve(&self, name: &str) -> Option<Value> {
-        self.lookup(name)
-    }
-}
-
-fn answer(code: u16, body: &serde_json::Value) -> Value {
-    value::map_value([("code", Value::Int(i64::from(code))), ("body", value::from_json(body))].into_iter())
+fn answer(code: u16, body: &serde_json::Value) -> [(&'static str, Value); 2] {
+    [("code", Value::Int(i64::from(code))), ("body", value::from_json(body))]
 }

@@ -29,9 +29,10 @@ pub struct PlanSpec {
     /// CEL list: what the pod is called at the backend. Default: its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
-    /// What follows when the backend knows no such member.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub absent: Absent,
+    /// CEL, asked when `member` is empty: the backend shows that the pod is nobody there, so that it may leave. Without
+    /// it such a pod stays: that nobody was found is no proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<String>,
     /// When the answers can't be believed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<Finding>,
@@ -245,16 +246,6 @@ pub struct ProgressSpec {
     pub remaining: String,
     /// What is counted, as `leaders`.
     pub unit: String,
-}
-
-/// What follows when the backend knows no such member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Absent {
-    /// The pod stays, and people are told.
-    #[default]
-    Deny,
-    /// The pod may leave.
-    Allow,
 }
 
 /// What differs for a pod that will not come back.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use kube_cel::cel::IdedExpr;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 
-use super::equality;
+use super::evaluate::GROUP_BY;
+use super::{equality, functions};
 
 /// What an expression gives, where its form alone tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Kind {
 }
 
 /// The expressions directly below one.
-fn children(expr: &Expr) -> Vec<&IdedExpr> {
+pub(super) fn children(expr: &Expr) -> Vec<&IdedExpr> {
     match expr {
         Expr::Call(call) => call.target.iter().map(AsRef::as_ref).chain(&call.args).collect(),
         Expr::Select(select) => vec![&select.operand],
@@ -90,16 +91,19 @@ pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), Stri
     if matches!(node.expr, Expr::Unspecified) {
         return Err("has a part that is empty".to_owned());
     }
+    let optional = match &node.expr {
+        Expr::List(list) => !list.optional_indices.is_empty(),
+        Expr::Map(map) => map.entries.iter().any(|entry| matches!(&entry.expr, EntryExpr::MapEntry(e) if e.optional)),
+        _ => false,
+    };
+    if optional {
+        return Err("has an optional part (?), which there is not".to_owned());
+    }
     for child in children_mut(&mut node.expr) {
         make_strict(child, levels)?;
     }
     if let Expr::Call(call) = &mut node.expr {
-        match call.func_name.as_str() {
-            operators::EQUALS => equality::EQUAL.clone_into(&mut call.func_name),
-            operators::NOT_EQUALS => equality::UNEQUAL.clone_into(&mut call.func_name),
-            operators::IN => equality::AMONG.clone_into(&mut call.func_name),
-            _ => {}
-        }
+        make_call_strict(call)?;
     }
     if let Expr::Select(select) = &mut node.expr {
         let id = node.id;
@@ -111,6 +115,31 @@ pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), Stri
         node.expr = Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args });
     }
     Ok(())
+}
+
+fn make_call_strict(call: &mut CallExpr) -> Result<(), String> {
+    match call.func_name.as_str() {
+        operators::EQUALS => equality::EQUAL.clone_into(&mut call.func_name),
+        operators::NOT_EQUALS => equality::UNEQUAL.clone_into(&mut call.func_name),
+        operators::IN => equality::AMONG.clone_into(&mut call.func_name),
+        GROUP_BY if call.target.is_none() || !matches!(call.args.as_slice(), [variable, _] if is_name(variable)) => {
+            return Err("has a groupBy without its parts: list.groupBy(item, key of the item)".to_owned());
+        }
+        _ => {}
+    }
+    // Only so can the name space in `math.least(1, 2)` be told from a variable.
+    if let Some(Expr::Ident(space)) = call.target.as_ref().map(|target| &target.expr) {
+        let full = format!("{space}.{}", call.func_name);
+        if functions::exists(&full) {
+            call.func_name = full;
+            call.target = None;
+        }
+    }
+    Ok(())
+}
+
+fn is_name(node: &IdedExpr) -> bool {
+    matches!(node.expr, Expr::Ident(_))
 }
 
 /// What an expression refers to.
@@ -128,21 +157,19 @@ pub(super) struct References {
     pub fields: BTreeSet<(String, String)>,
 }
 
-/// Collects the references of an expression that was made strict. `is_function` tells whether there is a function of
-/// that full name: only so can the name space in `math.least(1, 2)` be told from a variable.
-pub(super) fn references(node: &IdedExpr, is_function: &dyn Fn(&str) -> bool) -> References {
-    let mut walk = Walk { found: References::default(), bound: Vec::new(), is_function };
+/// Collects the references of an expression that was made strict.
+pub(super) fn references(node: &IdedExpr) -> References {
+    let mut walk = Walk { found: References::default(), bound: Vec::new() };
     walk.visit(node, true);
     walk.found
 }
 
-struct Walk<'a> {
+struct Walk {
     found: References,
     bound: Vec<String>,
-    is_function: &'a dyn Fn(&str) -> bool,
 }
 
-impl Walk<'_> {
+impl Walk {
     fn visit(&mut self, node: &IdedExpr, certain: bool) {
         match &node.expr {
             Expr::Ident(name) => self.name(name, certain),
@@ -186,20 +213,21 @@ impl Walk<'_> {
         {
             self.found.fields.insert((name.clone(), field.inner().to_owned()));
         }
-        match call.target.as_ref().map(|target| &target.expr) {
-            Some(Expr::Ident(space)) if (self.is_function)(&format!("{space}.{}", call.func_name)) => {
-                self.found.functions.insert(format!("{space}.{}", call.func_name));
-            }
-            _ => {
-                if call.func_name.chars().all(|letter| letter.is_alphanumeric() || letter == '_' || letter == '.')
-                    && call.func_name.chars().any(char::is_alphabetic)
-                {
-                    self.found.functions.insert(call.func_name.clone());
-                }
-                if let Some(target) = &call.target {
-                    self.visit(target, certain);
-                }
-            }
+        let named = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '.';
+        if call.func_name.chars().all(named) && call.func_name.chars().any(char::is_alphabetic) {
+            self.found.functions.insert(call.func_name.clone());
+        }
+        if let Some(target) = &call.target {
+            self.visit(target, certain);
+        }
+        if let (GROUP_BY, [variable, key]) = (call.func_name.as_str(), call.args.as_slice())
+            && let Expr::Ident(variable) = &variable.expr
+        {
+            self.found.loop_variables.insert(variable.clone());
+            self.bound.push(variable.clone());
+            self.visit(key, certain);
+            self.bound.pop();
+            return;
         }
         let conditional = call.func_name == operators::CONDITIONAL;
         for (index, argument) in call.args.iter().enumerate() {
@@ -249,6 +277,7 @@ fn kind_of_call(call: &CallExpr) -> Option<Kind> {
         "size" | "int" | "uint" | "double" => Some(Kind::Number),
         "string" | "join" | "format" => Some(Kind::Text),
         "split" => Some(Kind::List),
+        GROUP_BY => Some(Kind::Map),
         operators::CONDITIONAL => {
             let (yes, no) = (kind(call.args.get(1)?)?, kind(call.args.get(2)?)?);
             (yes == no).then_some(yes)

@@ -1,6 +1,9 @@
 //! Label selectors.
 
+use std::borrow::Cow;
+
 use crate::plan::Mistake;
+use crate::plan::labels::Test;
 use crate::pod::TextMap;
 
 use super::spec::{LabelOperator, LabelRequirement, LabelSelector};
@@ -14,14 +17,14 @@ pub fn matches(selector: &LabelSelector, labels: &TextMap<'_>) -> bool {
 }
 
 fn holds(requirement: &LabelRequirement, labels: &TextMap<'_>) -> bool {
-    let own = labels.get(requirement.key.as_str());
-    let listed = own.is_some_and(|own| requirement.values.iter().any(|value| value == own.as_str()));
-    match requirement.operator {
-        LabelOperator::In => listed,
-        LabelOperator::NotIn => !listed,
-        LabelOperator::Exists => own.is_some(),
-        LabelOperator::DoesNotExist => own.is_none(),
-    }
+    let values = Cow::Borrowed(requirement.values.as_slice());
+    let test = match requirement.operator {
+        LabelOperator::In => Test::Among(values),
+        LabelOperator::NotIn => Test::NotAmong(values),
+        LabelOperator::Exists => Test::Exists,
+        LabelOperator::DoesNotExist => Test::Absent,
+    };
+    test.holds(labels.get(requirement.key.as_str()))
 }
 
 /// The selector as the API takes it in the query of a list.

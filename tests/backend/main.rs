@@ -7,3 +7,4 @@ mod guard;
 mod requests;
 mod rounds;
 mod support;
+mod tenants;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{any, get as route, post};
 use castoff::backend::BODY_LIMIT;
 use castoff::plan::spec::{Accept, AnyWord, Parse};
-use castoff::plan::{BackendRead, Observation, Read, Source};
+use castoff::plan::{BackendRead, Observation, Read, Request, Source};
 use prometheus::{Encoder, TextEncoder};
 use serde_json::{Value, json};
 
@@ -216,6 +217,30 @@ async fn tells_an_act_that_was_not_accepted() {
     let sent = Bench::new().backend().send(&scope(), &act(get(&url))).await;
     assert!(!sent.accepted);
     assert_eq!(sent.message, format!("{url} does not answer"));
+}
+
+#[tokio::test]
+async fn tells_a_refused_act_in_the_backends_own_words() {
+    let said = "switchover is not possible: can not find sync_standby";
+    let router = Router::new()
+        .route("/switchover", post(async move || (StatusCode::PRECONDITION_FAILED, said)))
+        .route("/page", post(async || (StatusCode::BAD_GATEWAY, "<html>Bad Gateway</html>")))
+        .route("/hang", post(std::future::pending::<&str>));
+    let base = format!("http://{}", serve(router).await);
+    let backend = Bench::new().backend();
+    let asked = |path: &str| Request { method: "POST".to_owned(), ..get(format!("{base}{path}")) };
+    let refused = backend.send(&scope(), &act(asked("/switchover"))).await;
+    assert!(!refused.accepted && !refused.cut_off);
+    assert_eq!(refused.refused, Some(format!("POST {base}/switchover answers 412: {said}")));
+    assert_eq!(refused.message, format!("{base}/switchover answers 412"), "constant for a cause");
+
+    let page = backend.send(&scope(), &act(asked("/page"))).await;
+    assert_eq!(page.refused, Some(format!("POST {base}/page answers 502")), "a page for browsers says nothing");
+    let hasty = Request { timeout: Duration::from_millis(50), ..asked("/hang") };
+    let silent = backend.send(&scope(), &act(hasty)).await;
+    assert!(silent.cut_off && silent.refused.is_none(), "it may be carried out yet: {silent:?}");
+    let unreachable = backend.send(&scope(), &act(get(closed().await))).await;
+    assert!(unreachable.refused.is_some_and(|told| told.ends_with("does not answer")));
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ const LAYERS: [Layer; 22] = [
     Layer { name: "ports", pure: false, knows: &["pod", "policy", "lifecycle", "admission"] },
     Layer { name: "runtime", pure: false, knows: &["printable"] },
     Layer { name: "trust", pure: false, knows: &[] },
-    Layer { name: "backend", pure: false, knows: &["pod", "plan"] },
+    Layer { name: "backend", pure: false, knows: &["printable", "pod", "plan"] },
     Layer {
         name: "controller",
         pure: false,

@@ -1,13 +1,13 @@
 //! The plan `etcd`, on what etcd 3.7 answered.
 
 use castoff::plan::{Mode, Task, Verdict};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use castoff_test_support::plans::{Backend, Case, Outcome, answer_of, builtin, id_of, pod};
 
 const STATUS: &str = "POST /v3/maintenance/status";
 const MEMBERS: &str = "POST /v3/cluster/member/list";
-const HEALTH: &str = "GET /health";
+const HEALTH: &str = "GET /health?exclude=NOSPACE&exclude=CORRUPT";
 
 /// Answers of a recorded cluster: which member is behind the Service, which of its answers count, who tells of health.
 struct Recorded {
@@ -31,12 +31,20 @@ impl Recorded {
             answer(backend, member, &format!("http://{member}.etcd.default.svc:2379"), HEALTH, 0)
         });
         let parameters = json!({"url": "http://etcd:2379"});
-        Case { plan: builtin("etcd"), pod: pod(name), parameters, member, mode, task: Task::Prepare }.run(&backend)
+        Case { plan: builtin("etcd"), pod: etcd_pod(name), parameters, member, mode, task: Task::Prepare }.run(&backend)
     }
 
     fn verdict(&self, name: &str) -> Verdict {
         self.run(name, None, Mode::Restart).round.verdict
     }
+}
+
+/// A pod of the recorded cluster.
+fn etcd_pod(name: &str) -> Value {
+    let mut pod = pod(name);
+    pod["metadata"]["namespace"] = json!("default");
+    pod["spec"] = json!({"hostname": name, "subdomain": "etcd"});
+    pod
 }
 
 const HEALTHY: Recorded = Recorded {
@@ -89,20 +97,23 @@ fn a_learner_may_go_and_counts_for_nothing() {
     // The first list has the learner before it started: without a name and without URLs.
     let status = answer_of("etcd-learner", "etcd-3", STATUS, 0).1;
     for members in [0, 1] {
-        let list = answer_of("etcd-learner", "etcd-0", MEMBERS, members).1;
+        let mut list = answer_of("etcd-learner", "etcd-0", MEMBERS, members).1;
+        // Recorded on loopback: in a cluster a learner is added under its pod's address.
+        let learner = list["members"].as_array_mut().unwrap().iter_mut().find(|member| member["isLearner"] == true);
+        learner.unwrap()["peerURLs"] = json!(["http://etcd-3.etcd.default.svc:2380"]);
         let backend = Backend::default().json("POST http://etcd:2379/v3/maintenance/status", 200, &status).json(
             "POST http://etcd:2379/v3/cluster/member/list",
             200,
             &list,
         );
         let backend = ["etcd-0", "etcd-1", "etcd-2"].iter().fold(backend, |backend, member| {
-            let url = format!("GET http://{member}.etcd.default.svc:2379/health");
+            let url = format!("GET http://{member}.etcd.default.svc:2379/health?exclude=NOSPACE&exclude=CORRUPT");
             backend.json(&url, 200, &json!({"health": "true"}))
         });
         let verdict = |name| {
             let parameters = json!({"url": "http://etcd:2379"});
             let (plan, mode, task) = (builtin("etcd"), Mode::Restart, Task::Prepare);
-            Case { plan, pod: pod(name), parameters, member: None, mode, task }.verdict(&backend)
+            Case { plan, pod: etcd_pod(name), parameters, member: None, mode, task }.verdict(&backend)
         };
         assert_eq!(verdict("etcd-3"), Verdict::Done);
         assert_eq!(verdict("etcd-1"), Verdict::Done);
@@ -118,4 +129,42 @@ fn a_removed_member_is_done_and_the_last_one_is_not_removed() {
     assert_eq!(last.verdict("etcd-0"), Verdict::Done, "the only member may restart");
     let verdict = last.run("etcd-0", None, Mode::Removal).round.verdict;
     assert!(matches!(&verdict, Verdict::Blocked { message } if message.contains("only member")), "{verdict:?}");
+}
+
+/// etcd-1 is out of space, and in the end etcd-2 is corrupt. All answer to what is asked of them but for alarms.
+const ALARMS: Recorded = Recorded { file: "etcd-alarms", ..HEALTHY };
+
+#[test]
+fn an_alarm_does_not_hold_the_roll_out_that_mends_it() {
+    for name in ["etcd-1", "etcd-2"] {
+        assert_eq!(ALARMS.verdict(name), Verdict::Done, "{name}");
+    }
+    assert!(matches!(ALARMS.verdict("etcd-0"), Verdict::Act(_)), "the leader hands over first");
+}
+
+#[test]
+fn an_alarm_is_named_where_the_quorum_is_not_kept() {
+    let one_dead = Recorded { healths: &["etcd-0", "etcd-1"], ..ALARMS };
+    let Verdict::Blocked { message } = one_dead.verdict("etcd-1") else { panic!("{:?}", one_dead.verdict("etcd-1")) };
+    assert!(message.ends_with("not healthy: etcd-2; etcd has raised alarm NOSPACE of etcd-1"), "{message}");
+}
+
+#[test]
+fn a_corrupt_member_is_replaced_first_and_counts_for_nothing_until_then() {
+    let corrupt = Recorded { status: 1, ..ALARMS };
+    assert_eq!(corrupt.verdict("etcd-2"), Verdict::Done);
+    let Verdict::Blocked { message } = corrupt.verdict("etcd-1") else { panic!("{:?}", corrupt.verdict("etcd-1")) };
+    assert!(message.contains("not healthy: etcd-2; etcd has raised"), "{message}");
+    assert!(message.contains("alarm CORRUPT of etcd-2"), "{message}");
+}
+
+#[test]
+fn the_leadership_never_goes_to_a_corrupt_member() {
+    let corrupt = Recorded { status: 1, ..ALARMS };
+    let removal = corrupt.run("etcd-0", None, Mode::Removal).round.verdict;
+    assert!(
+        !matches!(&removal, Verdict::Act(act)
+        if act.request.body.as_ref().unwrap()["targetID"] == *id_of("etcd-alarms", "etcd-2").as_str()),
+        "{removal:?}"
+    );
 }

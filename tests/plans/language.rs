@@ -108,7 +108,7 @@ fn progress_that_fails_is_absent() {
 
 #[test]
 fn nobody_at_the_backend_is_let_go_only_when_the_backend_is_believed() {
-    let text = "summary: x\nobserve: {one: {url: http://a/one}}\nmember: one.body.names\nabsent: Allow\n\
+    let text = "summary: x\nobserve: {one: {url: http://a/one}}\nmember: one.body.names\nabsent: one.body.names == []\n\
                 unknown: [{when: one.body.starting, message: it starts}, {when: member == 'x', message: y}]\ndone: 'false'";
     let plan = plan(text);
     let verdict = |body| case(&plan).verdict(&Backend::default().json(ONE, 200, &body));

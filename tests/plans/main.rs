@@ -9,6 +9,7 @@ mod http_hook;
 mod in_flight;
 mod language;
 mod mistakes;
+mod naming;
 mod patroni;
 mod pd;
 mod properties;

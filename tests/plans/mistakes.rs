@@ -247,3 +247,33 @@ fn what_a_mistake_cites_of_a_plan_is_fit_for_a_terminal() {
         assert!(found.iter().all(|mistake| !mistake.message.contains(odd)), "{found:?}");
     }
 }
+
+#[test]
+fn lists_that_are_searched_for_each_item_of_another() {
+    let plan = |variable: &str| {
+        format!(
+            "summary: x\nparams: {{wanted: {{type: string, default: a}}}}\nobserve:\n  one: {{url: http://a/one}}\n  two: {{url: http://a/two}}\n  \
+             each: {{forEach: one.body, url: http://a/each}}\nvariables:\n  names: one.body.map(m, m.name)\n  sorted: names.groupBy(n, n)\n  tried: {variable}\n\
+             done: tried.size() == 0"
+        )
+    };
+    for wrong in [
+        "two.body.filter(t, t.name in names)",
+        "two.body.filter(t, t.name in names.groupBy(n, n))",
+        "two.body.filter(t, names.exists(n, n == t.name))",
+        "two.body.map(t, t.parts.filter(p, one.body.all(m, m.name != p)))",
+        "two.body.groupBy(t, names.filter(n, n == t.name).size())",
+        "two.body.filter(t, one.body.map(m, m.id).exists(i, i == t.id))",
+    ] {
+        finds(&plan(wrong), &["variables.tried: searches a list for each item of another"]);
+    }
+    for right in [
+        "two.body.filter(t, t.parts.exists(p, p.up))",
+        "two.body.filter(t, t.name in sorted)",
+        "two.body.filter(t, t.state in ['Up', 'Down'])",
+        "two.body.filter(t, params.wanted.split(',').exists(w, w == t.name))",
+        "two.body.filter(t, each.exists(e, e.body.name == t.name))",
+    ] {
+        assert_eq!(mistakes(&plan(right)), Vec::<String>::new(), "{right}");
+    }
+}

@@ -35,7 +35,8 @@ fn verdict_of(name: &str, cluster: &Value, parameters: Value) -> Verdict {
         mode: Mode::Restart,
         task: Task::Prepare,
     };
-    case.run(&Backend::default().json("GET http://10.0.0.7:8008/cluster", 200, cluster)).round.verdict
+    let backend = Backend::default().json("GET http://10.0.0.7:8008/cluster", 200, cluster);
+    case.run(&backend.json("GET http://10.0.0.7:8008/config", 200, &json!({"ttl": 30}))).round.verdict
 }
 
 fn blocked(verdict: &Verdict, part: &str) -> bool {
@@ -95,4 +96,19 @@ fn concludes_nothing_without_exactly_one_leader() {
 fn a_member_that_patroni_does_not_know_stays() {
     let verdict = verdict("pg-9", &[leader("pg-0"), replica("pg-1", json!(0))], json!({}));
     assert!(matches!(verdict, Verdict::Failed { message, .. } if message == "the backend does not know this pod"));
+}
+
+#[test]
+fn without_a_synchronous_standby_it_says_why_it_would_be_refused() {
+    let (_, code, cluster) = crate::harness::recording("patroni-sync-none").swap_remove(0);
+    for (mode, refused) in [(json!(true), true), (json!("quorum"), true), (json!("off"), false), (json!(false), false)]
+    {
+        let backend = Backend::default().json("GET http://10.0.0.7:8008/cluster", code, &cluster);
+        let backend = backend.json("GET http://10.0.0.7:8008/config", 200, &json!({"synchronous_mode": mode}));
+        let (plan, mode, task) = (builtin("patroni"), Mode::Restart, Task::Prepare);
+        let case = |name| Case { plan, pod: pod(name), parameters: json!({}), member: None, mode, task };
+        let leader = case("pg-0").verdict(&backend);
+        assert_eq!(blocked(&leader, "no synchronous standby"), refused, "{leader:?}");
+        assert_eq!(case("pg-1").verdict(&backend), Verdict::Done, "who does not lead may go");
+    }
 }
