@@ -46,7 +46,7 @@ async fn what_is_in_flight_is_still_answered() {
 
 #[tokio::test]
 async fn an_idle_connection_does_not_hold_it_up() {
-    let server = start_with(|config| config.head_timeout = Duration::from_mins(5)).await;
+    let server = start_with(|config| config.webhook.idle = Some(Duration::from_mins(5))).await;
     let mut idle = server.connect().await;
     assert_eq!(exchange(&mut idle, &post_head("", 2), b"{}").await.status, 200);
     server.shutdown.begin();

@@ -4,5 +4,6 @@
 mod harness;
 
 mod ending;
+mod limits;
 mod requests;
 mod tls;
