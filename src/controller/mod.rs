@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::lifecycle::{Drain, Memory, Settings};
 use crate::policy::PolicyIndex;
+use crate::runtime::liveness::Pulse;
 
 use crate::ports::{Cluster, Events, Store};
 use metrics::Metrics;
@@ -31,6 +32,12 @@ const SIDE_BY_SIDE: usize = 16;
 
 /// After a write that did not succeed, or a store that can't be read.
 const SOON: Duration = Duration::from_millis(200);
+
+/// How long it waits where nothing is due and nothing changes.
+const PAUSE: Duration = Duration::from_mins(1);
+
+/// For how long it may show no sign of life.
+pub const SILENCE: Duration = Duration::from_mins(3);
 
 /// How long a round may take.
 pub const ROUND_LIMIT: Duration = Duration::from_secs(3);
@@ -88,8 +95,8 @@ struct Report {
 }
 
 impl Controller {
-    /// Works until `stop` is done; then finishes the turns under way.
-    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
+    /// Works until `stop` is done; then finishes the turns under way. Shows by `pulse` that it turns.
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>, pulse: Pulse) {
         let mut watched: HashMap<String, Watched> = HashMap::new();
         let mut turns: JoinSet<Report> = JoinSet::new();
         let mut store_changes = self.store.changes();
@@ -100,6 +107,7 @@ impl Controller {
         }
         tokio::pin!(stop);
         loop {
+            pulse.beat();
             let next = self.begin_turns(&mut watched, &mut turns);
             tokio::select! {
                 () = &mut stop => break,
@@ -109,6 +117,7 @@ impl Controller {
                 () = tokio::time::sleep_until(next) => {}
             }
         }
+        pulse.rest();
         let ended = async { while turns.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(ENDING, ended).await;
     }
@@ -134,7 +143,7 @@ impl Controller {
     /// the next one is. What goes on in other namespaces is no reason: in a large cluster something always does.
     fn begin_turns(self: &Arc<Self>, watched: &mut HashMap<String, Watched>, turns: &mut JoinSet<Report>) -> Instant {
         let now = Instant::now();
-        let mut next = now + Duration::from_mins(1);
+        let mut next = now + PAUSE;
         for drain in self.store.all() {
             let Some(entry) = watched.get_mut(&key(&drain)) else { continue };
             if entry.under_way {

@@ -4,6 +4,8 @@ pub mod liveness;
 pub mod logging;
 pub mod readiness;
 pub mod shutdown;
+pub mod tasks;
 
 pub use liveness::Liveness;
 pub use readiness::Readiness;
+pub use tasks::Tasks;

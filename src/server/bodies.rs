@@ -17,6 +17,10 @@ use super::routes::Refusal;
 /// The longest review. The API server takes objects of 3 MiB, and a review may hold one twice.
 pub const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
+/// What nearly all reviews are shorter than. A quarter of the room is theirs alone: longer ones, which come slowly, do not
+/// hold them up.
+const SHORT: u32 = 256 * 1024;
+
 /// How long a body waits for room. An API server that is told so tries again by itself, within its own timeout.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -27,7 +31,8 @@ const NO_ROOM: Refusal =
 /// Reads bodies, as long as there is room for them.
 #[derive(Clone, Debug)]
 pub(super) struct Bodies {
-    all: Arc<Semaphore>,
+    short: Arc<Semaphore>,
+    long: Arc<Semaphore>,
     timeout: Duration,
 }
 
@@ -41,7 +46,8 @@ pub(super) struct Held {
 impl Bodies {
     /// Of at most `bytes` together; each has to come within `timeout`.
     pub fn new(bytes: usize, timeout: Duration) -> Self {
-        Bodies { all: Arc::new(Semaphore::new(bytes)), timeout }
+        let short = bytes / 4;
+        Bodies { short: Arc::new(Semaphore::new(short)), long: Arc::new(Semaphore::new(bytes - short)), timeout }
     }
 
     /// The body of a request with these headers, by `deadline`; `share` is the room that its sender has.
@@ -55,14 +61,15 @@ impl Bodies {
         let length = length(headers)?;
         let limit = deadline.min(Instant::now() + self.timeout);
         let room = timeout_at(limit.min(Instant::now() + ROOM_TIMEOUT), self.room(share, length));
-        let _room = room.await.ok().flatten().ok_or(NO_ROOM)?;
-        Ok(Held { body: read(body, length as usize, limit).await?, _room })
+        let room = room.await.ok().flatten().ok_or(NO_ROOM)?;
+        Ok(Held { body: read(body, length as usize, limit).await?, _room: room })
     }
 
     /// Room for so many bytes; taken before the first of them is read, so that nobody waits with half a body.
     async fn room(&self, share: &Share, length: u32) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let of_sender = Arc::clone(&share.0).acquire_many_owned(length).await.ok()?;
-        let of_all = Arc::clone(&self.all).acquire_many_owned(length).await.ok()?;
+        let of_all = if length <= SHORT { &self.short } else { &self.long };
+        let of_all = Arc::clone(of_all).acquire_many_owned(length).await.ok()?;
         Some((of_sender, of_all))
     }
 }

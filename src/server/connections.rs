@@ -33,15 +33,23 @@ struct Book {
 struct Open {
     address: IpAddr,
     share: Share,
-    /// It has sent a request.
-    asked: bool,
-    /// A request is being answered.
-    busy: bool,
-    /// A request was answered well.
-    trusted: bool,
+    standing: Standing,
     /// Has to make room.
     leaving: bool,
     told: Arc<Notify>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// It has not asked for anything.
+    #[default]
+    New,
+    /// A request is being answered.
+    Asking,
+    /// The last request was refused.
+    Refused,
+    /// The last request was answered well.
+    Trusted,
 }
 
 /// A connection that was let in; it counts until this is dropped.
@@ -85,15 +93,8 @@ impl Connections {
         let share = of_same.map(|open| open.share.clone());
         let share = share.unwrap_or_else(|| Share(Arc::new(Semaphore::new(self.share_of_bytes))));
         let (told, number) = (Arc::new(Notify::new()), book.next);
-        let open = Open {
-            address,
-            share: share.clone(),
-            asked: false,
-            busy: false,
-            trusted: false,
-            leaving: false,
-            told: Arc::clone(&told),
-        };
+        let open =
+            Open { address, share: share.clone(), standing: Standing::New, leaving: false, told: Arc::clone(&told) };
         book.open.insert(number, open);
         book.next += 1;
         Some(Place { connections: Arc::clone(self), number, share, told })
@@ -127,8 +128,9 @@ impl Book {
 
     /// The one among `these` that makes room first.
     fn idle(&self, these: impl Fn(&Open) -> bool) -> Option<u64> {
-        let idle = self.open.iter().filter(|(_, open)| !open.busy && !open.leaving && these(open));
-        idle.min_by_key(|(number, open)| (open.trusted, **number)).map(|(number, _)| *number)
+        let idle =
+            self.open.iter().filter(|(_, open)| open.standing != Standing::Asking && !open.leaving && these(open));
+        idle.min_by_key(|(number, open)| (open.standing == Standing::Trusted, **number)).map(|(number, _)| *number)
     }
 
     fn send_away(&mut self, number: u64) {
@@ -144,7 +146,7 @@ impl Place {
     pub async fn wanted(&self) {
         loop {
             self.told.notified().await;
-            if !self.with(|open| open.busy) {
+            if !self.with(|open| open.standing == Standing::Asking) {
                 return;
             }
         }
@@ -152,19 +154,18 @@ impl Place {
 
     /// A request has come in.
     pub fn begin(&self) {
-        self.with(|open| (open.asked, open.busy) = (true, true));
+        self.with(|open| open.standing = Standing::Asking);
     }
 
     /// Whether any request has come in.
     pub fn has_asked(&self) -> bool {
-        self.with(|open| open.asked)
+        self.with(|open| open.standing != Standing::New)
     }
 
     /// It has been answered, well or not; whether the connection has to end with that.
     pub fn end(&self, well: bool) -> bool {
         self.with(|open| {
-            open.busy = false;
-            open.trusted |= well;
+            open.standing = if well { Standing::Trusted } else { Standing::Refused };
             open.leaving
         })
     }
@@ -182,6 +183,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use futures_util::FutureExt;
 
     use super::*;

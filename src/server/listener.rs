@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_rustls::TlsAcceptor;
@@ -24,12 +25,16 @@ const LAST_ANSWERS: Duration = Duration::from_secs(30);
 /// After an error of `accept`, as when the process has no file descriptors left.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// How often callers that are refused are told of.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
+
 /// How often a listener shows that it turns.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// A port that was taken, and what may come in through it.
 pub(super) struct Listener {
-    pub socket: TcpListener,
+    /// Does not block.
+    pub socket: std::net::TcpListener,
     pub connections: Arc<Connections>,
     pub limits: Limits,
     pub pulse: Pulse,
@@ -40,8 +45,9 @@ impl Listener {
     /// Serves over TLS.
     pub async fn serve_tls(self, acceptor: TlsAcceptor, router: Router, metrics: Metrics) -> io::Result<()> {
         let (limits, shutdown) = (self.limits, self.shutdown.clone());
+        let strangers = Arc::new(Strangers::default());
         self.take_connections(move |stream, place| {
-            let (acceptor, router) = (acceptor.clone(), router.clone());
+            let (acceptor, router, strangers) = (acceptor.clone(), router.clone(), Arc::clone(&strangers));
             let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
             async move {
                 let _open = metrics.connection();
@@ -50,7 +56,7 @@ impl Listener {
                     Ok(Ok(stream)) => connection::serve(stream, router, &place, limits, first_by, &shutdown).await,
                     Ok(Err(error)) => {
                         metrics.handshake_failed();
-                        tracing::debug!(%error, "a handshake failed");
+                        strangers.note(&error);
                     }
                     Err(_) => metrics.handshake_failed(),
                 }
@@ -59,8 +65,27 @@ impl Listener {
         .await
     }
 
+    /// Serves without TLS, on a thread of its own: whatever keeps the others busy, who asks here is answered.
+    pub async fn serve_apart(self, router: Router) -> io::Result<()> {
+        let (mut tell, told) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("admin".to_owned());
+        thread.spawn(move || {
+            let served = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(async {
+                    tokio::select! {
+                        served = self.serve_plain(router) => Some(served),
+                        () = tell.closed() => None,
+                    }
+                }),
+                Err(error) => Some(Err(error)),
+            };
+            served.map(|served| tell.send(served))
+        })?;
+        told.await.map_err(io::Error::other)?
+    }
+
     /// Serves without TLS.
-    pub async fn serve_plain(self, router: Router) -> io::Result<()> {
+    async fn serve_plain(self, router: Router) -> io::Result<()> {
         let (limits, shutdown) = (self.limits, self.shutdown.clone());
         self.take_connections(move |stream, place| {
             let (router, shutdown) = (router.clone(), shutdown.clone());
@@ -78,12 +103,13 @@ impl Listener {
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut open = JoinSet::new();
+        let socket = TcpListener::from_std(self.socket.try_clone()?)?;
         loop {
             tokio::select! {
                 () = self.shutdown.closing() => break,
                 _ = beat.tick() => self.pulse.beat(),
                 Some(ended) = open.join_next() => note_end(ended),
-                accepted = self.socket.accept() => match accepted {
+                accepted = socket.accept() => match accepted {
                     Ok(accepted) => self.take(accepted, &serve, &mut open),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be taken");
@@ -94,7 +120,7 @@ impl Listener {
             }
         }
         self.pulse.rest();
-        drop(self.socket);
+        drop((socket, self.socket));
         wait_for(open, &self.shutdown).await;
         Ok(())
     }
@@ -120,6 +146,26 @@ impl Listener {
                 () = place.wanted() => tracing::debug!(%peer, "an idle connection makes room for another"),
             }
         });
+    }
+}
+
+/// Tells of callers without a fitting certificate, which may be an API server whose configuration is wrong; once a minute,
+/// since whoever else it is may try as often as it likes.
+#[derive(Default)]
+struct Strangers(Mutex<Option<Instant>>);
+
+impl Strangers {
+    fn note(&self, error: &io::Error) {
+        let reason = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let of_caller =
+            matches!(reason, Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)));
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if of_caller && told.is_none_or(|told| told.elapsed() > TOLD_EVERY) {
+            *told = Some(Instant::now());
+            tracing::warn!(%error, "a caller is refused: it shows no certificate that --client-ca and --client-name allow");
+        } else {
+            tracing::debug!(%error, "a handshake failed");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! its requests, of which `bodies` reads what comes after the head, and asks a [`Gate`] what to say.
 
 mod admin;
+mod bind;
 mod bodies;
 mod connection;
 mod connections;
@@ -13,22 +14,22 @@ mod paths;
 mod routes;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use prometheus::Registry;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admission::Malformed;
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::tasks::{Ended, Tasks};
 use crate::runtime::{Liveness, Readiness};
-use crate::trust::Certificates;
+use crate::trust::{Certificates, Clients};
 
+use bind::bind;
 use bodies::Bodies;
 use connections::Connections;
 use listener::Listener;
@@ -58,6 +59,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// What to serve with.
     pub certificates: Certificates,
+    /// Who may send AdmissionReviews; `None` for whoever knows a path.
+    pub clients: Option<Clients>,
     /// At which paths AdmissionReviews are answered.
     pub paths: WebhookPaths,
     /// How long to go on serving after the first signal.
@@ -68,7 +71,7 @@ pub struct Config {
     pub admin: Limits,
     /// How long a request's body may take.
     pub body_timeout: Duration,
-    /// How many bytes all bodies together may take; further ones wait.
+    /// How many bytes all bodies together may take, a quarter of them those of short ones; further ones wait.
     pub bytes: usize,
     /// How many of them the bodies from one address may take: no less than the longest body.
     pub bytes_of_one_address: usize,
@@ -95,6 +98,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             certificates,
+            clients: None,
             paths: WebhookPaths::fixed("/validate"),
             shutdown_delay: Duration::from_secs(5),
             webhook: Limits {
@@ -134,9 +138,10 @@ impl Server {
     ///
     /// # Errors
     /// When one of them can't be had; the error names it.
+    #[allow(clippy::unused_async)] // What takes a port may come to wait.
     pub async fn bind(config: Config) -> io::Result<Self> {
-        let listener = bind(config.listen).await?;
-        let admin_listener = bind(config.admin_listen).await?;
+        let listener = bind(config.listen)?;
+        let admin_listener = bind(config.admin_listen)?;
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         Ok(Server { config, listener, admin_listener, address, admin_address })
     }
@@ -171,7 +176,7 @@ impl Server {
         let config = self.config;
         let bodies = Bodies::new(config.bytes, config.body_timeout);
         let routes = routes::router(gate, config.paths, metrics.clone(), bodies, shutdown.clone());
-        let acceptor = config.certificates.acceptor().map_err(io::Error::other)?;
+        let acceptor = config.certificates.acceptor(config.clients).map_err(io::Error::other)?;
         let listen = |socket, limits: Limits, pulse| Listener {
             socket,
             connections: Connections::new(limits.connections, limits.of_one_address, config.bytes_of_one_address),
@@ -182,13 +187,13 @@ impl Server {
         let webhook = listen(self.listener, config.webhook, liveness.register("webhook", SILENCE));
         let admin = listen(self.admin_listener, config.admin, liveness.register("admin", SILENCE));
         let webhook = webhook.serve_tls(acceptor, routes, metrics);
-        let admin = admin.serve_plain(admin::router(readiness, liveness, registry));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(webhook);
-        tasks.spawn(admin);
+        let admin = admin.serve_apart(admin::router(readiness, liveness, registry));
+        let mut tasks = Tasks::new();
+        tasks.spawn("the webhook's listener", webhook);
+        tasks.spawn("the admin listener", admin);
         let delay = config.shutdown_delay;
         let signals = shutdown.clone();
-        tasks.spawn(async move {
+        tasks.spawn("the shutdown", async move {
             signals.begun().await;
             tracing::info!(?delay, "stopping: goes on serving for a while, then ends");
             stopping.not_ready("stopping");
@@ -199,15 +204,9 @@ impl Server {
             signals.close();
             Ok(())
         });
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(io::Error::other)??;
+        while let Some(Ended { name, result }) = tasks.next_end().await {
+            result.map_err(|why| io::Error::other(format!("{name} has ended: {why}")))??;
         }
         Ok(())
     }
-}
-
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("{address} can't be listened on: {error}")))
 }

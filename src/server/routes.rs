@@ -82,8 +82,8 @@ async fn validate(
 }
 
 async fn answer(shared: &Shared, share: &Share, request: Request, deadline: Instant) -> Response {
-    let (head, body) = request.into_parts();
-    let held = match shared.bodies.read(&head.headers, body, share, deadline).await {
+    let (parts, body) = request.into_parts();
+    let held = match shared.bodies.read(&parts.headers, body, share, deadline).await {
         Ok(held) => held,
         Err(Refusal(status, message)) => return refusal(status, message),
     };

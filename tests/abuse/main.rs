@@ -3,6 +3,7 @@
 
 mod chance;
 mod harness;
+mod pressure;
 
 use std::path::Path;
 use std::time::Duration;

@@ -95,6 +95,26 @@ fn program_ends_after(signals: usize) -> (std::process::ExitStatus, Duration) {
 }
 
 #[test]
+fn what_ends_the_program_is_the_last_line_of_its_log() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_castoff"))
+        .args(["serve", "--standalone", "--log-format", "json", "--listen", "127.0.0.1:0", "--admin-listen", &address])
+        .arg("--policies")
+        .arg(directory.path())
+        .arg("--self-signed")
+        .arg(directory.path().join("certificates"))
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let log = String::from_utf8(ended.stderr).unwrap();
+    let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(last["level"], "ERROR");
+    assert!(last["message"].as_str().unwrap().contains(&address), "{log}");
+}
+
+#[test]
 fn the_program_ends_well_on_sigterm() {
     let (status, took) = program_ends_after(1);
     assert!(status.success() && took < PATIENCE, "{status:?} after {took:?}");

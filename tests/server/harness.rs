@@ -13,9 +13,10 @@ use castoff::runtime::{Liveness, Readiness};
 use castoff::server::{Config, Gate, Server};
 use castoff::trust::{Certificates, self_signed};
 use prometheus::Registry;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -112,19 +113,20 @@ pub struct Answer {
 impl Running {
     /// Opens a connection from this address; `alpn` is what the client offers.
     pub async fn connect_with(&self, from: [u8; 4], alpn: &[&str]) -> TlsStream<TcpStream> {
+        let mut config = self.trusting().with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = self.connect_from(from).await;
+        shake_hands(config, stream).await.unwrap()
+    }
+
+    /// A client that trusts the server.
+    pub fn trusting(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         let ca: PathBuf = self.files.ca.clone();
         roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let stream = self.connect_from(from).await;
-        let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        builder.unwrap().with_root_certificates(roots)
     }
 
     pub async fn connect(&self) -> TlsStream<TcpStream> {
@@ -151,10 +153,21 @@ impl Running {
 
     /// What an admin route says.
     pub async fn admin(&self, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.admin).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
-        read_answer(&mut stream).await
+        get(self.admin, path).await
     }
+}
+
+/// What is answered at an address.
+pub async fn get(address: SocketAddr, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    read_answer(&mut stream).await
+}
+
+/// Shakes hands with the server at the other end.
+pub async fn shake_hands(config: ClientConfig, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 pub fn post_head(query: &str, length: usize) -> String {

@@ -5,12 +5,20 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::harness::{ELSEWHERE, HERE, PATIENCE, closed, exchange, head, post_head, read_answer, start, start_with};
+use crate::harness::{
+    ELSEWHERE, HERE, PATIENCE, Running, closed, exchange, head, post_head, read_answer, start, start_with,
+};
 
 /// Longer than a test takes: whatever ends meanwhile was not waited for so long.
 const LONG: Duration = Duration::from_mins(5);
 
 const HTTP: &[&str] = &["http/1.1"];
+
+/// Waits until so many requests are being answered.
+async fn in_flight(server: &Running, count: usize) {
+    let told = format!("castoff_requests_in_flight {count}\n");
+    while !server.admin("/metrics").await.body.contains(&told) {}
+}
 
 #[tokio::test]
 async fn a_connection_that_asks_for_nothing_ends_soon_and_one_that_has_asked_is_kept() {
@@ -100,7 +108,7 @@ async fn an_answered_probe_leaves_no_connection_behind() {
 
 #[tokio::test]
 async fn a_body_waits_for_room_and_is_told_where_none_comes() {
-    let server = start_with(|config| (config.bytes, config.bytes_of_one_address) = (10, 10)).await;
+    let server = start_with(|config| (config.bytes, config.bytes_of_one_address) = (40, 10)).await;
     let mut holds = server.connect().await;
     holds.write_all((post_head("", 4) + "wait").as_bytes()).await.unwrap();
     holds.flush().await.unwrap();
@@ -120,8 +128,8 @@ async fn a_body_waits_for_room_and_is_told_where_none_comes() {
 #[tokio::test]
 async fn bodies_of_one_address_leave_room_for_those_of_others() {
     let server = start_with(|config| {
-        (config.bytes, config.bytes_of_one_address) = (10, 5);
-        config.body_timeout = PATIENCE;
+        (config.bytes, config.bytes_of_one_address) = (40, 5);
+        (config.body_timeout, config.webhook.first_request) = (PATIENCE, LONG);
     })
     .await;
     let mut holds = Vec::new();
@@ -131,6 +139,23 @@ async fn bodies_of_one_address_leave_room_for_those_of_others() {
         stream.flush().await.unwrap();
         holds.push(stream);
     }
+    in_flight(&server, 5).await;
     let mut other = server.connect_with(ELSEWHERE, HTTP).await;
     assert_eq!(exchange(&mut other, &post_head("", 5), b"{   }").await.status, 200);
+}
+
+#[tokio::test]
+async fn long_bodies_that_come_slowly_leave_room_for_short_ones() {
+    const MEBIBYTE: usize = 1024 * 1024;
+    let server = start_with(|config| {
+        (config.bytes, config.bytes_of_one_address) = (4 * MEBIBYTE, 8 * MEBIBYTE);
+        (config.body_timeout, config.webhook.first_request) = (PATIENCE, LONG);
+    })
+    .await;
+    let mut slow = server.connect().await;
+    slow.write_all(post_head("", 3 * MEBIBYTE).as_bytes()).await.unwrap();
+    slow.flush().await.unwrap();
+    in_flight(&server, 1).await;
+    assert_eq!(server.post("", &" ".repeat(MEBIBYTE)).await.status, 429);
+    assert_eq!(server.post("", "{}").await.status, 200);
 }

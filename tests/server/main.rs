@@ -3,6 +3,8 @@
 
 mod harness;
 
+mod addresses;
+mod clients;
 mod ending;
 mod limits;
 mod requests;

@@ -13,6 +13,7 @@ use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::policy_status::Writer;
 use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
+use crate::runtime::liveness::Pulse;
 use crate::runtime::shutdown::Shutdown;
 
 use super::caches::Caches;
@@ -28,6 +29,8 @@ pub(super) struct Leader {
     pub certificates: Option<(Place, Lives)>,
     pub bundle: watch::Receiver<Bundle>,
     pub seen: watch::Receiver<Seen>,
+    /// Beats while the controller turns.
+    pub pulse: Pulse,
     pub runbook: Links,
 }
 
@@ -42,7 +45,10 @@ impl Leader {
             tokio::select! {
                 () = self.lead(shutdown) => return,
                 // A lease in doubt: what is under way is dropped where it stands.
-                () = self.leadership.lost() => self.caches.cluster.pods.clear(),
+                () = self.leadership.lost() => {
+                    self.pulse.rest();
+                    self.caches.cluster.pods.clear();
+                }
             }
         }
     }
@@ -63,7 +69,7 @@ impl Leader {
         }
         tasks.spawn(self.writer().run());
         // Until what is under way has ended: only then the lease is given back.
-        Arc::clone(&self.controller).run(shutdown.begun()).await;
+        Arc::clone(&self.controller).run(shutdown.begun(), self.pulse.clone()).await;
     }
 
     async fn caches_filled(&self) {

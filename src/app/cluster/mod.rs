@@ -11,12 +11,13 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, PostParams};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
-use prometheus::Registry;
+use prometheus::{IntCounterVec, Registry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::backend::guard;
+use crate::controller;
 use crate::kubernetes::cache::chain;
 use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
 use crate::kubernetes::events::ClusterEvents;
@@ -29,11 +30,11 @@ use crate::runbook::Links;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::{Liveness, Readiness};
 use crate::server::Server;
-use crate::trust::{Certificates, Expiry};
+use crate::trust::{Certificates, Clients, Expiry};
 
 use super::assemble::{self, Guard, Parts};
 use super::config::{ClusterConfig, Tls};
-use super::reload::{self, CertificateFiles};
+use super::reload::{self, CertificateFiles, ClientCaFile};
 use super::{Failure, registered, server_config};
 
 use caches::Caches;
@@ -48,13 +49,14 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
     let mut following = Following::begin(&connection, &config)?;
     let leadership = Leadership::none();
     let guard = assemble(&connection, &config, &mut following, &leadership)?;
-    let server =
-        Server::bind(server_config(config.listen, following.certificates.clone())).await.map_err(Failure::no)?;
+    let listen = server_config(&config.listen, following.certificates.clone(), following.clients.clone());
+    let server = Server::bind(listen).await.map_err(Failure::no)?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     let leases: Api<Lease> = Api::namespaced(connection.client.clone(), &config.namespace);
     let timing = Timing::of(config.lease_duration);
     let election = Election::new(leases, lease::NAME, &connection.identity, timing, leadership.clone());
     let Following { readiness, registry, mut tasks, caches, registration, bundle, seen, .. } = following;
+    let liveness = Liveness::new();
     let leader = Leader {
         client: connection.client,
         caches,
@@ -64,12 +66,15 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
         certificates: matches!(config.tls, Tls::Managed).then(|| (place(&config), Lives::default())),
         bundle,
         seen,
+        pulse: liveness.register("controller", controller::SILENCE),
         runbook: runbook(&config),
     };
+    // Only the leader's turns.
+    leader.pulse.rest();
     // The leader stays until the server has ended: what follows the cluster ends when nobody listens to it any more.
     let leading = take_part(election, &leader, shutdown.clone());
     tokio::select! {
-        ended = async { tokio::join!(server.run(guard.gate, readiness, Liveness::new(), registry, shutdown), leading).0 } => {
+        ended = async { tokio::join!(server.run(guard.gate, readiness, liveness, registry, shutdown), leading).0 } => {
             ended.map_err(Failure::no)
         }
         Some(ended) = tasks.join_next() => {
@@ -102,6 +107,7 @@ struct Following {
     tasks: JoinSet<()>,
     caches: Caches,
     certificates: Certificates,
+    clients: Option<Clients>,
     bundle: watch::Receiver<Bundle>,
     registration: Arc<Registration>,
     seen: watch::Receiver<Seen>,
@@ -115,7 +121,10 @@ impl Following {
         let (tell_seen, seen) = watch::channel(Seen::NotYet);
         let caches = Caches::follow(client, seen.clone(), &readiness, &mut tasks);
         let (tell_bundle, bundle) = watch::channel(None);
-        let certificates = follow_certificates(client, config, &registry, &readiness, &mut tasks, tell_bundle)?;
+        let reloads = reload::counter(&registry).map_err(Failure::no)?;
+        let clients = follow_client_ca(config, &reloads, &readiness, &mut tasks)?;
+        let certificates =
+            follow_certificates(client, config, &registry, reloads, &readiness, &mut tasks, tell_bundle)?;
         let guarded = caches.guarded(client, &mut tasks);
         let reporter = Reporter { controller: "castoff".to_owned(), instance: Some(connection.identity.clone()) };
         let recorder = Recorder::new(client.clone(), reporter);
@@ -124,8 +133,23 @@ impl Following {
         let ready = readiness.register("registration", "not seen yet");
         let follower = Arc::clone(&registration);
         tasks.spawn(async move { follower.follow(tell_seen, ready).await });
-        Ok(Following { readiness, registry, tasks, caches, certificates, bundle, registration, seen })
+        Ok(Following { readiness, registry, tasks, caches, certificates, clients, bundle, registration, seen })
     }
+}
+
+/// Who may send reviews, where callers have to show a certificate.
+fn follow_client_ca(
+    config: &ClusterConfig,
+    reloads: &IntCounterVec,
+    readiness: &Readiness,
+    tasks: &mut JoinSet<()>,
+) -> Result<Option<Clients>, Failure> {
+    let Some(callers) = &config.listen.clients else { return Ok(None) };
+    let (file, before) = ClientCaFile::load(callers).map_err(Failure::Usage)?;
+    let clients = file.clients.clone();
+    let hangup = signal(SignalKind::hangup()).map_err(Failure::no)?;
+    tasks.spawn(reload::follow(file, before, registered(readiness, "client-ca"), reloads.clone(), hangup));
+    Ok(Some(clients))
 }
 
 /// The certificate that is served: from files, or from the Secret that the leader keeps.
@@ -133,6 +157,7 @@ fn follow_certificates(
     client: &Client,
     config: &ClusterConfig,
     registry: &Registry,
+    reloads: IntCounterVec,
     readiness: &Readiness,
     tasks: &mut JoinSet<()>,
     tell_bundle: watch::Sender<Bundle>,
@@ -141,7 +166,6 @@ fn follow_certificates(
         let pair = (certificate.clone(), key.clone());
         let (files, before) = CertificateFiles::load(pair, registry).map_err(Failure::Usage)?;
         let certificates = files.certificates.clone();
-        let reloads = reload::counter(registry).map_err(Failure::no)?;
         let hangup = signal(SignalKind::hangup()).map_err(Failure::no)?;
         let ready = registered(readiness, "certificates");
         tasks.spawn(async move {
