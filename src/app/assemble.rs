@@ -53,8 +53,6 @@ pub struct Parts {
     pub settings: Settings,
     /// As whom this process acts.
     pub own_user: Option<String>,
-    /// Called again and again by a controller that works.
-    pub beat: Box<dyn Fn() + Send + Sync>,
 }
 
 /// The guard: what answers, and what brings drains about.
@@ -125,7 +123,6 @@ impl Standalone {
             is_leader: Arc::new(|| true),
             settings: settings(),
             own_user: None,
-            beat: Box::new(|| {}),
         };
         parts.assemble(registry)
     }
@@ -165,7 +162,6 @@ impl Parts {
             metrics: controller_metrics,
             is_leader: self.is_leader,
             started: Instant::now(),
-            beat: self.beat,
         };
         Ok(Guard { gate: Arc::new(gate), controller: Arc::new(controller) })
     }

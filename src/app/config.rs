@@ -17,15 +17,26 @@ pub enum ServeConfig {
     Cluster(Box<ClusterConfig>),
 }
 
-/// Where to listen, and how to stop.
-#[derive(Clone, Copy, Debug)]
+/// Where to listen, to whom, and how to stop.
+#[derive(Clone, Debug)]
 pub struct Listen {
     /// Where AdmissionReviews are answered, over TLS.
     pub webhook: SocketAddr,
     /// Where health checks and metrics are answered, without TLS.
     pub admin: SocketAddr,
+    /// Who may send AdmissionReviews; `None` for whoever knows the path.
+    pub clients: Option<ClientCertificates>,
     /// How long to go on serving after the first signal.
     pub shutdown_delay: Duration,
+}
+
+/// What callers have to show.
+#[derive(Clone, Debug)]
+pub struct ClientCertificates {
+    /// Where the CA is that signed their certificates (PEM).
+    pub ca: PathBuf,
+    /// For whom a certificate must be; one of these.
+    pub names: Vec<String>,
 }
 
 /// Where the server's certificate comes from.

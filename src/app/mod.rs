@@ -9,6 +9,7 @@ pub mod standalone;
 use crate::runtime::readiness::{Handle, Readiness};
 use crate::runtime::shutdown::Shutdown;
 use crate::server;
+use crate::trust::{Certificates, Clients};
 
 pub use cluster::connect;
 pub use config::ServeConfig;
@@ -50,10 +51,11 @@ fn registered(readiness: &Readiness, name: &'static str) -> Handle {
     handle
 }
 
-fn server_config(listen: config::Listen, certificates: crate::trust::Certificates) -> server::Config {
+fn server_config(listen: &config::Listen, certificates: Certificates, clients: Option<Clients>) -> server::Config {
     server::Config {
         listen: listen.webhook,
         admin_listen: listen.admin,
+        clients,
         shutdown_delay: listen.shutdown_delay,
         ..server::Config::new(certificates)
     }

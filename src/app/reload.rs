@@ -13,7 +13,9 @@ use tokio::signal::unix::Signal;
 use crate::policy::PolicyIndex;
 use crate::runtime::readiness::Handle;
 use crate::standalone::policies;
-use crate::trust::{Certificates, Expiry};
+use crate::trust::{Certificates, Clients, Expiry};
+
+use super::config::ClientCertificates;
 
 /// How often files are looked at. What they hold is compared, not their times: a mounted Secret changes by a link that
 /// is swapped, and editors write in their own ways.
@@ -46,11 +48,17 @@ pub(super) struct CertificateFiles {
     expiry: Expiry,
 }
 
+/// The file of the CA that signs callers' certificates, and the callers that are let in.
+pub(super) struct ClientCaFile {
+    ca: PathBuf,
+    pub clients: Clients,
+}
+
 /// The counter of reloads.
 pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> {
     let options = Opts::new("castoff_reloads_total", "Files that have changed, by whether they could be taken up.");
     let reloads = IntCounterVec::new(options, &["what", "outcome"])?;
-    for what in ["policies", "certificates", "paths"] {
+    for what in ["policies", "certificates", "paths", "client-ca"] {
         for outcome in ["ok", "refused"] {
             reloads.with_label_values(&[what, outcome]);
         }
@@ -132,6 +140,29 @@ impl CertificateFiles {
     }
 }
 
+impl ClientCaFile {
+    /// Reads the file, and its print before it.
+    pub fn load(config: &ClientCertificates) -> Result<(Self, u64), String> {
+        let before = print_of_file(&config.ca);
+        let clients = Clients::load(&config.ca, config.names.clone())?;
+        Ok((ClientCaFile { ca: config.ca.clone(), clients }, before))
+    }
+}
+
+impl Files for ClientCaFile {
+    fn what(&self) -> &'static str {
+        "client-ca"
+    }
+
+    fn print(&self) -> u64 {
+        print_of_file(&self.ca)
+    }
+
+    fn take_up(&self) -> Result<String, String> {
+        self.clients.replace(&self.ca).map(|()| "replaced".to_owned())
+    }
+}
+
 impl Files for CertificateFiles {
     fn what(&self) -> &'static str {
         "certificates"
@@ -151,8 +182,11 @@ impl Files for CertificateFiles {
 }
 
 fn print_of_pair(pair: &(PathBuf, PathBuf)) -> u64 {
-    let read = |path: &Path| std::fs::read(path).map_err(|error| error.to_string());
-    print_of(&(read(&pair.0), read(&pair.1)))
+    print_of(&(print_of_file(&pair.0), print_of_file(&pair.1)))
+}
+
+fn print_of_file(path: &Path) -> u64 {
+    print_of(&std::fs::read(path).map_err(|error| error.to_string()))
 }
 
 pub(super) fn print_of(content: &impl Hash) -> u64 {

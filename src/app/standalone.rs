@@ -5,16 +5,16 @@ use std::sync::Arc;
 use prometheus::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
+use crate::controller;
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::{Liveness, Readiness};
+use crate::runtime::{Liveness, Readiness, Tasks};
 use crate::server::Server;
 use crate::trust::self_signed;
 
 use super::assemble::{Guard, Standalone};
 use super::config::{Sources, StandaloneConfig, Tls};
-use super::reload::{self, CertificateFiles, PolicyFiles};
+use super::reload::{self, CertificateFiles, ClientCaFile, PolicyFiles};
 use super::{Failure, registered, server_config};
 
 /// Serves until it is told to stop.
@@ -26,26 +26,32 @@ pub(super) async fn run(config: StandaloneConfig, shutdown: Shutdown) -> Result<
     tell_of(&sources, &parts);
     let (registry, readiness) = (Registry::new(), Readiness::new());
     let (certificate_files, certificates_before) = certificates(&tls, &registry)?;
-    let config = server_config(listen, certificate_files.certificates.clone());
-    let mut background = JoinSet::new();
+    let client_ca = listen.clients.as_ref().map(ClientCaFile::load).transpose().map_err(Failure::Usage)?;
+    let clients = client_ca.as_ref().map(|(file, _)| file.clients.clone());
+    let config = server_config(&listen, certificate_files.certificates.clone(), clients);
+    let mut background = Tasks::new();
     if let Some(directory) = sources.pods.clone() {
-        background.spawn(Arc::clone(&parts.cluster).follow(directory));
+        background.spawn("what follows --pods", Arc::clone(&parts.cluster).follow(directory));
     }
     let guard = parts.assemble(&registry)?;
     let reloads = reload::counter(&registry).map_err(Failure::no)?;
     let hangup = || signal(SignalKind::hangup()).map_err(Failure::no);
     let policies = PolicyFiles(directory, Arc::clone(&guard.gate.policies));
     let ready = registered(&readiness, "policies");
-    background.spawn(reload::follow(policies, policies_before, ready, reloads.clone(), hangup()?));
+    let followed = reload::follow(policies, policies_before, ready, reloads.clone(), hangup()?);
+    background.spawn("what follows --policies", followed);
     let ready = registered(&readiness, "certificates");
-    background.spawn(reload::follow(certificate_files, certificates_before, ready, reloads, hangup()?));
+    let followed = reload::follow(certificate_files, certificates_before, ready, reloads.clone(), hangup()?);
+    background.spawn("what follows the certificate's files", followed);
+    if let Some((file, before)) = client_ca {
+        let ready = registered(&readiness, "client-ca");
+        background.spawn("what follows --client-ca", reload::follow(file, before, ready, reloads, hangup()?));
+    }
     let server = Server::bind(config).await.map_err(Failure::no)?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     tokio::select! {
         ended = guarded(guard, server, readiness, registry, shutdown) => ended,
-        Some(ended) = background.join_next() => {
-            Err(Failure::No(format!("what follows the files has ended, and the guard with it: {ended:?}")))
-        }
+        Some(ended) = background.next_end() => Err(Failure::No(ended.told())),
     }
 }
 
@@ -62,19 +68,20 @@ pub async fn guarded(
 ) -> Result<(), Failure> {
     let (stop, stopped) = oneshot::channel::<()>();
     // In a set of its own: whoever drops this future ends the controller too.
-    let mut controller = JoinSet::new();
-    controller.spawn(guard.controller.run(async move {
+    let mut controller = Tasks::new();
+    let liveness = Liveness::new();
+    let pulse = liveness.register("controller", controller::SILENCE);
+    let stopped = async move {
         let _ = stopped.await;
-    }));
-    let serving = server.run(guard.gate, readiness, Liveness::new(), registry, shutdown);
+    };
+    controller.spawn("the controller", guard.controller.run(stopped, pulse));
+    let serving = server.run(guard.gate, readiness, liveness, registry, shutdown);
     let outcome = tokio::select! {
         ended = serving => ended.map_err(Failure::no),
-        ended = controller.join_next() => {
-            return Err(Failure::No(format!("the controller has ended, and the guard with it: {ended:?}")));
-        }
+        Some(ended) = controller.next_end() => return Err(Failure::No(ended.told())),
     };
     drop(stop);
-    let _ = controller.join_next().await;
+    let _ = controller.next_end().await;
     outcome
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::app::config::{self, ClusterConfig, Listen, ServeConfig, StandaloneConfig, Tls, WebhookPath};
+use crate::app::config::{
+    self, ClientCertificates, ClusterConfig, Listen, ServeConfig, StandaloneConfig, Tls, WebhookPath,
+};
 use crate::app::{self, Failure};
 use crate::backend::guard::Pattern;
 use crate::kubernetes::registration::{FailurePolicy, Settings, Target, Trust};
@@ -52,6 +54,20 @@ pub(super) struct Serve {
     /// Make a CA and a certificate for localhost in this directory, or use those that are there
     #[arg(long, env = "CASTOFF_SELF_SIGNED", value_name = "DIR", conflicts_with = "tls_cert")]
     self_signed: Option<PathBuf>,
+
+    /// Let only callers send AdmissionReviews that show a certificate of this CA (PEM); see docs/client-certificates.md
+    #[arg(long, env = "CASTOFF_CLIENT_CA", value_name = "FILE", requires = "client_names")]
+    client_ca: Option<PathBuf>,
+
+    /// For whom that certificate must be, by its common name, a DNS name or a URI; may be repeated
+    #[arg(
+        long = "client-name",
+        env = "CASTOFF_CLIENT_NAME",
+        value_name = "NAME",
+        requires = "client_ca",
+        value_delimiter = ','
+    )]
+    client_names: Vec<String>,
 
     /// How long to go on serving after SIGTERM, in seconds
     #[arg(long, env = "CASTOFF_SHUTDOWN_DELAY", default_value_t = 5, value_name = "SECONDS")]
@@ -195,7 +211,14 @@ impl From<LogFormat> for logging::Format {
 /// Serves until it is told to stop.
 pub(super) async fn run(command: Serve) -> Result<(), Failure> {
     logging::init(command.log_format.into(), &command.log).map_err(Failure::Usage)?;
-    app::serve(command.checked()?).await
+    app::serve(command.checked()?).await.map_err(logged)
+}
+
+/// What ends a process that serves is the last line of its log, where people look for it, in the log's own form.
+fn logged(failure: Failure) -> Failure {
+    let Failure::No(message) = failure else { return failure };
+    tracing::error!("{message}");
+    Failure::No(String::new())
 }
 
 impl Sources {
@@ -219,12 +242,15 @@ impl Serve {
             tls_cert,
             tls_key,
             self_signed,
+            client_ca,
+            client_names,
             shutdown_delay,
             log_format: _,
             log: _,
         } = self;
         let shutdown_delay = Duration::from_secs(shutdown_delay);
-        let listen = Listen { webhook: listen, admin: admin_listen, shutdown_delay };
+        let clients = client_ca.map(|ca| ClientCertificates { ca, names: client_names });
+        let listen = Listen { webhook: listen, admin: admin_listen, clients, shutdown_delay };
         let tls = match (self_signed, tls_cert, tls_key) {
             (Some(directory), _, _) => Tls::SelfSigned(directory),
             (None, Some(certificate), Some(key)) => Tls::Files { certificate, key },

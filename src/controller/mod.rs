@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::lifecycle::{Drain, Memory, Settings};
 use crate::policy::PolicyIndex;
+use crate::runtime::liveness::Pulse;
 
 use crate::ports::{Cluster, Events, Store};
 use metrics::Metrics;
@@ -69,12 +70,13 @@ pub struct Controller {
     pub is_leader: IsLeader,
     /// When this process began.
     pub started: Instant,
-    /// Called again and again while it works, for whoever watches that it does.
-    pub beat: Box<dyn Fn() + Send + Sync>,
 }
 
 /// How long the controller sleeps at the most: it shows a sign of life at least so often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
+
+/// For how long it may show no sign of life.
+pub const SILENCE: Duration = Duration::from_mins(1);
 
 /// What is known of a drain between two turns.
 struct Watched {
@@ -89,8 +91,8 @@ struct Watched {
 }
 
 impl Controller {
-    /// Works until `stop` is done; then finishes the turns under way.
-    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
+    /// Works until `stop` is done; then finishes the turns under way. Shows by `pulse` that it turns.
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>, pulse: Pulse) {
         let mut watched: HashMap<String, Watched> = HashMap::new();
         let mut turns = Turns::default();
         let mut store_changes = self.store.changes();
@@ -101,7 +103,7 @@ impl Controller {
         }
         tokio::pin!(stop);
         loop {
-            (self.beat)();
+            pulse.beat();
             let next = self.begin_turns(&mut watched, &mut turns);
             tokio::select! {
                 () = &mut stop => break,
@@ -111,6 +113,7 @@ impl Controller {
                 () = tokio::time::sleep_until(next) => {}
             }
         }
+        pulse.rest();
         let ended = async { while turns.tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(ENDING, ended).await;
     }

@@ -5,6 +5,8 @@ pub mod logging;
 pub mod readiness;
 pub mod shutdown;
 pub mod supervised;
+pub mod tasks;
 
 pub use liveness::Liveness;
 pub use readiness::Readiness;
+pub use tasks::Tasks;

@@ -1,34 +1,44 @@
 //! Sockets: TLS, deadlines, the admission route, the admin routes, and a graceful end.
 //!
-//! `listener` takes connections, `routes` answers requests on them, and asks a [`Gate`] what to say.
+//! `listener` takes connections as far as `connections` lets them in, `connection` speaks HTTP on each, `routes` answers
+//! its requests, of which `bodies` reads what comes after the head, and asks a [`Gate`] what to say.
 
 mod admin;
+mod bind;
+mod bodies;
+mod connection;
+mod connections;
 mod listener;
 pub mod metrics;
 mod paths;
 mod routes;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use prometheus::Registry;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::admission::Malformed;
 use crate::runtime::shutdown::Shutdown;
+use crate::runtime::tasks::{Ended, Tasks};
 use crate::runtime::{Liveness, Readiness};
-use crate::trust::Certificates;
+use crate::trust::{Certificates, Clients};
 
-use listener::Limits;
+use bind::bind;
+use bodies::Bodies;
+use connections::Connections;
+use listener::Listener;
 use metrics::Metrics;
 
 pub use paths::WebhookPaths;
+
+/// For how long a listener may show no sign of life.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Answers AdmissionReviews.
 #[async_trait]
@@ -49,18 +59,35 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// What to serve with.
     pub certificates: Certificates,
+    /// Who may send AdmissionReviews; `None` for whoever knows a path.
+    pub clients: Option<Clients>,
     /// At which paths AdmissionReviews are answered.
     pub paths: WebhookPaths,
     /// How long to go on serving after the first signal.
     pub shutdown_delay: Duration,
-    /// How long a connection may take for its handshake.
-    pub handshake_timeout: Duration,
-    /// How long a request's head may take; an idle connection is kept as long.
-    pub head_timeout: Duration,
+    /// What connections for AdmissionReviews may take.
+    pub webhook: Limits,
+    /// What connections for health checks and metrics may take.
+    pub admin: Limits,
     /// How long a request's body may take.
     pub body_timeout: Duration,
-    /// How many connections may be open at once; further ones wait.
+    /// How many bytes all bodies together may take, a quarter of them those of short ones; further ones wait.
+    pub bytes: usize,
+    /// How many of them the bodies from one address may take: no less than the longest body.
+    pub bytes_of_one_address: usize,
+}
+
+/// What the connections of a listener may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many may be open at once. One more takes the place of one that is idle.
     pub connections: usize,
+    /// How many of them may come from one address.
+    pub of_one_address: usize,
+    /// How long the first request may take to come, handshake included.
+    pub first_request: Duration,
+    /// How long a connection is kept for the next request; `None` for not at all.
+    pub idle: Option<Duration>,
 }
 
 impl Config {
@@ -71,13 +98,28 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8443)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             certificates,
+            clients: None,
             paths: WebhookPaths::fixed("/validate"),
             shutdown_delay: Duration::from_secs(5),
-            handshake_timeout: Duration::from_secs(10),
-            // The API server keeps idle connections for 90 s.
-            head_timeout: Duration::from_secs(100),
+            webhook: Limits {
+                connections: 2048,
+                // An API server asks for no more than it has requests under way, 200 of those that change something; and
+                // several may come from one address where they come through a proxy.
+                of_one_address: 512,
+                first_request: Duration::from_secs(5),
+                // The API server keeps idle connections for 90 s.
+                idle: Some(Duration::from_secs(100)),
+            },
+            admin: Limits {
+                connections: 128,
+                of_one_address: 32,
+                // Less than a probe has.
+                first_request: Duration::from_secs(2),
+                idle: None,
+            },
             body_timeout: Duration::from_secs(10),
-            connections: 2048,
+            bytes: 64 * 1024 * 1024,
+            bytes_of_one_address: 16 * 1024 * 1024,
         }
     }
 }
@@ -96,9 +138,10 @@ impl Server {
     ///
     /// # Errors
     /// When one of them can't be had; the error names it.
+    #[allow(clippy::unused_async)] // What takes a port may come to wait.
     pub async fn bind(config: Config) -> io::Result<Self> {
-        let listener = bind(config.listen).await?;
-        let admin_listener = bind(config.admin_listen).await?;
+        let listener = bind(config.listen)?;
+        let admin_listener = bind(config.admin_listen)?;
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
         Ok(Server { config, listener, admin_listener, address, admin_address })
     }
@@ -130,32 +173,27 @@ impl Server {
         let metrics = Metrics::register(&registry).map_err(io::Error::other)?;
         let stopping = readiness.register("shutdown", "stopping");
         stopping.ready();
-        let webhook = listener::serve_tls(
-            self.listener,
-            self.config.certificates.acceptor().map_err(io::Error::other)?,
-            routes::router(
-                gate,
-                self.config.paths.clone(),
-                metrics.clone(),
-                self.config.body_timeout,
-                shutdown.clone(),
-            ),
-            Limits::of(&self.config),
-            metrics,
-            shutdown.clone(),
-        );
-        let admin = listener::serve_plain(
-            self.admin_listener,
-            admin::router(readiness, liveness, registry),
-            Limits { connections: 64, ..Limits::of(&self.config) },
-            shutdown.clone(),
-        );
-        let mut tasks = JoinSet::new();
-        tasks.spawn(webhook);
-        tasks.spawn(admin);
-        let delay = self.config.shutdown_delay;
+        let config = self.config;
+        let bodies = Bodies::new(config.bytes, config.body_timeout);
+        let routes = routes::router(gate, config.paths, metrics.clone(), bodies, shutdown.clone());
+        let acceptor = config.certificates.acceptor(config.clients).map_err(io::Error::other)?;
+        let listen = |socket, limits: Limits, pulse| Listener {
+            socket,
+            connections: Connections::new(limits.connections, limits.of_one_address, config.bytes_of_one_address),
+            limits,
+            pulse,
+            shutdown: shutdown.clone(),
+        };
+        let webhook = listen(self.listener, config.webhook, liveness.register("webhook", SILENCE));
+        let admin = listen(self.admin_listener, config.admin, liveness.register("admin", SILENCE));
+        let webhook = webhook.serve_tls(acceptor, routes, metrics);
+        let admin = admin.serve_apart(admin::router(readiness, liveness, registry));
+        let mut tasks = Tasks::new();
+        tasks.spawn("the webhook's listener", webhook);
+        tasks.spawn("the admin listener", admin);
+        let delay = config.shutdown_delay;
         let signals = shutdown.clone();
-        tasks.spawn(async move {
+        tasks.spawn("the shutdown", async move {
             signals.begun().await;
             tracing::info!(?delay, "stopping: goes on serving for a while, then ends");
             stopping.not_ready("stopping");
@@ -166,15 +204,9 @@ impl Server {
             signals.close();
             Ok(())
         });
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(io::Error::other)??;
+        while let Some(Ended { name, result }) = tasks.next_end().await {
+            result.map_err(|why| io::Error::other(format!("{name} has ended: {why}")))??;
         }
         Ok(())
     }
-}
-
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("{address} can't be listened on: {error}")))
 }

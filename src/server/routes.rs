@@ -5,22 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, BodyDataStream};
-use axum::extract::{Query, Request, State};
+use axum::extract::{Extension, Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, StreamExt};
-use http::header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use futures_util::FutureExt;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::Gate;
+use super::bodies::Bodies;
+use super::connections::Share;
 use super::metrics::Metrics;
 use super::paths::WebhookPaths;
 use crate::runtime::shutdown::Shutdown;
-
-/// The longest review. The API server takes objects of 3 MiB, and a review may hold one twice.
-pub const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
 /// What the API server waits where it does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +32,7 @@ struct Shared {
     gate: Arc<dyn Gate>,
     paths: WebhookPaths,
     metrics: Metrics,
-    body_timeout: Duration,
+    bodies: Bodies,
     shutdown: Shutdown,
 }
 
@@ -44,10 +41,10 @@ pub(super) fn router(
     gate: Arc<dyn Gate>,
     paths: WebhookPaths,
     metrics: Metrics,
-    body_timeout: Duration,
+    bodies: Bodies,
     shutdown: Shutdown,
 ) -> Router {
-    let shared = Arc::new(Shared { gate, paths, metrics, body_timeout, shutdown });
+    let shared = Arc::new(Shared { gate, paths, metrics, bodies, shutdown });
     // Paths come and go, and routes do not.
     Router::new().fallback(validate).with_state(shared)
 }
@@ -59,8 +56,8 @@ struct Parameters {
 
 async fn validate(
     State(shared): State<Arc<Shared>>,
+    Extension(share): Extension<Share>,
     parameters: Query<Parameters>,
-    headers: HeaderMap,
     request: Request,
 ) -> Response {
     if !shared.paths.accept(request.uri().path()) {
@@ -72,7 +69,7 @@ async fn validate(
     let began = Instant::now();
     let _in_flight = shared.metrics.in_flight();
     let deadline = began + time_allowed(parameters.timeout.as_deref());
-    let answered = AssertUnwindSafe(answer(&shared, &headers, request, deadline)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer(&shared, &share, request, deadline)).catch_unwind().await;
     let mut response = answered.unwrap_or_else(|_| {
         tracing::error!("the answer to a review failed in a way that it must not");
         refusal(StatusCode::INTERNAL_SERVER_ERROR, "the guard has failed on this request; its log says why")
@@ -84,68 +81,23 @@ async fn validate(
     response
 }
 
-async fn answer(shared: &Shared, headers: &HeaderMap, request: Request, deadline: Instant) -> Response {
-    let body = match check_headers(headers) {
-        Ok(length) => read_body(request.into_body(), length, deadline.min(Instant::now() + shared.body_timeout)).await,
-        Err(refusal) => Err(refusal),
-    };
-    let body = match body {
-        Ok(body) => body,
+async fn answer(shared: &Shared, share: &Share, request: Request, deadline: Instant) -> Response {
+    let (parts, body) = request.into_parts();
+    let held = match shared.bodies.read(&parts.headers, body, share, deadline).await {
+        Ok(held) => held,
         Err(Refusal(status, message)) => return refusal(status, message),
     };
     // The gate keeps the deadline itself. Should it ever not, this is better than no answer at all.
-    match tokio::time::timeout_at(deadline + MARGIN / 2, shared.gate.answer(body, deadline)).await {
+    match tokio::time::timeout_at(deadline + MARGIN / 2, shared.gate.answer(held.body.clone(), deadline)).await {
         Ok(Ok(answer)) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer).into_response(),
         Ok(Err(malformed)) => refusal(StatusCode::BAD_REQUEST, &malformed.message),
         Err(_) => refusal(StatusCode::SERVICE_UNAVAILABLE, "there was no answer within the time allowed"),
     }
 }
 
-/// Refuses what is no review by its headers; the body's length, where it is given.
-fn check_headers(headers: &HeaderMap) -> Result<usize, Refusal> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
-    let media_type = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media_type != "application/json" {
-        let message = "send an AdmissionReview as content-type: application/json";
-        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
-    if headers.contains_key(CONTENT_ENCODING) {
-        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body without a content-encoding"));
-    }
-    let length = text(CONTENT_LENGTH).parse().unwrap_or(0);
-    if length > BODY_LIMIT { Err(TOO_LARGE) } else { Ok(length) }
-}
-
-/// The body, in one piece. One that comes in one piece is not copied.
-async fn read_body(body: Body, length: usize, limit: Instant) -> Result<Bytes, Refusal> {
-    let mut chunks = body.into_data_stream();
-    let Some(first) = next_chunk(&mut chunks, limit, BODY_LIMIT).await? else { return Ok(Bytes::new()) };
-    let Some(second) = next_chunk(&mut chunks, limit, BODY_LIMIT - first.len()).await? else { return Ok(first) };
-    let mut body = BytesMut::with_capacity(length.max(first.len() + second.len()));
-    body.extend_from_slice(&first);
-    body.extend_from_slice(&second);
-    while let Some(chunk) = next_chunk(&mut chunks, limit, BODY_LIMIT - body.len()).await? {
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-/// The next piece of the body, of at most `room` bytes.
-async fn next_chunk(chunks: &mut BodyDataStream, limit: Instant, room: usize) -> Result<Option<Bytes>, Refusal> {
-    match tokio::time::timeout_at(limit, chunks.next()).await {
-        Ok(Some(Ok(chunk))) if chunk.len() > room => Err(TOO_LARGE),
-        Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
-        Ok(None) => Ok(None),
-        Ok(Some(Err(_))) => Err(Refusal(StatusCode::BAD_REQUEST, "the body ended early")),
-        Err(_) => Err(Refusal(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
-    }
-}
-
 /// A request that is not taken: its status, and what to do instead.
 #[derive(Clone, Copy, Debug)]
-struct Refusal(StatusCode, &'static str);
-
-const TOO_LARGE: Refusal = Refusal(StatusCode::PAYLOAD_TOO_LARGE, "a review is at most 8 MiB");
+pub(super) struct Refusal(pub StatusCode, pub &'static str);
 
 fn wrong_method() -> Response {
     let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "POST an AdmissionReview here");
@@ -160,7 +112,11 @@ fn wrong_path() -> Response {
 }
 
 fn refusal(status: StatusCode, message: &str) -> Response {
-    (status, format!("{message}\n")).into_response()
+    let mut response = (status, format!("{message}\n")).into_response();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// The time that the API server allows, less what the way back takes.

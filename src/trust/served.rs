@@ -8,11 +8,13 @@ use arc_swap::ArcSwapOption;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::Validity;
+use super::clients::Clients;
 
 /// The certificate that is served, for as long as no other is put in its place. A handshake never touches the disk.
 #[derive(Clone, Debug, Default)]
@@ -60,12 +62,16 @@ impl Certificates {
         Validity::of_der(self.0.load().as_ref()?.cert.first()?).ok()
     }
 
-    /// Answers handshakes: HTTP/1.1 only, as API servers speak to webhooks, and without session tickets, which they
-    /// don't use.
-    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
+    /// Answers handshakes, of these clients alone where they are given: HTTP/1.1 only, as API servers speak to webhooks,
+    /// and without session tickets, which they don't use.
+    pub(crate) fn acceptor(&self, clients: Option<Clients>) -> Result<TlsAcceptor, rustls::Error> {
+        let clients: Arc<dyn ClientCertVerifier> = match clients {
+            Some(clients) => Arc::new(clients),
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(rustls::ALL_VERSIONS)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -23,6 +23,7 @@ const SOON: Duration = Duration::from_millis(50);
 pub struct Guard {
     child: Child,
     address: String,
+    admin: String,
     ca: Vec<u8>,
     client: reqwest::Client,
     log: Arc<Mutex<String>>,
@@ -48,20 +49,24 @@ impl Guard {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let address = lines
-            .find_map(|line| Some(line.split_once("address=")?.1.split(' ').next()?.to_owned()))
-            .expect("the guard has ended early");
+        let told = lines.find(|line| line.contains("address=")).expect("the guard has ended early");
+        let [address, admin] =
+            ["address=", "admin="].map(|key| told.split_once(key).unwrap().1.split(' ').next().unwrap().to_owned());
         let log = Arc::new(Mutex::new(String::new()));
         let kept = Arc::clone(&log);
         std::thread::spawn(move || lines.for_each(|line| kept.lock().unwrap().push_str(&(line + "\n"))));
         let ca = std::fs::read(directory.path().join("ca.crt")).unwrap();
         let secret: Secret = [("ca.crt".to_owned(), ca.clone())].into_iter().collect();
         let client = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), true)).with(&secret).unwrap();
-        Guard { child, address, ca, client, log, _directory: directory }
+        Guard { child, address, admin, ca, client, log, _directory: directory }
     }
 
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    pub fn admin(&self) -> &str {
+        &self.admin
     }
 
     /// What was logged so far.
@@ -71,6 +76,11 @@ impl Guard {
 
     /// Opens a connection and shakes hands.
     pub async fn connect(&self) -> TlsStream<TcpStream> {
+        self.shake_hands(TcpStream::connect(&self.address).await.unwrap()).await.unwrap()
+    }
+
+    /// Shakes hands on a connection.
+    pub async fn shake_hands(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&self.ca).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -78,8 +88,7 @@ impl Guard {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let stream = TcpStream::connect(&self.address).await.unwrap();
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
     }
 
     /// POSTs a body; status and text of the answer.

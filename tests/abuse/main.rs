@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod harness;
+mod pressure;
 
 use std::path::Path;
 use std::time::Duration;

@@ -46,7 +46,7 @@ async fn what_is_in_flight_is_still_answered() {
 
 #[tokio::test]
 async fn an_idle_connection_does_not_hold_it_up() {
-    let server = start_with(|config| config.head_timeout = Duration::from_mins(5)).await;
+    let server = start_with(|config| config.webhook.idle = Some(Duration::from_mins(5))).await;
     let mut idle = server.connect().await;
     assert_eq!(exchange(&mut idle, &post_head("", 2), b"{}").await.status, 200);
     server.shutdown.begin();
@@ -92,6 +92,26 @@ fn program_ends_after(signals: usize) -> (std::process::ExitStatus, Duration) {
     }
     let told = std::time::Instant::now();
     (child.wait().unwrap(), told.elapsed())
+}
+
+#[test]
+fn what_ends_the_program_is_the_last_line_of_its_log() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let ended = Command::new(env!("CARGO_BIN_EXE_castoff"))
+        .args(["serve", "--standalone", "--log-format", "json", "--listen", "127.0.0.1:0", "--admin-listen", &address])
+        .arg("--policies")
+        .arg(directory.path())
+        .arg("--self-signed")
+        .arg(directory.path().join("certificates"))
+        .output()
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let log = String::from_utf8(ended.stderr).unwrap();
+    let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(last["level"], "ERROR");
+    assert!(last["message"].as_str().unwrap().contains(&address), "{log}");
 }
 
 #[test]

@@ -13,12 +13,13 @@ use castoff::runtime::{Liveness, Readiness};
 use castoff::server::{Config, Gate, Server};
 use castoff::trust::{Certificates, self_signed};
 use prometheus::Registry;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -27,6 +28,12 @@ use tokio_rustls::client::TlsStream;
 
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where callers are.
+pub const HERE: [u8; 4] = [127, 0, 0, 1];
+
+/// Where other callers are.
+pub const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
 
 /// A gate that does what the body says.
 #[derive(Default)]
@@ -81,11 +88,11 @@ pub async fn start_with(change: impl FnOnce(&mut Config)) -> Running {
         listen: any_port,
         admin_listen: any_port,
         shutdown_delay: Duration::from_millis(300),
-        handshake_timeout: Duration::from_millis(300),
-        head_timeout: Duration::from_millis(600),
         body_timeout: Duration::from_millis(400),
         ..Config::new(certificates.clone())
     };
+    (config.webhook.first_request, config.webhook.idle) =
+        (Duration::from_millis(300), Some(Duration::from_millis(600)));
     change(&mut config);
     let server = Server::bind(config).await.unwrap();
     let (address, admin) = (server.local_addr(), server.admin_addr());
@@ -104,25 +111,33 @@ pub struct Answer {
 }
 
 impl Running {
-    /// Opens a connection; `alpn` is what the client offers.
-    pub async fn connect_with(&self, alpn: &[&str]) -> TlsStream<TcpStream> {
+    /// Opens a connection from this address; `alpn` is what the client offers.
+    pub async fn connect_with(&self, from: [u8; 4], alpn: &[&str]) -> TlsStream<TcpStream> {
+        let mut config = self.trusting().with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = self.connect_from(from).await;
+        shake_hands(config, stream).await.unwrap()
+    }
+
+    /// A client that trusts the server.
+    pub fn trusting(&self) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         let mut roots = RootCertStore::empty();
         let ca: PathBuf = self.files.ca.clone();
         roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        builder.unwrap().with_root_certificates(roots)
     }
 
     pub async fn connect(&self) -> TlsStream<TcpStream> {
-        self.connect_with(&["http/1.1"]).await
+        self.connect_with(HERE, &["http/1.1"]).await
+    }
+
+    /// Opens a connection from this address, and shakes no hands.
+    pub async fn connect_from(&self, from: [u8; 4]) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((from, 0))).unwrap();
+        socket.connect(self.address).await.unwrap()
     }
 
     /// Sends a request on a connection of its own.
@@ -138,10 +153,21 @@ impl Running {
 
     /// What an admin route says.
     pub async fn admin(&self, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.admin).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
-        read_answer(&mut stream).await
+        get(self.admin, path).await
     }
+}
+
+/// What is answered at an address.
+pub async fn get(address: SocketAddr, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    read_answer(&mut stream).await
+}
+
+/// Shakes hands with the server at the other end.
+pub async fn shake_hands(config: ClientConfig, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 pub fn post_head(query: &str, length: usize) -> String {

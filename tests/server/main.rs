@@ -3,6 +3,9 @@
 
 mod harness;
 
+mod addresses;
+mod clients;
 mod ending;
+mod limits;
 mod requests;
 mod tls;

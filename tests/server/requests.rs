@@ -2,8 +2,9 @@
 
 use castoff::server::WebhookPaths;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::harness::{closed, exchange, head, post_head, read_answer, start, start_with};
+use crate::harness::{exchange, head, post_head, read_answer, start, start_with};
 
 const TOO_LONG: usize = 8 * 1024 * 1024 + 1;
 
@@ -57,17 +58,32 @@ async fn a_malformed_review_is_400_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_long_is_413_whether_it_says_so_or_not() {
+async fn a_body_that_is_too_long_is_413_before_it_has_come() {
     let server = start_with(|config| config.body_timeout = crate::harness::PATIENCE).await;
-    let said = server.send(&post_head("", TOO_LONG), b"").await;
-    assert_eq!(said.status, 413);
+    assert_eq!(server.send(&post_head("", TOO_LONG), b"").await.status, 413);
+}
 
+#[tokio::test]
+async fn a_caller_that_writes_all_of_a_body_before_it_reads_still_sees_why_it_is_refused() {
+    let server = start().await;
+    let mut stream = server.connect().await;
+    stream.write_all(post_head("", TOO_LONG).as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; TOO_LONG]).await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(read_answer(&mut stream).await.status, 413);
+
+    let mut probe = TcpStream::connect(server.admin).await.unwrap();
+    probe.write_all(head("/readyz", "", TOO_LONG).as_bytes()).await.unwrap();
+    probe.write_all(&vec![b' '; TOO_LONG]).await.unwrap();
+    assert_eq!(read_answer(&mut probe).await.status, 405);
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_not_begun() {
+    let server = start().await;
     let head =
         "POST /validate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
-    let mut body = format!("{TOO_LONG:x}\r\n").into_bytes();
-    body.resize(body.len() + TOO_LONG, b' ');
-    let streamed = server.send(head, &body).await;
-    assert_eq!(streamed.status, 413);
+    assert_eq!(server.send(head, b"").await.status, 411);
 }
 
 #[tokio::test]
@@ -81,15 +97,6 @@ async fn a_body_of_several_pieces_arrives_whole() {
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let server = start().await;
     assert_eq!(server.send(&post_head("", 10), b"only").await.status, 408);
-}
-
-#[tokio::test]
-async fn a_head_that_does_not_come_ends_the_connection() {
-    let server = start().await;
-    let mut stream = server.connect().await;
-    stream.write_all(b"POST /vali").await.unwrap();
-    stream.flush().await.unwrap();
-    closed(&mut stream).await;
 }
 
 #[tokio::test]
@@ -113,30 +120,6 @@ async fn a_gate_that_keeps_no_deadline_costs_the_caller_no_more_than_the_time_it
 async fn a_gate_that_fails_takes_nothing_else_along() {
     let server = start().await;
     assert_eq!(server.post("", "panic").await.status, 500);
-    assert_eq!(server.post("", "{}").await.status, 200);
-}
-
-#[tokio::test]
-async fn more_connections_than_allowed_wait_and_are_served() {
-    let server = start_with(|config| config.connections = 2).await;
-    let (mut one, two) = (server.connect().await, server.connect().await);
-    let third = tokio::spawn({
-        let address = server.address;
-        async move { tokio::net::TcpStream::connect(address).await.unwrap() }
-    });
-    third.await.unwrap();
-    assert_eq!(exchange(&mut one, &post_head("", 2), b"{}").await.status, 200);
-    drop(two);
-    assert_eq!(server.post("", "{}").await.status, 200);
-}
-
-#[tokio::test]
-async fn a_thousand_idle_connections_keep_nobody_from_an_answer() {
-    let server = start_with(|config| config.head_timeout = crate::harness::PATIENCE).await;
-    let mut idle = Vec::new();
-    for _ in 0..1000 {
-        idle.push(tokio::net::TcpStream::connect(server.address).await.unwrap());
-    }
     assert_eq!(server.post("", "{}").await.status, 200);
 }
 

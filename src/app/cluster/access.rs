@@ -9,19 +9,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::config::{self, ClusterConfig, Tls, WebhookPath};
-use crate::app::reload::{self, CertificateFiles, Files, print_of};
+use crate::app::reload::{self, CertificateFiles, ClientCaFile, Files, print_of};
 use crate::app::{Failure, registered};
 use crate::kubernetes::certificates::{self, Access, Served};
 use crate::kubernetes::registration::Seen;
 use crate::runtime::Readiness;
 use crate::runtime::supervised::Supervised;
 use crate::server::WebhookPaths;
-use crate::trust::{Certificates, Expiry};
+use crate::trust::{Certificates, Clients, Expiry};
 
 /// What is served, and what the API server is to be told.
 pub(super) struct Asked {
     pub certificates: Certificates,
     pub paths: WebhookPaths,
+    /// Who may ask, where callers have to show a certificate.
+    pub clients: Option<Clients>,
     pub access: watch::Receiver<Access>,
 }
 
@@ -48,6 +50,16 @@ impl Asked {
                 tasks.spawn("paths", reload::follow(files, before, ready, reloads.clone(), hangup()?));
             }
         }
+        let clients = match &config.listen.clients {
+            None => None,
+            Some(callers) => {
+                let (file, before) = ClientCaFile::load(callers).map_err(Failure::Usage)?;
+                let clients = file.clients.clone();
+                let ready = registered(readiness, "client-ca");
+                tasks.spawn("client-ca", reload::follow(file, before, ready, reloads.clone(), hangup()?));
+                Some(clients)
+            }
+        };
         let (certificates, served) = match &config.tls {
             Tls::Files { certificate, key } => {
                 let (files, before) =
@@ -70,7 +82,7 @@ impl Asked {
         }
         let paths = WebhookPaths::none_yet();
         tasks.spawn("answered paths", answer(paths.clone(), access.clone(), seen));
-        Ok(Asked { certificates, paths, access })
+        Ok(Asked { certificates, paths, clients, access })
     }
 }
 

@@ -110,7 +110,7 @@ impl Leader {
             () = self.caches_filled() => {}
             () = shutdown.begun() => return,
         }
-        Arc::clone(&self.controller).run(shutdown.begun()).await;
+        Arc::clone(&self.controller).run(shutdown.begun(), self.pulse.clone()).await;
     }
 
     async fn caches_filled(&self) {

@@ -14,6 +14,7 @@ use kube::api::Api;
 use tokio::sync::oneshot;
 
 use crate::backend::guard;
+use crate::controller;
 use crate::kubernetes::certificates::{Lives, Place};
 use crate::kubernetes::events::ClusterEvents;
 use crate::kubernetes::follow::Pace;
@@ -22,7 +23,6 @@ use crate::kubernetes::secrets::ClusterSecrets;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle;
 use crate::runbook::Links;
-use crate::runtime::liveness::Pulse;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::supervised::Ended;
 use crate::server::{self, Server};
@@ -43,9 +43,6 @@ const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 /// After the webhook's timeout, until a pod that still stands there shows that an allow was not carried out.
 const ALLOWED_IS_CARRIED_OUT: Duration = Duration::from_secs(20);
 
-/// The longest time in which the leader's controller shows no sign of life.
-const CONTROLLER_LIMIT: Duration = Duration::from_mins(1);
-
 /// The longest time from one look at the Lease to the next.
 const LEADERSHIP_LIMIT: Duration = Duration::from_mins(2);
 
@@ -54,13 +51,13 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
     let connection = Connection::establish(&config).await?;
     let mut following = Following::begin(&connection, &config)?;
     let leadership = Leadership::none();
-    let pulse = following.liveness.register("controller", CONTROLLER_LIMIT);
+    let pulse = following.liveness.register("controller", controller::SILENCE);
     // Only the leader's controller works.
     pulse.rest();
-    let guard = assemble(&connection, &config, &mut following, &leadership, pulse.clone())?;
+    let guard = assemble(&connection, &config, &mut following, &leadership)?;
     let server_config = server::Config {
         paths: following.asked.paths.clone(),
-        ..server_config(config.listen, following.asked.certificates.clone())
+        ..server_config(&config.listen, following.asked.certificates.clone(), following.asked.clients.clone())
     };
     let server = Server::bind(server_config).await.map_err(Failure::no)?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
@@ -105,7 +102,6 @@ fn assemble(
     config: &ClusterConfig,
     following: &mut Following,
     leadership: &Leadership,
-    pulse: Pulse,
 ) -> Result<Guard, Failure> {
     let client = &connection.client;
     let (events, write_events) = ClusterEvents::new(client.clone(), &connection.identity, runbook(config));
@@ -131,7 +127,6 @@ fn assemble(
             claim_patience: Duration::from_secs(config.registration.timeout_seconds.into()) + ALLOWED_IS_CARRIED_OUT,
         },
         own_user: Some(connection.own_user.clone()),
-        beat: Box::new(move || pulse.beat()),
     };
     parts.assemble(&following.registry)
 }

@@ -9,12 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::facts::NodeFacts;
 use crate::lifecycle::Phase;
 use crate::lifecycle::limit::Slot;
 use crate::pod::Pod;
 use crate::policy::Policy;
 use crate::policy::spec::PolicyMode;
-use crate::facts::NodeFacts;
 use crate::runbook::Links;
 
 use super::cache::Cache;

@@ -9,6 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use tokio::sync::watch;
 
+use crate::facts::NodeFacts;
 use crate::kubernetes::cache::{Cache, chain};
 use crate::kubernetes::drains::Kept;
 use crate::kubernetes::lease::Leadership;
@@ -17,7 +18,6 @@ use crate::kubernetes::registration::{Proofs, Registration, Seen, Sent, prove};
 use crate::kubernetes::resources::drain_policies;
 use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
-use crate::facts::NodeFacts;
 use crate::runbook::Links;
 
 use super::{Known, Shown, away, is_selected};
