@@ -54,7 +54,8 @@ impl Paths {
     /// As the Secret holds them.
     #[must_use]
     pub fn write(&self) -> String {
-        self.0.iter().map(|Known { path, made }| format!("{path} {made}\n")).collect()
+        let lines: Vec<String> = self.0.iter().map(|Known { path, made }| format!("{path} {made}\n")).collect();
+        lines.concat()
     }
 
     /// All of them, the one that is to be registered first.

@@ -1,4 +1,4 @@
-//! What a CustomResourceDefinition is made of.
+//! What the definition of a kind is made of.
 
 use kube::core::ApiResource;
 use serde_json::{Value, json};
