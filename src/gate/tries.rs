@@ -57,9 +57,9 @@ impl Tries {
             let oldest = tries.iter().min_by_key(|(_, tried)| tried.seen).map(|(uid, _)| uid.clone());
             oldest.and_then(|uid| tries.remove(&uid));
         }
-        let tried = tries.entry(uid.to_owned()).or_insert(Tried { seen: now, written: None, told: None });
-        tried.seen = now;
-        Some(change(tried, now))
+        let known = tries.entry(uid.to_owned()).or_insert(Tried { seen: now, written: None, told: None });
+        known.seen = now;
+        Some(change(known, now))
     }
 }
 

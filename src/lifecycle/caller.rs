@@ -32,14 +32,13 @@ impl Caller {
     #[must_use]
     pub fn of(username: &str) -> Self {
         match username.strip_prefix("system:") {
-            None => Caller::Person,
+            // `admin`: kubectl with the certificate of kubeadm and its like.
+            None | Some("admin") => Caller::Person,
             Some("kube-scheduler") => Caller::Scheduler,
             Some("serviceaccount:kube-system:node-controller") => Caller::TaintEviction,
             Some("serviceaccount:kube-system:replicaset-controller" | "serviceaccount:kube-system:job-controller") => {
                 Caller::PodCounter
             }
-            // `kubectl` with the certificate of `kubeadm` and its like.
-            Some("admin") => Caller::Person,
             Some(_) => Caller::Program,
         }
     }

@@ -105,7 +105,7 @@ mod tests {
         crate::pod::deserialize_owned(&pod).unwrap()
     }
 
-    fn set(spec: serde_json::Value, revision: &str) -> OwnerSeen {
+    fn set(spec: &serde_json::Value, revision: &str) -> OwnerSeen {
         let set = json!({"kind": "StatefulSet", "metadata": {}, "spec": spec, "status": {"updateRevision": revision}});
         read::owner(&set).unwrap()
     }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_pod_past_the_replicas_will_not_come_back() {
-        let two = set(json!({"replicas": 2}), "old");
+        let two = set(&json!({"replicas": 2}), "old");
         assert_eq!(mode(&pod("StatefulSet", 2, true), &two), Some(Mode::Removal));
         assert_eq!(mode(&pod("StatefulSet", 1, true), &two), Some(Mode::Restart));
     }
@@ -129,7 +129,9 @@ mod tests {
 
     #[test]
     fn a_statefulset_wants_gone_what_its_roll_out_replaces_and_nothing_else() {
-        let of = |spec, revision| of(&pod("StatefulSet", 1, true), &set(spec, revision), Caller::Program);
+        let of = |spec: serde_json::Value, revision| {
+            of(&pod("StatefulSet", 1, true), &set(&spec, revision), Caller::Program)
+        };
         assert_eq!(of(json!({"replicas": 3}), "new"), Wish::Asks);
         assert_eq!(of(json!({"replicas": 3}), "old"), Wish::None);
         assert_eq!(of(json!({"replicas": 1}), "old"), Wish::Asks);
@@ -141,12 +143,12 @@ mod tests {
     #[test]
     fn an_ordered_set_does_not_ask_for_a_pod_that_is_not_ready() {
         let down = pod("StatefulSet", 1, false);
-        let ordered = set(json!({"replicas": 3}), "new");
+        let ordered = set(&json!({"replicas": 3}), "new");
         assert_eq!(of(&down, &ordered, Caller::Program), Wish::MustBeDone);
         assert_eq!(of(&down, &ordered, Caller::Person), Wish::Asks, "a person's delete is not carried out later");
-        let parallel = set(json!({"replicas": 3, "podManagementPolicy": "Parallel"}), "new");
+        let parallel = set(&json!({"replicas": 3, "podManagementPolicy": "Parallel"}), "new");
         assert_eq!(of(&down, &parallel, Caller::Program), Wish::Asks);
-        assert_eq!(of(&down, &set(json!({"replicas": 1}), "old"), Caller::Program), Wish::MustBeDone);
+        assert_eq!(of(&down, &set(&json!({"replicas": 1}), "old"), Caller::Program), Wish::MustBeDone);
     }
 
     #[test]

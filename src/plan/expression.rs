@@ -216,9 +216,12 @@ mod tests {
         let sorted = "[{'id': 1, 'up': true}, {'id': 2, 'up': false}, {'id': 3, 'up': true}].groupBy(s, s.up)";
         assert!(
             evaluate(&format!("{sorted}[true].map(s, s.id) == [1, 3] && {sorted}[false].size() == 1"))
-                .is_ok_and(is_true)
+                .is_ok_and(|value| is_true(&value))
         );
-        assert!(evaluate("!('c' in ['a', 'b'].groupBy(n, n)) && 'a' in ['a'].groupBy(n, n)").is_ok_and(is_true));
+        assert!(
+            evaluate("!('c' in ['a', 'b'].groupBy(n, n)) && 'a' in ['a'].groupBy(n, n)")
+                .is_ok_and(|value| is_true(&value))
+        );
         assert!(evaluate("[[1]].groupBy(n, n)").is_err(), "a list is no key");
         for wrong in ["[1].groupBy('n', 1)", "groupBy(n, n)", "[1].groupBy(n)"] {
             assert!(Expression::compile("test", wrong).is_err(), "{wrong}");
@@ -232,7 +235,7 @@ mod tests {
         for source in ["true || [1].all(x, true)", "[1, 2, 3].exists(x, x == 9) || true"] {
             let compiled = Expression::compile("test", source).unwrap();
             let whole = Steps::new(1000);
-            assert!(compiled.evaluate(&Nothing, &whole).is_ok_and(is_true));
+            assert!(compiled.evaluate(&Nothing, &whole).is_ok_and(|value| is_true(&value)));
             let cut = Steps::new((1000 - whole.left()) / 2);
             assert_eq!(compiled.evaluate(&Nothing, &cut), Err(Lack::Exhausted), "{source}");
         }
@@ -249,7 +252,7 @@ mod tests {
         }
     }
 
-    fn is_true(value: Value) -> bool {
-        value == Value::Bool(true)
+    fn is_true(value: &Value) -> bool {
+        *value == Value::Bool(true)
     }
 }

@@ -90,7 +90,7 @@ fn round(plan: &str, count: usize) -> (Result<Verdict, Trouble>, u64) {
     let seen = long_answers(name, count).into_iter();
     let seen: Observations =
         seen.map(|(name, brought)| (ReadKey { name: name.to_owned(), item: None }, brought)).collect();
-    let mut scope = Scope::new(&plan, &inputs, &seen);
+    let mut scope = Scope::new(plan, &inputs, &seen);
     let verdict = conclude(&mut scope).map(|round| round.verdict);
     (verdict, scope.work())
 }

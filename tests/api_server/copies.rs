@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::support::api_server::{ApiServer, Mood};
+use castoff_test_support::api_server::{ApiServer, Mood};
 
 const LIST: &str = "/apis/castoff.dev/v1alpha1/drainpolicies";
 const SECOND: Duration = Duration::from_secs(1);

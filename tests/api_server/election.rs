@@ -13,7 +13,7 @@ use kube::Api;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::support::api_server::{ApiServer, Mood};
+use castoff_test_support::api_server::{ApiServer, Mood};
 
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/own/leases/lead";
 const STEP: Duration = Duration::from_millis(100);

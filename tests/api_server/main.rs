@@ -7,5 +7,3 @@ mod election;
 mod policies;
 mod proxied;
 mod requests;
-#[path = "../support/mod.rs"]
-mod support;

@@ -4,7 +4,7 @@ use castoff::kubernetes::client::Limits;
 use castoff::kubernetes::policies::policies_now;
 use serde_json::{Value, json};
 
-use crate::support::api_server::{ApiServer, Mood};
+use castoff_test_support::api_server::{ApiServer, Mood};
 
 const POLICIES: &str = "/apis/castoff.dev/v1alpha1/namespaces/n/drainpolicies";
 

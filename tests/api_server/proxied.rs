@@ -14,8 +14,8 @@ use kube::core::{DynamicObject, ObjectMeta};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::support::api_server::ApiServer;
-use crate::support::proxy::Proxy;
+use castoff_test_support::api_server::ApiServer;
+use castoff_test_support::proxy::Proxy;
 
 const LIMITS: Limits = Limits { connect: Duration::from_secs(5), answer: Duration::from_millis(500) };
 const PACE: Pace = Pace { watch_seconds: 1, silence: Duration::from_millis(1500), patience: Duration::from_secs(10) };

@@ -8,7 +8,7 @@ use kube::api::{Api, PostParams};
 use kube::core::ObjectMeta;
 use tokio::time::Instant;
 
-use crate::support::api_server::{ApiServer, Mood};
+use castoff_test_support::api_server::{ApiServer, Mood};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -22,26 +22,27 @@ struct Layer {
     knows: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 22] = [
+const LAYERS: [Layer; 23] = [
     Layer { name: "nearest", pure: true, knows: &[] },
     Layer { name: "printable", pure: true, knows: &[] },
     Layer { name: "runbook", pure: true, knows: &[] },
     Layer { name: "schema", pure: true, knows: &[] },
     Layer { name: "yaml", pure: true, knows: &["nearest", "printable"] },
     Layer { name: "pod", pure: true, knows: &["schema"] },
+    Layer { name: "facts", pure: true, knows: &["pod"] },
     Layer { name: "plan", pure: true, knows: &["nearest", "printable", "schema", "yaml", "pod"] },
     Layer { name: "policy", pure: true, knows: &["nearest", "schema", "yaml", "pod", "plan"] },
-    Layer { name: "lifecycle", pure: true, knows: &["printable", "schema", "pod", "plan", "policy"] },
-    Layer { name: "admission", pure: true, knows: &["printable", "pod", "plan", "policy", "lifecycle"] },
+    Layer { name: "lifecycle", pure: true, knows: &["printable", "schema", "facts", "pod", "plan", "policy"] },
+    Layer { name: "admission", pure: true, knows: &["printable", "facts", "pod", "plan", "policy", "lifecycle"] },
     // What controller and gate need of their surroundings, with a cluster or without.
-    Layer { name: "ports", pure: false, knows: &["pod", "policy", "lifecycle", "admission"] },
+    Layer { name: "ports", pure: false, knows: &["facts", "pod", "policy", "lifecycle", "admission"] },
     Layer { name: "runtime", pure: false, knows: &["printable"] },
     Layer { name: "trust", pure: false, knows: &[] },
     Layer { name: "backend", pure: false, knows: &["printable", "pod", "plan"] },
     Layer {
         name: "controller",
         pure: false,
-        knows: &["runbook", "pod", "plan", "policy", "lifecycle", "ports", "backend"],
+        knows: &["runbook", "facts", "pod", "plan", "policy", "lifecycle", "ports", "runtime", "backend"],
     },
     // What keeps the state without a cluster: it implements the ports, and only `app` and `cli` name it.
     Layer {
@@ -51,6 +52,7 @@ const LAYERS: [Layer; 22] = [
             "nearest",
             "printable",
             "yaml",
+            "facts",
             "pod",
             "plan",
             "policy",
@@ -64,13 +66,36 @@ const LAYERS: [Layer; 22] = [
     Layer {
         name: "gate",
         pure: false,
-        knows: &["printable", "pod", "plan", "policy", "lifecycle", "admission", "ports", "controller", "server"],
+        knows: &[
+            "printable",
+            "facts",
+            "pod",
+            "plan",
+            "policy",
+            "lifecycle",
+            "admission",
+            "ports",
+            "controller",
+            "server",
+        ],
     },
     // The same in a cluster, and what a cluster needs besides: certificates, the registration.
     Layer {
         name: "kubernetes",
         pure: false,
-        knows: &["runbook", "pod", "plan", "policy", "lifecycle", "ports", "runtime", "trust", "backend", "controller"],
+        knows: &[
+            "runbook",
+            "facts",
+            "pod",
+            "plan",
+            "policy",
+            "lifecycle",
+            "ports",
+            "runtime",
+            "trust",
+            "backend",
+            "controller",
+        ],
     },
     // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
     Layer { name: "simulation", pure: false, knows: &[] },
@@ -80,6 +105,7 @@ const LAYERS: [Layer; 22] = [
         pure: false,
         knows: &[
             "runbook",
+            "facts",
             "pod",
             "plan",
             "policy",
@@ -103,6 +129,7 @@ const LAYERS: [Layer; 22] = [
             "nearest",
             "runbook",
             "yaml",
+            "facts",
             "pod",
             "plan",
             "policy",

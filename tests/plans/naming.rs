@@ -4,7 +4,7 @@
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, Outcome, builtin};
+use castoff_test_support::plans::{Backend, Case, Outcome, builtin};
 
 /// The pod `db-0`, at `10.0.0.7`.
 fn pod() -> Value {

@@ -100,7 +100,7 @@ fn a_member_that_patroni_does_not_know_stays() {
 
 #[test]
 fn without_a_synchronous_standby_it_says_why_it_would_be_refused() {
-    let (_, code, cluster) = crate::harness::recording("patroni-sync-none").swap_remove(0);
+    let (_, code, cluster) = castoff_test_support::plans::recording("patroni-sync-none").swap_remove(0);
     for (mode, refused) in [(json!(true), true), (json!("quorum"), true), (json!("off"), false), (json!(false), false)]
     {
         let backend = Backend::default().json("GET http://10.0.0.7:8008/cluster", code, &cluster);

@@ -1,5 +1,7 @@
 //! What several tests share: each of them is a program of its own, and takes it from here.
 
+pub mod api_server;
 pub mod chance;
 pub mod plans;
+pub mod proxy;
 pub mod stream;

@@ -1,4 +1,0 @@
-//! What several tests share.
-
-pub mod api_server;
-pub mod proxy;
