@@ -16,7 +16,7 @@ use crate::kubernetes::drains;
 use crate::kubernetes::resources::pod_drains;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle::drain::drain_name;
-use crate::lifecycle::{Caller, Drain, Phase, claim};
+use crate::lifecycle::{Drain, Phase, claim};
 use crate::ports::{Store, StoreError};
 
 use super::begin::{Begin, Next, begin, next};
@@ -38,7 +38,7 @@ Examples:
   castoff prepare basic-tikv-2 -n tidb               begins, and does not wait
   castoff cancel basic-tikv-2 -n tidb                undoes it
 
-It needs the rights of the ClusterRole castoff-prepare: to create poddrains, and to update poddrains/status.
+It needs the rights of the ClusterRole castoff-prepare: to create, patch and delete poddrains.
 
 Exit codes: 0 prepared (without --wait: begun), 1 it was given up, or can't be, 2 wrong usage.")]
 pub(super) struct Prepare {
@@ -60,6 +60,9 @@ pub(super) struct Prepare {
 
 /// So many times somebody else may be faster.
 const RACES: u32 = 5;
+
+/// After a write that somebody else's overtook.
+const BREATH: Duration = Duration::from_millis(300);
 
 /// So long Castoff may take to take up a new PodDrain, before people are told that it does not.
 const UNTOUCHED: Duration = Duration::from_secs(15);
@@ -117,15 +120,14 @@ impl Work {
             let written = match (&begun, found, policy) {
                 (Begin::No(why), ..) => return Err(Failure::No(why.clone())),
                 (Begin::Create, _, Some(policy)) => self.store.create(Drain::new(&pod, &policy.name, &self.user)).await,
-                (Begin::Anew, Some(found), _) => {
-                    self.store.write(claim::begun_anew(Drain::clone(&found), Caller::Person)).await
-                }
+                // It is over: what comes after it is another one.
+                (Begin::Anew, Some(found), _) => self.store.remove(&found).await.and(Err(StoreError::Conflict)),
                 (_, Some(found), _) => Ok(found),
                 (_, None, _) => Err(StoreError::Conflict),
             };
             match written {
                 Ok(drain) => return Ok((begun, drain)),
-                Err(StoreError::Conflict) => {}
+                Err(StoreError::Conflict) => tokio::time::sleep(BREATH).await,
                 Err(error) => return Err(failed(&error)),
             }
         }
@@ -239,22 +241,20 @@ impl Work {
 
 /// The tries of a person who waits: written as the gate writes those of callers, so that the drain is not given up.
 struct Tries {
-    last: Instant,
     due: Instant,
 }
 
 impl Tries {
     fn new(drain: &Drain) -> Self {
         let now = Instant::now();
-        Tries { last: now, due: now + claim::between_tries(drain) }
+        Tries { due: now + claim::between_tries(drain) }
     }
 
     async fn write(&mut self, store: &ClusterStore, drain: &Drain) {
         let now = Instant::now();
         self.due = now + claim::between_tries(drain);
-        let Some(waiting) = claim::tried(drain, Caller::Person, now - self.last) else { return };
-        match store.write(waiting).await {
-            Ok(_) => self.last = now,
+        match store.ask(drain).await {
+            Ok(()) => {}
             Err(StoreError::Conflict | StoreError::Unavailable(_)) => self.due = now + SOON,
             Err(why) => {
                 let limit = span(drain.status.limits.abandon_after_seconds.into());

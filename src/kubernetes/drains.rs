@@ -16,6 +16,9 @@ use super::resources::{part, pod_drains};
 /// Keeps a PodDrain until what was set at a backend is restored.
 pub const FINALIZER: &str = "castoff.dev/restore";
 
+/// The annotation by which a person who waits for a drain says so, from time to time: a number, another one each time.
+pub const ASKED: &str = "castoff.dev/asked";
+
 /// A PodDrain's status: how far it is, and the same for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -57,13 +60,19 @@ pub fn read(object: &DynamicObject) -> Kept {
     let stored = stored::read(&part(object, "spec"), &part(object, "status"));
     let conditions = part(object, "status").get("conditions").cloned().unwrap_or_else(|| json!([]));
     let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+    let annotation = meta.annotations.as_ref().and_then(|annotations| annotations.get(ASKED));
     let drain = Drain {
         metadata: DrainMetadata {
             name: meta.name.clone().unwrap_or_default(),
             namespace: meta.namespace.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
-            kept: Keeping { deleting: meta.deletion_timestamp.is_some(), finalizer, older: stored.older },
+            kept: Keeping {
+                deleting: meta.deletion_timestamp.is_some(),
+                finalizer,
+                older: stored.older,
+                asked: annotation.and_then(|asked| asked.parse().ok()).unwrap_or(0),
+            },
         },
         spec: stored.spec,
         status: stored.status,
@@ -189,7 +198,7 @@ mod tests {
     fn what_was_written_is_read_again_with_its_first_status() {
         let kept = read(&new_object(&drain()).unwrap());
         assert_eq!(kept.drain.spec, drain().spec);
-        let Keeping { deleting, finalizer, older } = kept.drain.metadata.kept;
+        let Keeping { deleting, finalizer, older, .. } = kept.drain.metadata.kept;
         assert_eq!((kept.drain.status.phase, kept.drain.status.tries), (Phase::Queued, 1));
         assert_eq!((deleting, finalizer, older), (false, true, false));
     }

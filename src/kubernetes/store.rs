@@ -13,7 +13,7 @@ use crate::lifecycle::{Drain, Phase};
 use crate::ports::{Store, StoreError, VersionedSlots};
 
 use super::cache::{Cache, chain};
-use super::drains::{self, FINALIZER, Kept};
+use super::drains::{self, ASKED, FINALIZER, Kept};
 use super::policies::{PolicyObject, read_policy};
 use super::resources::{drain_policies, pod_drains};
 
@@ -56,6 +56,18 @@ impl ClusterStore {
         let kept = drains::read(object);
         let version = object.resource_version().unwrap_or_default();
         Arc::clone(&self.drains.put(key_of(&kept.drain), &version, kept).drain)
+    }
+
+    /// Says that a person waits for this drain, so that it is not given up.
+    ///
+    /// # Errors
+    /// When that can't be written down.
+    pub async fn ask(&self, drain: &Drain) -> Result<(), StoreError> {
+        let asked = jiff::Timestamp::now().as_millisecond().to_string();
+        let change = json!({"metadata": {"annotations": {ASKED: asked}}});
+        let api = self.api(&drain.metadata.namespace);
+        let patched = api.patch(&drain.metadata.name, &PatchParams::default(), &Patch::Merge(&change)).await;
+        patched.map(drop).map_err(refused)
     }
 
     /// Patches what is no status, on the version that `drain` names; gives back the version after.

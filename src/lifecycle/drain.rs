@@ -53,6 +53,8 @@ pub struct Keeping {
     pub finalizer: bool,
     /// An older version of Castoff made it: it is to be undone, and begun anew.
     pub older: bool,
+    /// Another number each time a person who waits for it says so: a try.
+    pub asked: u64,
 }
 
 /// What was asked for.
@@ -324,6 +326,12 @@ impl Drain {
     #[must_use]
     pub fn owns_anything(&self) -> bool {
         self.status.steps.iter().any(DrainStep::owns)
+    }
+
+    /// Another number after each try that was written down.
+    #[must_use]
+    pub fn tries(&self) -> u64 {
+        self.status.tries.wrapping_add(self.metadata.kept.asked)
     }
 
     /// Whether the drain is given up by a person's word: cancelled, or deleted.

@@ -64,7 +64,7 @@ impl Memory {
         };
         Memory {
             quiet_until: now + quiet,
-            tries: (drain.status.tries, now),
+            tries: (drain.tries(), now),
             longest_pause: Duration::from_secs(drain.status.longest_pause_seconds),
             claims: (drain.status.claims, now),
             phase: (drain.status.phase, now),
@@ -80,9 +80,9 @@ impl Memory {
     /// Takes note of what is new in the drain.
     pub fn notice(&mut self, drain: &Drain, now: Duration) {
         let status = &drain.status;
-        if self.tries.0 != status.tries {
+        if self.tries.0 != drain.tries() {
             self.longest_pause = self.longest_pause.max(now.saturating_sub(self.tries.1));
-            self.tries = (status.tries, now);
+            self.tries = (drain.tries(), now);
         }
         if self.claims.0 != status.claims {
             self.claims = (status.claims, now);
