@@ -36,6 +36,9 @@ pub(super) struct DrainView {
     /// Since when it is prepared, or is being.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// Prepared for a minute, and nobody asks.
+    #[serde(skip)]
+    pub unasked: bool,
     #[serde(skip)]
     pub over: bool,
 }
@@ -106,6 +109,7 @@ impl DrainView {
             detail: status.detail.clone(),
             requester: requester(&drain.spec.requester).to_owned(),
             since: None,
+            unasked: status.unasked,
             over: status.phase == Phase::Completed,
         }
     }

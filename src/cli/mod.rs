@@ -9,6 +9,7 @@ mod connect;
 mod demo;
 mod doctor;
 mod drains;
+mod forget;
 mod guards;
 mod live;
 mod output;
@@ -67,6 +68,7 @@ enum Command {
     Status(status::Status),
     Prepare(prepare::Prepare),
     Cancel(cancel::Cancel),
+    Forget(forget::Forget),
     CheckPod(check_pod::CheckPod),
     Doctor(doctor::Doctor),
     Uninstall(uninstall::Uninstall),
@@ -215,6 +217,7 @@ pub fn run() -> ExitCode {
             Command::Status(command) => status::run(command).await,
             Command::Prepare(command) => prepare::run(command).await,
             Command::Cancel(command) => cancel::run(command).await,
+            Command::Forget(command) => forget::run(command).await,
             Command::CheckPod(command) => check_pod::run(command).await,
             Command::Doctor(command) => doctor::run(command).await,
             Command::Uninstall(command) => uninstall::run(command).await,

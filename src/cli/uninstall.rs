@@ -17,7 +17,8 @@ use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use super::connect::{Which, refused};
 use super::{Failure, output};
 use found::{Found, object};
-use steps::{Step, plan, unrestored};
+pub(super) use steps::unrestored;
+use steps::{Step, plan};
 
 /// Takes Castoff out of a cluster: first its webhook, so that nothing is held any more; last its namespace.
 ///

@@ -25,7 +25,7 @@ use crate::runtime::shutdown::Shutdown;
 use crate::runtime::supervised::Ended;
 use crate::server::Server;
 
-use super::assemble::{self, Guard, Parts};
+use super::assemble::{Guard, Parts};
 use super::config::{ClusterConfig, Tls};
 use super::{Failure, server_config};
 

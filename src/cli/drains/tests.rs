@@ -3,18 +3,14 @@
 use serde_json::json;
 
 use super::*;
-use crate::lifecycle::drain::DrainSpec;
 
 fn object(value: serde_json::Value) -> DynamicObject {
     serde_json::from_value(value).unwrap()
 }
 
-/// A PodDrain as Castoff would have made it: with the print of its spec.
+/// A PodDrain as Castoff would have made it.
 pub(in crate::cli) fn pod_drain(value: serde_json::Value) -> DynamicObject {
-    let mut drain = object(value);
-    let spec: DrainSpec = serde_json::from_value(drain.data["spec"].clone()).unwrap();
-    drain.data["spec"]["fingerprint"] = json!(spec.fingerprint());
-    drain
+    object(value)
 }
 
 fn drain(pod: &str, status: &serde_json::Value) -> DynamicObject {
@@ -22,10 +18,8 @@ fn drain(pod: &str, status: &serde_json::Value) -> DynamicObject {
         "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
         "metadata": {"name": format!("{pod}-7c0ffee1"), "namespace": "tidb", "creationTimestamp": "2030-01-01T00:00:00Z"},
         "spec": {
-            "pod": {"metadata": {"name": pod, "namespace": "tidb", "uid": "7c0ffee1"}},
-            "seat": pod, "policy": "tikv", "steps": [],
-            "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
-            "requester": "system:serviceaccount:kube-system:statefulset-controller", "caller": "StatefulSet",
+            "pod": {"name": pod, "uid": "7c0ffee1"}, "policy": "tikv",
+            "requester": "system:serviceaccount:kube-system:statefulset-controller",
         },
         "status": status,
     }))
