@@ -63,7 +63,10 @@ pub(super) async fn run(command: Forget) -> Result<(), Failure> {
     let of_pod: Vec<DynamicObject> =
         all.into_iter().filter(|object| drains::read(object).drain.spec.pod.name == command.pod).collect();
     if of_pod.is_empty() {
-        output::line(format_args!("{namespace}/{}: there is no drain of this pod, so there is nothing to forget", command.pod));
+        output::line(format_args!(
+            "{namespace}/{}: there is no drain of this pod, so there is nothing to forget",
+            command.pod
+        ));
         return Ok(());
     }
     let leads = somebody_leads(&client, &command.castoff_namespace).await;
