@@ -96,7 +96,8 @@ fn a_bypass_counts_on_the_pod_its_node_its_namespace_and_the_webhook_configurati
     on_pod.pod.metadata.annotations =
         annotations.iter().map(|(key, value)| (key.clone().into(), value.clone().into())).collect();
     let mut on_node = Scene::new(|_| {});
-    on_node.facts.node = NodeSeen::Known(NodeFacts { ready: Some(true), annotations: annotations.clone(), ..NodeFacts::default() });
+    on_node.facts.node =
+        NodeSeen::Known(NodeFacts { ready: Some(true), annotations: annotations.clone(), ..NodeFacts::default() });
     let mut on_namespace = Scene::new(|_| {});
     on_namespace.facts.namespace = Some(NamespaceFacts { annotations: annotations.clone(), deleting: false });
     let mut everywhere = Scene::new(|_| {});
@@ -133,7 +134,8 @@ fn a_bypass_that_does_not_count_is_denied_and_says_why() {
 fn a_bypass_comes_before_every_hold() {
     let mut scene = Scene::new(|_| {}).with_drain(|drain| drain.status.phase = Phase::Unknown);
     scene.guard.rival = Some(Arc::new(policy("tidb", "other", |_| {})));
-    scene.facts.namespace = Some(NamespaceFacts { annotations: bypass("INC", "2030-01-31T13:00:00Z"), deleting: false });
+    scene.facts.namespace =
+        Some(NamespaceFacts { annotations: bypass("INC", "2030-01-31T13:00:00Z"), deleting: false });
     assert_eq!(scene.answer().reason, Reason::Bypassed);
 }
 

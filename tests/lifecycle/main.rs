@@ -4,10 +4,13 @@
 mod beginning;
 mod case;
 mod ending;
+mod explorer;
 mod giving_up;
 mod leaving;
 mod prepared;
 mod preparing;
 mod restoring;
+mod sights;
 #[path = "../support/mod.rs"]
 mod support;
+mod world;

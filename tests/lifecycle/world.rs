@@ -1,0 +1,405 @@
+//! A world for the lifecycle: an API that takes conditional writes, a backend that may lie, two processes of which one
+//! leads and the other may have one operation under way, two gates whose copies lag, and pods.
+
+mod gates;
+mod leader;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use castoff::facts::{OwnerFacts, OwnerKind, OwnerSeen};
+use castoff::lifecycle::{
+    Caller, Drain, Effect, Memory, Ownership, Phase, Slots, Turn, claim, look, must_be_written, reconcile,
+};
+use castoff::plan::{Act, Request, Round, Task, Verdict, spec::Accept};
+use castoff::policy::Policy;
+
+use crate::sights;
+use crate::support::drains;
+
+/// Pods of the set; one of them may be away.
+pub const SEATS: usize = 3;
+
+/// How long a new process keeps quiet: no operation of the old one is under way any longer.
+pub const QUIET: Duration = Duration::from_secs(10);
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Seconds pass.
+    Pass(u8),
+    /// The leader looks at the drain of a seat and decides.
+    Turn(u8),
+    /// The leader does the next thing that it decided: the write, or an effect.
+    Do,
+    /// The leader dies and begins anew.
+    Crash,
+    /// The other process comes into charge; what the old one has under way may still land.
+    HandOver,
+    /// What the old process had under way lands.
+    Land,
+    /// A gate is asked for the drain of a seat's pod.
+    Try { gate: u8, seat: u8, person: bool },
+    /// A gate that has read the drain looks at the backend.
+    Observe(u8),
+    /// A gate that has seen every step done claims.
+    Claim(u8),
+    /// The API server carries an allow out, or does not.
+    CarryOut { gate: u8, really: bool },
+    /// A gate's copies come up to date.
+    Sync(u8),
+    /// A pod ends, is made anew, becomes Ready: one of these.
+    Kubelet(u8),
+    /// A pod goes past the gate.
+    PastTheGate(u8),
+    /// The leaders of an evicted store leave; those of others come back.
+    Leaders(u8),
+    /// The backend begins to lie, or stops.
+    Lie(bool),
+    /// A person sets the entry of a store.
+    Person(u8),
+    /// A person cancels the drain of a seat.
+    Cancel(u8),
+    /// A person deletes the newest PodDrain of a seat.
+    Delete(u8),
+    /// A pod is no longer Ready, or is again.
+    Flap(u8),
+    /// A pod ends by itself; its object stays.
+    End(u8),
+    /// The policy is made anew, or under another name: its list of slots is empty.
+    Renew,
+    /// The limit is raised to two, or lowered to one.
+    Limit(bool),
+    /// The owner can be read, or can not.
+    Owner(bool),
+}
+
+/// What is broken on purpose, to see that it is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Broken {
+    #[default]
+    Nothing,
+    /// The claim is written whatever was written meanwhile.
+    ClaimUnconditional,
+    /// Slots are written whatever was written meanwhile.
+    SlotsUnconditional,
+    /// A new process does not find what was about to be set, only what is known to have been.
+    IntentForgotten,
+    /// A new process acts at once.
+    NoQuiet,
+    /// The limit is asked when a place is taken, and not again.
+    LimitAskedOnlyOnce,
+    /// Places follow from the policy's list alone.
+    SlotsFromListOnly,
+    /// A hole is never closed by what an owner of an unknown kind shows.
+    HoleByKind,
+    /// That a PodDrain is deleted changes nothing.
+    DeleteChangesNothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Life {
+    Ready,
+    NotReady,
+    /// It has ended; its object stays.
+    Ended,
+    Terminating,
+    Gone,
+    Starting,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pod {
+    pub generation: u32,
+    pub life: Life,
+    pub mark: Option<String>,
+    pub wakes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Store {
+    entry: bool,
+    persons: bool,
+    leaders: bool,
+}
+
+/// A conditional write, or an effect, that was decided on.
+#[derive(Clone, Debug)]
+enum Operation {
+    Write(Box<Turn>, Box<Drain>),
+    Effect(Effect, String, u64),
+}
+
+#[derive(Clone, Debug, Default)]
+enum Call {
+    #[default]
+    None,
+    Read(Box<Drain>),
+    Done(Box<Drain>),
+    Allowed(String),
+}
+
+pub struct World {
+    broken: Broken,
+    now: Duration,
+    version: u64,
+    drains: BTreeMap<String, Drain>,
+    slots: (Slots, u64),
+    policy: Policy,
+    owner_is_read: bool,
+    /// Its kind is none that is known.
+    foreign: bool,
+    pods: Vec<Pod>,
+    stores: Vec<Store>,
+    lies: bool,
+    memories: HashMap<String, Memory>,
+    decided: Vec<Operation>,
+    old: Option<Operation>,
+    /// By then what the old process had under way has landed, or failed.
+    old_until: Duration,
+    gates: [BTreeMap<String, Drain>; 2],
+    calls: [Call; 2],
+    /// What went wrong, in words.
+    pub violation: Option<String>,
+}
+
+pub fn uid(seat: usize, generation: u32) -> String {
+    format!("{seat}{generation}pod")
+}
+
+pub fn seat_name(seat: usize) -> String {
+    format!("db-{seat}")
+}
+
+impl World {
+    pub fn new(broken: Broken, foreign: bool) -> World {
+        let pod = Pod { generation: 0, life: Life::Ready, mark: None, wakes: Vec::new() };
+        let store = Store { leaders: true, ..Store::default() };
+        World {
+            broken,
+            now: Duration::ZERO,
+            version: 0,
+            drains: BTreeMap::new(),
+            slots: (Slots::default(), 0),
+            policy: sights::policy("p", 1),
+            owner_is_read: true,
+            foreign,
+            pods: vec![pod; SEATS],
+            stores: vec![store; SEATS],
+            lies: false,
+            memories: HashMap::new(),
+            decided: Vec::new(),
+            old: None,
+            old_until: Duration::ZERO,
+            gates: Default::default(),
+            calls: Default::default(),
+            violation: None,
+        }
+    }
+
+    pub fn step(&mut self, step: Step) {
+        match step {
+            Step::Pass(seconds) => self.pass(Duration::from_secs(seconds.into())),
+            Step::Turn(seat) => self.turn(usize::from(seat) % SEATS),
+            Step::Do => self.act(),
+            Step::Crash => self.begin_anew(),
+            Step::HandOver => {
+                self.old = (!self.decided.is_empty()).then(|| self.decided.remove(0));
+                self.old_until = self.now + QUIET;
+                self.begin_anew();
+            }
+            Step::Land => {
+                if let Some(operation) = self.old.take() {
+                    self.carry_out(operation, false);
+                }
+            }
+            Step::Try { gate, seat, person } => self.attempt(usize::from(gate) % 2, usize::from(seat) % SEATS, person),
+            Step::Observe(gate) => self.observe_at(usize::from(gate) % 2),
+            Step::Claim(gate) => self.claim(usize::from(gate) % 2),
+            Step::CarryOut { gate, really } => self.carry_out_allow(usize::from(gate) % 2, really),
+            Step::Sync(gate) => self.gates[usize::from(gate) % 2] = self.drains.clone(),
+            Step::Kubelet(seat) => self.kubelet(usize::from(seat) % SEATS),
+            Step::PastTheGate(seat) => {
+                let pod = &mut self.pods[usize::from(seat) % SEATS];
+                if matches!(pod.life, Life::Ready | Life::NotReady) {
+                    pod.life = Life::Terminating;
+                }
+            }
+            Step::Leaders(seat) => self.move_leaders(usize::from(seat) % SEATS),
+            Step::Lie(lies) => self.lies = lies,
+            Step::Person(seat) => self.person(usize::from(seat) % SEATS),
+            Step::Cancel(seat) => self.of_person(seat, |drain| drain.spec.cancel = true),
+            Step::Delete(seat) => self.of_person(seat, |drain| {
+                (drain.metadata.kept.deleting, drain.metadata.kept.finalizer) = (true, true);
+            }),
+            Step::Flap(seat) => {
+                let pod = &mut self.pods[usize::from(seat) % SEATS];
+                pod.life = match pod.life {
+                    Life::Ready => Life::NotReady,
+                    Life::NotReady => Life::Ready,
+                    other => other,
+                };
+            }
+            Step::End(seat) => {
+                let pod = &mut self.pods[usize::from(seat) % SEATS];
+                if matches!(pod.life, Life::Ready | Life::NotReady) {
+                    pod.life = Life::Ended;
+                }
+            }
+            Step::Renew => self.slots = (Slots::default(), self.slots.1 + 1),
+            Step::Limit(two) => self.policy = sights::policy("p", if two { 2 } else { 1 }),
+            Step::Owner(is_read) => self.owner_is_read = is_read,
+        }
+        self.check();
+    }
+
+    /// Lets everything run its course, without faults; then nothing may be left open.
+    pub fn settle(&mut self) {
+        self.lies = false;
+        self.old = None;
+        self.owner_is_read = true;
+        for round in 0..400 {
+            for seat in 0..SEATS {
+                self.turn(seat);
+                while !self.decided.is_empty() {
+                    self.act();
+                }
+                self.move_leaders(seat);
+                self.kubelet(seat);
+                if self.pods[seat].life == Life::NotReady {
+                    self.pods[seat].life = Life::Ready;
+                }
+            }
+            for gate in 0..2 {
+                self.observe_at(gate);
+                self.claim(gate);
+                self.carry_out_allow(gate, true);
+                self.gates[gate] = self.drains.clone();
+            }
+            self.pass(Duration::from_secs(if round < 150 { 3 } else { 60 }));
+            self.check();
+            let over = self.drains.values().all(|drain| drain.status.phase == Phase::Completed);
+            let whole = self.pods.iter().all(|pod| pod.life == Life::Ready);
+            if over && whole && self.decided.is_empty() {
+                break;
+            }
+        }
+        let open: Vec<String> = self
+            .drains
+            .values()
+            .filter(|drain| drain.status.phase != Phase::Completed)
+            .map(|drain| format!("{} {:?}", drain.metadata.name, drain.status.phase))
+            .collect();
+        if !open.is_empty() {
+            self.violated(&format!("7: never over: {}", open.join(", ")));
+        } else if !self.slots.0.departing.is_empty() {
+            self.violated("7: a slot is held for ever");
+        }
+        for (seat, store) in self.stores.clone().into_iter().enumerate() {
+            if store.entry && !store.persons {
+                self.violated(&format!("3: our entry of store {seat} is left behind"));
+            }
+            if store.persons && !store.entry {
+                self.violated(&format!("3: a person's entry of store {seat} is gone"));
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        for pod in &self.pods {
+            let mut marks = pod.wakes.clone();
+            marks.dedup();
+            marks.sort();
+            let before = marks.len();
+            marks.dedup();
+            if marks.len() != before {
+                self.violated("6: woken twice for the same becoming-prepared");
+                return;
+            }
+        }
+    }
+
+    fn violated(&mut self, what: &str) {
+        self.violation.get_or_insert_with(|| what.to_owned());
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        if self.now >= self.old_until {
+            self.old = None;
+        }
+    }
+
+    /// A process that remembers nothing.
+    fn begin_anew(&mut self) {
+        self.decided.clear();
+        if self.broken == Broken::IntentForgotten {
+            let steps = self.drains.values_mut().flat_map(|drain| &mut drain.status.steps);
+            steps.filter(|step| step.ownership == Ownership::Intent).for_each(|step| step.ownership = Ownership::None);
+        }
+        let quiet = if self.broken == Broken::NoQuiet { Duration::ZERO } else { QUIET };
+        self.memories = self
+            .drains
+            .values()
+            .map(|drain| (drain.pod_uid().to_owned(), Memory::new(drain, self.now, quiet)))
+            .collect();
+    }
+
+    fn of_person(&mut self, seat: u8, change: impl FnOnce(&mut Drain)) {
+        let seat = usize::from(seat) % SEATS;
+        if let Some(mut drain) = self.drains.get(&uid(seat, self.pods[seat].generation)).cloned() {
+            change(&mut drain);
+            self.write(drain, false);
+        }
+    }
+
+    /// A conditional write; false where something was written meanwhile.
+    fn write(&mut self, mut drain: Drain, unconditional: bool) -> bool {
+        let there = self.drains.get(drain.pod_uid()).map(|drain| drain.metadata.resource_version.as_str());
+        if !unconditional && there != Some(drain.metadata.resource_version.as_str()) {
+            return false;
+        }
+        self.version += 1;
+        drain.metadata.resource_version = self.version.to_string();
+        self.drains.insert(drain.pod_uid().to_owned(), drain);
+        true
+    }
+
+    fn kubelet(&mut self, seat: usize) {
+        let pod = &mut self.pods[seat];
+        pod.life = match pod.life {
+            Life::Ready | Life::NotReady => return,
+            Life::Terminating | Life::Ended => {
+                self.stores[seat].leaders = false;
+                Life::Gone
+            }
+            Life::Gone => {
+                pod.generation += 1;
+                (pod.mark, pod.wakes) = (None, Vec::new());
+                Life::Starting
+            }
+            Life::Starting => Life::Ready,
+        };
+    }
+
+    fn move_leaders(&mut self, seat: usize) {
+        if self.lies {
+            return;
+        }
+        let up = matches!(self.pods[seat].life, Life::Ready | Life::NotReady | Life::Terminating);
+        self.stores[seat].leaders = up && !self.stores[seat].entry;
+    }
+
+    /// A person's entry that is set while ours is there, or about to be, can't be told apart: that is documented.
+    fn person(&mut self, seat: usize) {
+        let of_seat = |drain: &&Drain| drain.spec.pod.name == seat_name(seat);
+        let ours_about = self
+            .drains
+            .values()
+            .filter(of_seat)
+            .any(|drain| drain.owns_anything() || !matches!(drain.status.phase, Phase::Completed));
+        if !ours_about && !self.stores[seat].entry && !self.lies && self.decided.is_empty() && self.old.is_none() {
+            self.stores[seat] = Store { entry: true, persons: true, ..self.stores[seat] };
+        }
+    }
+}
