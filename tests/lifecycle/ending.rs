@@ -23,7 +23,7 @@ fn delete(case: &mut Case, verdict: &Verdict) -> (Vec<String>, Duration) {
             case.world.listed = false;
         }
         if effects.contains(&Effect::Release) {
-            return (said, case.world.now - begun);
+            return (said, case.world.now.saturating_sub(begun));
         }
         case.after(SECOND);
     }

@@ -14,7 +14,7 @@ fn given_up_after(case: &mut Case) -> u64 {
         assert!(case.world.now < begun + Duration::from_hours(24), "never given up");
         case.after(30 * SECOND).see(&[Verdict::Done]);
     }
-    (case.world.now - begun).as_secs()
+    case.world.now.saturating_sub(begun).as_secs()
 }
 
 /// A try that comes soon after one that was written down is not written itself: so much is waited for besides.

@@ -15,7 +15,7 @@ fn a_controller_is_woken_with_the_same_mark_until_it_is_there() {
     let mut case = case("Drained", 1);
     case.drain.status.cycle = 3;
     assert_eq!(wakes(&case.see(&[Verdict::Done])), ["a.3"]);
-    case.new_leader(0 * SECOND);
+    case.new_leader(std::time::Duration::ZERO);
     assert_eq!(wakes(&case.see(&[Verdict::Done])), ["a.3"], "after a crash the same");
     case.world.pod = present(Some("a.3"));
     assert!(wakes(&case.see(&[Verdict::Done])).is_empty());
@@ -106,7 +106,7 @@ fn an_allow_that_is_not_carried_out_is_drained_again_and_wakes_once_more() {
     let mut case = case("Drained", 1);
     case.drain = claim::claimed(case.drain.clone());
     case.after(SECOND).turn();
-    case.after(CLAIM_PATIENCE - SECOND).turn();
+    case.after(CLAIM_PATIENCE.saturating_sub(SECOND)).turn();
     assert_eq!(case.phase(), Phase::Departing);
     case.after(SECOND).turn();
     assert_eq!((case.phase(), case.drain.status.cycle), (Phase::Drained, 1));

@@ -3,6 +3,7 @@
 
 mod gates;
 mod leader;
+mod people;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -345,14 +346,6 @@ impl World {
             .collect();
     }
 
-    fn of_person(&mut self, seat: u8, change: impl FnOnce(&mut Drain)) {
-        let seat = usize::from(seat) % SEATS;
-        if let Some(mut drain) = self.drains.get(&uid(seat, self.pods[seat].generation)).cloned() {
-            change(&mut drain);
-            self.write(drain, false);
-        }
-    }
-
     /// A conditional write; false where something was written meanwhile.
     fn write(&mut self, mut drain: Drain, unconditional: bool) -> bool {
         let there = self.drains.get(drain.pod_uid()).map(|drain| drain.metadata.resource_version.as_str());
@@ -388,18 +381,5 @@ impl World {
         }
         let up = matches!(self.pods[seat].life, Life::Ready | Life::NotReady | Life::Terminating);
         self.stores[seat].leaders = up && !self.stores[seat].entry;
-    }
-
-    /// A person's entry that is set while ours is there, or about to be, can't be told apart: that is documented.
-    fn person(&mut self, seat: usize) {
-        let of_seat = |drain: &&Drain| drain.spec.pod.name == seat_name(seat);
-        let ours_about = self
-            .drains
-            .values()
-            .filter(of_seat)
-            .any(|drain| drain.owns_anything() || !matches!(drain.status.phase, Phase::Completed));
-        if !ours_about && !self.stores[seat].entry && !self.lies && self.decided.is_empty() && self.old.is_none() {
-            self.stores[seat] = Store { entry: true, persons: true, ..self.stores[seat] };
-        }
     }
 }
