@@ -6,7 +6,7 @@ pub mod metrics;
 pub mod observe;
 pub mod owners;
 mod retry;
-mod sight;
+pub mod sight;
 mod surroundings;
 mod turn;
 

@@ -9,11 +9,13 @@ use super::drain::{Drain, DrainStatus, Outcome, Phase};
 /// Whether the gate may allow the pod to leave, once every step was seen done and the limit was seen to hold.
 #[must_use]
 pub fn may_be_claimed(drain: &Drain) -> bool {
-    match drain.status.phase {
-        Phase::Drained => !drain.is_cancelled(),
+    // None that is given up: each further claim would put its end off.
+    let may = match drain.status.phase {
+        Phase::Drained => true,
         Phase::Departing => drain.status.allowed,
         _ => false,
-    }
+    };
+    may && !drain.is_cancelled()
 }
 
 /// After a conflict: whether what is there now may be claimed by a gate that observed for `before`.

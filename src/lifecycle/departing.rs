@@ -6,13 +6,15 @@ use super::reconcile::Work;
 use super::step::Ownership;
 use super::world::PodSeen;
 
-/// Waits for the hole to be closed; a person who deletes or cancels the drain need not.
+/// Waits for the hole to be closed; a person who deletes or cancels the drain need not, nor for the pod
+/// to be gone.
 pub(super) fn departing(work: &mut Work<'_>) {
     if hand_over(work) {
         return;
     }
     match work.world.pod {
         PodSeen::Present { .. } => not_carried_out(work),
+        PodSeen::Unseen | PodSeen::Gone | PodSeen::Terminating if work.drain.is_cancelled() => over(work),
         PodSeen::Unseen => work.note_outcome(),
         PodSeen::Gone => gone(work),
         PodSeen::Terminating => note_unless_prepared(work),
@@ -20,12 +22,16 @@ pub(super) fn departing(work: &mut Work<'_>) {
 }
 
 fn gone(work: &mut Work<'_>) {
-    if is_over(work) {
-        work.note_outcome();
-        work.enter(Phase::Restoring);
+    if is_closed(work) {
+        over(work);
     } else {
         note_unless_prepared(work);
     }
+}
+
+fn over(work: &mut Work<'_>) {
+    work.note_outcome();
+    work.enter(Phase::Restoring);
 }
 
 /// That a prepared pod has left is nothing to tell: it is noted with the next phase, which saves a write.
@@ -44,15 +50,11 @@ fn hand_over(work: &mut Work<'_>) -> bool {
             step.step.ownership = Ownership::None;
         }
     }
-    work.note_outcome();
-    work.enter(Phase::Restoring);
+    over(work);
     true
 }
 
-fn is_over(work: &mut Work<'_>) -> bool {
-    if work.drain.is_cancelled() {
-        return true;
-    }
+fn is_closed(work: &mut Work<'_>) -> bool {
     match work.world.hole {
         Hole::Closed => true,
         Hole::Open => {

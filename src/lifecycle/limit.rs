@@ -219,7 +219,16 @@ impl Neighbourhood<'_> {
                 away.departing.insert(other.seat());
             }
         }
+        if !drain.status.phase.holds_a_place() {
+            away.departing.extend(self.taken_unseen().filter(|seat| *seat != own && !away.down.contains(seat)));
+        }
         away
+    }
+
+    /// The places in the list of slots whose drains are not in sight: made a moment ago, and this copy is behind.
+    fn taken_unseen(&self) -> impl Iterator<Item = String> {
+        let is_seen = |name: &str| self.drains.iter().any(|drain| drain.metadata.name == name);
+        self.slots.departing.iter().filter(move |slot| !is_seen(&slot.drain)).map(|slot| slot.seat.clone())
     }
 
     /// Whether the other one's place counts for this drain. Of two that are both only prepared and whose pods still
@@ -275,9 +284,11 @@ impl Neighbourhood<'_> {
         let seats: BTreeSet<String> = its.iter().map(|pod| seat_of(pod)).collect();
         let held = self.held_empty(uid, &seats, own);
         let mut number = usize::try_from(wanted).unwrap_or(usize::MAX).saturating_sub(there.len() + held);
-        // The first empty place is among the first ones, of which there is one more than pods.
+        // The first empty place is among the first ones, of which there is one more than pods. One that is far away
+        // is not looked for.
         let name = its.iter().find_map(|pod| pod.controller()).map(|owner| owner.name.as_str().to_owned());
         let first_empty = (first..first.saturating_add(count))
+            .take(MOST_LOOKED_AT)
             .filter(|ordinal| is_wanted(*ordinal))
             .take(there.len() + held + 2)
             .filter(|ordinal| !there.contains(ordinal))
@@ -303,6 +314,9 @@ impl Neighbourhood<'_> {
             .any(|drain| drain.status.phase.holds_a_place() && self.concerns(drain) && drain.seat() == seat)
     }
 }
+
+/// An empty place is looked for among so many ordinals, to be named in a message.
+const MOST_LOOKED_AT: usize = 4096;
 
 /// What an owner misses.
 #[derive(Debug, Default)]
@@ -344,3 +358,6 @@ impl std::fmt::Display for Away {
         formatter.write_str(&parts.join(" and "))
     }
 }
+
+#[cfg(test)]
+mod tests;

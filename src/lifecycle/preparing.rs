@@ -103,8 +103,7 @@ pub(super) fn draining(work: &mut Work<'_>) {
             return;
         }
     }
-    if let Room::HeldBut(why) = &work.world.room {
-        work.explain(why, "");
+    if let Room::HeldBut(_) = work.world.room {
         return;
     }
     work.drain.status.cycle += 1;
@@ -141,7 +140,7 @@ fn advance(work: &mut Work<'_>, index: usize, round: &Round) -> bool {
     match &round.verdict {
         Verdict::Done | Verdict::Waiting => {
             work.drain.status.blocked = false;
-            work.explain("", "");
+            explain_limit(work, done);
             return done && is_done;
         }
         Verdict::Act(act) => act_or_intend(work, index, act),
@@ -154,6 +153,14 @@ fn advance(work: &mut Work<'_>, index: usize, round: &Round) -> bool {
         Verdict::Unknown { .. } | Verdict::Failed { .. } => hold(work, round),
     }
     false
+}
+
+/// Nothing at the backend is in the way; where that is done, the policy's limit may be.
+fn explain_limit(work: &mut Work<'_>, done: bool) {
+    match &work.world.room {
+        Room::HeldBut(why) if done => work.explain(why, ""),
+        _ => work.explain("", ""),
+    }
 }
 
 /// Sends the act if the intent is written down; else writes that first, and looks again.

@@ -96,6 +96,7 @@ fn restore(work: &mut Work<'_>, index: usize) {
     if step.memory.act_until > now {
         // What an act under way may still set can't be seen to be undone.
         step.memory.restored_rounds = 0;
+        leave_if_time_is_over(work, index, "an act may still be going on there");
         return;
     }
     let is_ours = step.round.is_some_and(|round| round.ours != Some(false));

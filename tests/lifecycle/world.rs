@@ -1,23 +1,28 @@
 //! A world for the lifecycle: an API that takes conditional writes, a backend that may lie, two processes of which one
 //! leads and the other may have one operation under way, two gates whose copies lag, and pods.
 
+mod gates;
+mod leader;
+mod people;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use castoff::lifecycle::slots::{Answer, Candidate, Peer, Slots};
+use castoff::facts::{OwnerFacts, OwnerKind, OwnerSeen};
 use castoff::lifecycle::{
-    Caller, Drain, Effect, Memory, Ownership, Phase, PodSeen, PolicySeen, Settings, Successor, Turn, World as Seen,
-    claim, look, must_be_written, reconcile,
+    Caller, Drain, Effect, Memory, Ownership, Phase, Slots, Turn, claim, look, must_be_written, reconcile,
 };
-use castoff::plan::{Act, Mode, Request, Round, Task, Verdict, spec::Accept};
+use castoff::plan::{Act, Request, Round, Task, Verdict, spec::Accept};
+use castoff::policy::Policy;
+
+use crate::sights;
+use crate::support::drains;
 
 /// Pods of the set; one of them may be away.
-pub const SEATS: usize = 2;
+pub const SEATS: usize = 3;
 
 /// How long a new process keeps quiet: no operation of the old one is under way any longer.
 pub const QUIET: Duration = Duration::from_secs(10);
-
-const ABANDON_AFTER: u64 = 100;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +61,18 @@ pub enum Step {
     Person(u8),
     /// A person cancels the drain of a seat.
     Cancel(u8),
+    /// A person deletes the newest PodDrain of a seat.
+    Delete(u8),
+    /// A pod is no longer Ready, or is again.
+    Flap(u8),
+    /// A pod ends by itself; its object stays.
+    End(u8),
+    /// The policy is made anew, or under another name: its list of slots is empty.
+    Renew,
+    /// The limit is raised to two, or lowered to one.
+    Limit(bool),
+    /// The owner can be read, or can not.
+    Owner(bool),
 }
 
 /// What is broken on purpose, to see that it is noticed.
@@ -71,24 +88,33 @@ pub enum Broken {
     IntentForgotten,
     /// A new process acts at once.
     NoQuiet,
+    /// The limit is asked when a place is taken, and not again.
+    LimitAskedOnlyOnce,
+    /// Places follow from the policy's list alone.
+    SlotsFromListOnly,
+    /// A hole is never closed by what an owner of an unknown kind shows.
+    HoleByKind,
+    /// That a PodDrain is deleted changes nothing.
+    DeleteChangesNothing,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Life {
     Ready,
+    NotReady,
+    /// It has ended; its object stays.
+    Ended,
     Terminating,
     Gone,
     Starting,
 }
 
-#[derive(Clone, Debug)]
-struct Pod {
-    generation: u32,
-    life: Life,
-    /// It left, or is about to, by our yes.
-    by_our_yes: bool,
-    mark: Option<String>,
-    wakes: Vec<String>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pod {
+    pub generation: u32,
+    pub life: Life,
+    pub mark: Option<String>,
+    pub wakes: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +146,10 @@ pub struct World {
     version: u64,
     drains: BTreeMap<String, Drain>,
     slots: (Slots, u64),
+    policy: Policy,
+    owner_is_read: bool,
+    /// Its kind is none that is known.
+    foreign: bool,
     pods: Vec<Pod>,
     stores: Vec<Store>,
     lies: bool,
@@ -134,17 +164,17 @@ pub struct World {
     pub violation: Option<String>,
 }
 
-fn uid(seat: usize, generation: u32) -> String {
+pub fn uid(seat: usize, generation: u32) -> String {
     format!("{seat}{generation}pod")
 }
 
-fn seat_name(seat: usize) -> String {
+pub fn seat_name(seat: usize) -> String {
     format!("db-{seat}")
 }
 
 impl World {
-    pub fn new(broken: Broken) -> World {
-        let pod = Pod { generation: 0, life: Life::Ready, by_our_yes: false, mark: None, wakes: Vec::new() };
+    pub fn new(broken: Broken, foreign: bool) -> World {
+        let pod = Pod { generation: 0, life: Life::Ready, mark: None, wakes: Vec::new() };
         let store = Store { leaders: true, ..Store::default() };
         World {
             broken,
@@ -152,6 +182,9 @@ impl World {
             version: 0,
             drains: BTreeMap::new(),
             slots: (Slots::default(), 0),
+            policy: sights::policy("p", 1),
+            owner_is_read: true,
+            foreign,
             pods: vec![pod; SEATS],
             stores: vec![store; SEATS],
             lies: false,
@@ -189,20 +222,34 @@ impl World {
             Step::Kubelet(seat) => self.kubelet(usize::from(seat) % SEATS),
             Step::PastTheGate(seat) => {
                 let pod = &mut self.pods[usize::from(seat) % SEATS];
-                if pod.life == Life::Ready {
+                if matches!(pod.life, Life::Ready | Life::NotReady) {
                     pod.life = Life::Terminating;
                 }
             }
             Step::Leaders(seat) => self.move_leaders(usize::from(seat) % SEATS),
             Step::Lie(lies) => self.lies = lies,
             Step::Person(seat) => self.person(usize::from(seat) % SEATS),
-            Step::Cancel(seat) => {
-                let pod = uid(usize::from(seat) % SEATS, self.pods[usize::from(seat) % SEATS].generation);
-                if let Some(mut drain) = self.drains.get(&pod).cloned() {
-                    drain.spec.cancel = true;
-                    self.write(drain, false);
+            Step::Cancel(seat) => self.of_person(seat, |drain| drain.spec.cancel = true),
+            Step::Delete(seat) => self.of_person(seat, |drain| {
+                (drain.metadata.kept.deleting, drain.metadata.kept.finalizer) = (true, true);
+            }),
+            Step::Flap(seat) => {
+                let pod = &mut self.pods[usize::from(seat) % SEATS];
+                pod.life = match pod.life {
+                    Life::Ready => Life::NotReady,
+                    Life::NotReady => Life::Ready,
+                    other => other,
+                };
+            }
+            Step::End(seat) => {
+                let pod = &mut self.pods[usize::from(seat) % SEATS];
+                if matches!(pod.life, Life::Ready | Life::NotReady) {
+                    pod.life = Life::Ended;
                 }
             }
+            Step::Renew => self.slots = (Slots::default(), self.slots.1 + 1),
+            Step::Limit(two) => self.policy = sights::policy("p", if two { 2 } else { 1 }),
+            Step::Owner(is_read) => self.owner_is_read = is_read,
         }
         self.check();
     }
@@ -211,6 +258,7 @@ impl World {
     pub fn settle(&mut self) {
         self.lies = false;
         self.old = None;
+        self.owner_is_read = true;
         for round in 0..400 {
             for seat in 0..SEATS {
                 self.turn(seat);
@@ -219,6 +267,9 @@ impl World {
                 }
                 self.move_leaders(seat);
                 self.kubelet(seat);
+                if self.pods[seat].life == Life::NotReady {
+                    self.pods[seat].life = Life::Ready;
+                }
             }
             for gate in 0..2 {
                 self.observe_at(gate);
@@ -226,7 +277,7 @@ impl World {
                 self.carry_out_allow(gate, true);
                 self.gates[gate] = self.drains.clone();
             }
-            self.pass(Duration::from_secs(if round < 200 { 3 } else { 30 }));
+            self.pass(Duration::from_secs(if round < 150 { 3 } else { 60 }));
             self.check();
             let over = self.drains.values().all(|drain| drain.status.phase == Phase::Completed);
             let whole = self.pods.iter().all(|pod| pod.life == Life::Ready);
@@ -256,10 +307,6 @@ impl World {
     }
 
     fn check(&mut self) {
-        let away = self.pods.iter().filter(|pod| pod.by_our_yes && pod.life != Life::Ready).count();
-        if away > 1 {
-            self.violated("2: two pods are away by our yes");
-        }
         for pod in &self.pods {
             let mut marks = pod.wakes.clone();
             marks.dedup();
@@ -299,176 +346,6 @@ impl World {
             .collect();
     }
 
-    fn turn(&mut self, seat: usize) {
-        if !self.decided.is_empty() {
-            return;
-        }
-        let candidates: Vec<Drain> =
-            self.drains.values().filter(|drain| drain.spec.seat == seat_name(seat)).cloned().collect();
-        for drain in candidates {
-            if drain.status.phase == Phase::Completed && drain.status.left {
-                continue;
-            }
-            self.turn_of(seat, &drain);
-            if !self.decided.is_empty() {
-                return;
-            }
-        }
-    }
-
-    fn turn_of(&mut self, seat: usize, drain: &Drain) {
-        let memory = self
-            .memories
-            .entry(drain.pod_uid().to_owned())
-            .or_insert_with(|| Memory::new(drain, self.now, Duration::ZERO))
-            .clone();
-        let wanted = look(drain, &memory);
-        let rounds = wanted.steps.iter().map(|step| (*step, self.round(seat, wanted.task))).collect();
-        let turn = reconcile(drain, &memory, &self.seen(seat, drain, rounds));
-        if must_be_written(drain, &turn.drain) {
-            self.decided.push(Operation::Write(Box::new(turn), Box::new(drain.clone())));
-        } else {
-            self.memories.insert(drain.pod_uid().to_owned(), turn.memory.clone());
-            self.decide_effects(&turn, drain);
-        }
-    }
-
-    fn seen(&self, seat: usize, drain: &Drain, rounds: BTreeMap<usize, Round>) -> Seen {
-        let pod = &self.pods[seat];
-        let is_it = uid(seat, pod.generation) == drain.pod_uid();
-        let there = is_it && pod.life != Life::Gone;
-        let peers: Vec<Peer> =
-            (0..SEATS).map(|seat| Peer { seat: seat_name(seat), ready: self.pods[seat].life == Life::Ready }).collect();
-        let candidate = Candidate {
-            seat: &drain.spec.seat,
-            drain: &drain.metadata.name,
-            ready: is_it && pod.life == Life::Ready,
-            predecessor: None,
-        };
-        let slot = if self.slots.0.held_by(&drain.metadata.name) {
-            Answer::Held
-        } else {
-            self.slots.0.ask(candidate, &peers, 0, 1)
-        };
-        Seen {
-            now: self.now,
-            pod: if there {
-                PodSeen::Present { terminating: pod.life == Life::Terminating, wake_mark: pod.mark.clone() }
-            } else {
-                PodSeen::Gone
-            },
-            successor: if !is_it && pod.life == Life::Ready { Successor::Ready } else { Successor::Awaited },
-            owner_wants: false,
-            owner_has_enough: false,
-            mode: Mode::Restart,
-            slot,
-            rounds,
-            predecessor: None,
-            superseded: false,
-            namespace_ending: false,
-            policy: PolicySeen::AsBegun,
-            settings: Settings {
-                claim_patience: Duration::from_secs(50),
-                progress_every: Duration::ZERO,
-                completed_ttl: Duration::from_hours(1000),
-            },
-        }
-    }
-
-    /// What a round finds: an entry is what prepares, and what is restored.
-    fn round(&self, seat: usize, task: Task) -> Round {
-        let store = self.stores[seat];
-        let act = |index| {
-            let request = Request {
-                method: "POST".to_owned(),
-                url: String::new(),
-                body: None,
-                ok: Accept::None,
-                timeout: Duration::from_secs(3),
-                tls_secret: String::new(),
-                auth_secret: String::new(),
-            };
-            Verdict::Act(Box::new(Act { index, request, background: false, irreversible: false }))
-        };
-        let verdict = match task {
-            _ if self.lies => Verdict::Unknown { message: "it has just started".to_owned() },
-            Task::Prepare if !store.entry => act(0),
-            Task::Prepare if store.leaders => Verdict::Waiting,
-            Task::Restore if store.entry => act(1),
-            Task::Prepare | Task::Restore => Verdict::Done,
-        };
-        Round { verdict, member: Some(seat.to_string()), progress: None, ours: None }
-    }
-
-    fn decide_effects(&mut self, turn: &Turn, drain: &Drain) {
-        let slots_version = self.slots.1;
-        let uid = drain.pod_uid().to_owned();
-        let effects = turn.effects.iter().map(|effect| Operation::Effect(effect.clone(), uid.clone(), slots_version));
-        self.decided.extend(effects);
-    }
-
-    fn act(&mut self) {
-        if !self.decided.is_empty() {
-            let operation = self.decided.remove(0);
-            self.carry_out(operation, true);
-        }
-    }
-
-    fn carry_out(&mut self, operation: Operation, is_leader: bool) {
-        match operation {
-            Operation::Write(turn, before) => {
-                let slots_version = self.slots.1;
-                let drain = turn.drain.clone();
-                if self.write(drain, false) && is_leader {
-                    self.memories.insert(before.pod_uid().to_owned(), turn.memory.clone());
-                    let uid = before.pod_uid().to_owned();
-                    let effects = turn.effects.into_iter();
-                    self.decided.extend(effects.map(|effect| Operation::Effect(effect, uid.clone(), slots_version)));
-                } else {
-                    self.decided.clear();
-                }
-            }
-            Operation::Effect(effect, pod, slots_version) => self.effect(effect, &pod, slots_version, is_leader),
-        }
-    }
-
-    fn effect(&mut self, effect: Effect, pod: &str, slots_version: u64, is_leader: bool) {
-        let Some(drain) = self.drains.get(pod).cloned() else { return };
-        let seat = (0..SEATS).find(|seat| seat_name(*seat) == drain.spec.seat).unwrap();
-        match effect {
-            Effect::TakeSlot(slots) => self.write_slots(slots, slots_version),
-            Effect::GiveSlot => self.write_slots(self.slots.0.without(&drain.metadata.name), slots_version),
-            Effect::Send(_, act) if act.index == 0 => self.stores[seat].entry = true,
-            Effect::Send(..) => {
-                self.stores[seat] = Store { entry: false, persons: self.stores[seat].persons, ..self.stores[seat] }
-            }
-            Effect::Wake(mark) => {
-                if is_leader && self.stores[seat].leaders {
-                    self.violated("6: woken before the gate would allow");
-                }
-                let pod_now = &mut self.pods[seat];
-                if uid(seat, pod_now.generation) == pod && pod_now.mark.as_ref() != Some(&mark) {
-                    pod_now.mark = Some(mark.clone());
-                    pod_now.wakes.push(mark);
-                }
-            }
-            Effect::Unmark => {
-                let pod_now = &mut self.pods[seat];
-                if uid(seat, pod_now.generation) == pod {
-                    pod_now.mark = None;
-                }
-            }
-            Effect::Delete => self.violated("deletes a pod that its owner has not been seen to want gone"),
-            Effect::Tell(_) | Effect::Count(_) | Effect::Remove => {}
-        }
-    }
-
-    fn write_slots(&mut self, slots: Slots, version: u64) {
-        if self.slots.1 == version || self.broken == Broken::SlotsUnconditional {
-            self.slots = (slots, self.slots.1 + 1);
-        }
-    }
-
     /// A conditional write; false where something was written meanwhile.
     fn write(&mut self, mut drain: Drain, unconditional: bool) -> bool {
         let there = self.drains.get(drain.pod_uid()).map(|drain| drain.metadata.resource_version.as_str());
@@ -481,85 +358,11 @@ impl World {
         true
     }
 
-    fn attempt(&mut self, gate: usize, seat: usize, person: bool) {
-        let pod = &self.pods[seat];
-        if pod.life != Life::Ready || !matches!(self.calls[gate], Call::None) {
-            return;
-        }
-        let caller = if person { Caller::Person } else { Caller::StatefulSet };
-        let pod_uid = uid(seat, pod.generation);
-        let woken = pod.mark.is_some();
-        let known = if woken { self.drains.get(&pod_uid) } else { self.gates[gate].get(&pod_uid) };
-        match known.cloned() {
-            None if self.drains.contains_key(&pod_uid) => {}
-            None => {
-                self.version += 1;
-                let drain = new_drain(seat, &pod_uid, self.version);
-                self.drains.insert(pod_uid, drain);
-            }
-            Some(drain) if drain.status.phase == Phase::Completed => {
-                self.write(claim::begun_anew(drain, caller), false);
-            }
-            // What was read is read live before the backend is looked at.
-            Some(drain) if claim::may_be_claimed(&drain) => {
-                if let Some(live) = self.drains.get(&pod_uid).filter(|live| claim::may_be_claimed(live)) {
-                    self.calls[gate] = Call::Read(Box::new(live.clone()));
-                }
-            }
-            Some(drain) => {
-                if let Some(tried) = claim::tried(&drain, caller, Duration::MAX, Duration::ZERO) {
-                    self.write(tried, false);
-                }
-            }
-        }
-    }
-
-    fn observe_at(&mut self, gate: usize) {
-        if !matches!(self.calls[gate], Call::Read(_)) {
-            return;
-        }
-        let Call::Read(live) = std::mem::take(&mut self.calls[gate]) else { return };
-        let seat = (0..SEATS).find(|seat| seat_name(*seat) == live.spec.seat).unwrap();
-        if self.round(seat, Task::Prepare).verdict == Verdict::Done {
-            self.calls[gate] = Call::Done(live);
-        } else if live.status.phase == Phase::Drained {
-            self.write(claim::no_longer_done(*live, 0, ""), false);
-        }
-    }
-
-    fn claim(&mut self, gate: usize) {
-        let Call::Done(live) = &self.calls[gate] else { return };
-        let live = Drain::clone(live);
-        let pod = live.pod_uid().to_owned();
-        let unconditional = self.broken == Broken::ClaimUnconditional;
-        let mut claimed = self.write(claim::claimed(live.clone()), unconditional);
-        if !claimed && let Some(now) = self.drains.get(&pod).cloned() {
-            claimed = claim::may_be_claimed_anew(&live, &now) && self.write(claim::claimed(now), false);
-        }
-        self.calls[gate] = if claimed { Call::Allowed(pod) } else { Call::None };
-    }
-
-    fn carry_out_allow(&mut self, gate: usize, really: bool) {
-        if !matches!(self.calls[gate], Call::Allowed(_)) {
-            return;
-        }
-        let Call::Allowed(pod_uid) = std::mem::take(&mut self.calls[gate]) else { return };
-        let Some(seat) = (0..SEATS).find(|seat| uid(*seat, self.pods[*seat].generation) == pod_uid) else { return };
-        if !really || self.pods[seat].life != Life::Ready {
-            return;
-        }
-        self.pods[seat].life = Life::Terminating;
-        self.pods[seat].by_our_yes = true;
-        if self.stores[seat].leaders {
-            self.violated("1: allowed while leaders were on the store");
-        }
-    }
-
     fn kubelet(&mut self, seat: usize) {
         let pod = &mut self.pods[seat];
         pod.life = match pod.life {
-            Life::Ready => Life::Ready,
-            Life::Terminating => {
+            Life::Ready | Life::NotReady => return,
+            Life::Terminating | Life::Ended => {
                 self.stores[seat].leaders = false;
                 Life::Gone
             }
@@ -568,10 +371,7 @@ impl World {
                 (pod.mark, pod.wakes) = (None, Vec::new());
                 Life::Starting
             }
-            Life::Starting => {
-                pod.by_our_yes = false;
-                Life::Ready
-            }
+            Life::Starting => Life::Ready,
         };
     }
 
@@ -579,34 +379,7 @@ impl World {
         if self.lies {
             return;
         }
-        let up = matches!(self.pods[seat].life, Life::Ready | Life::Terminating);
+        let up = matches!(self.pods[seat].life, Life::Ready | Life::NotReady | Life::Terminating);
         self.stores[seat].leaders = up && !self.stores[seat].entry;
     }
-
-    /// A person's entry that is set while ours is there, or about to be, can't be told apart: that is documented.
-    fn person(&mut self, seat: usize) {
-        let of_seat = |drain: &&Drain| drain.spec.seat == seat_name(seat);
-        let ours_about = self
-            .drains
-            .values()
-            .filter(of_seat)
-            .any(|drain| drain.owns_anything() || !matches!(drain.status.phase, Phase::Completed));
-        if !ours_about && !self.stores[seat].entry && !self.lies && self.decided.is_empty() && self.old.is_none() {
-            self.stores[seat] = Store { entry: true, persons: true, ..self.stores[seat] };
-        }
-    }
-}
-
-fn new_drain(seat: usize, pod_uid: &str, version: u64) -> Drain {
-    let json = serde_json::json!({
-        "metadata": {"name": format!("{}-{pod_uid}", seat_name(seat)), "namespace": "n", "resourceVersion": version.to_string()},
-        "spec": {
-            "pod": {"metadata": {"name": seat_name(seat), "namespace": "n", "uid": pod_uid}},
-            "seat": seat_name(seat), "policy": "p", "requester": "someone", "caller": "StatefulSet",
-            "steps": [{"name": "s", "plan": "tikv", "hash": "", "planSpec": {"summary": "", "done": "true"}, "parameters": {}}],
-            "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": ABANDON_AFTER},
-        },
-        "status": {"steps": [{}], "tries": 1, "caller": "StatefulSet"},
-    });
-    serde_json::from_value(json).unwrap()
 }

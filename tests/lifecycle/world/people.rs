@@ -1,0 +1,26 @@
+//! What people do.
+
+use super::*;
+
+impl World {
+    pub(super) fn of_person(&mut self, seat: u8, change: impl FnOnce(&mut Drain)) {
+        let seat = usize::from(seat) % SEATS;
+        if let Some(mut drain) = self.drains.get(&uid(seat, self.pods[seat].generation)).cloned() {
+            change(&mut drain);
+            self.write(drain, false);
+        }
+    }
+
+    /// A person's entry that is set while ours is there, or about to be, can't be told apart: that is documented.
+    pub(super) fn person(&mut self, seat: usize) {
+        let of_seat = |drain: &&Drain| drain.spec.pod.name == seat_name(seat);
+        let ours_about = self
+            .drains
+            .values()
+            .filter(of_seat)
+            .any(|drain| drain.owns_anything() || !matches!(drain.status.phase, Phase::Completed));
+        if !ours_about && !self.stores[seat].entry && !self.lies && self.decided.is_empty() && self.old.is_none() {
+            self.stores[seat] = Store { entry: true, persons: true, ..self.stores[seat] };
+        }
+    }
+}
