@@ -10,7 +10,8 @@
 //! 4. Once prepared, the pod's controller is woken, tries again, and the gate lets the pod go.
 //!
 //! [`kubernetes`] keeps the state in a cluster, and Castoff's own certificates and registration; `standalone` keeps it
-//! where there is none. `simulation` plays backends for the demo and the tests, and `cli` puts everything together.
+//! where there is none. `simulation` plays backends for the demo and the tests; what users install
+//! is built without it. `app` puts everything together, and `cli` is for people.
 
 pub mod admission;
 pub mod app;
@@ -31,6 +32,7 @@ pub mod runbook;
 pub mod runtime;
 pub mod schema;
 pub mod server;
+#[cfg(feature = "demo")]
 pub mod simulation;
 pub mod standalone;
 pub mod trust;

@@ -1,19 +1,167 @@
-//! What the README shows is what happens.
+//! What the README and its pages show is what happens.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const README: &str = include_str!("../README.md");
+/// The README fits on a few screens.
+const LINES_OF_THE_README: usize = 120;
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The pages that people read first, and those of docs.
+fn pages() -> Vec<PathBuf> {
+    let docs = std::fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|word| word == "md")).collect();
+    let first = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "manifests/README.md"];
+    pages.extend(first.map(|name| repository().join(name)));
+    pages
+}
+
+/// Where a page's links lead: what stands in `](...)`.
+fn links(text: &str) -> Vec<&str> {
+    text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()).collect()
+}
+
+/// The places of a page that a link can name, as GitHub makes them from its headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut code = false;
+    let mut found = BTreeSet::new();
+    for line in text.lines() {
+        code ^= line.starts_with("```");
+        let Some(heading) = line.strip_prefix('#').filter(|_| !code) else { continue };
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        found.insert(kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect());
+    }
+    found
+}
+
+/// What is wrong with a link of the page at `from`.
+fn broken(from: &Path, link: &str) -> Option<String> {
+    if link.contains("://") {
+        return None;
+    }
+    let (place, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = if place.is_empty() { from.to_owned() } else { from.parent().unwrap().join(place) };
+    if !target.exists() {
+        return Some(format!("{}: {link}: there is no such file", from.display()));
+    }
+    let leads = anchor.is_empty() || anchors(&std::fs::read_to_string(&target).unwrap()).contains(anchor);
+    (!leads).then(|| format!("{}: {link}: there is no such heading", from.display()))
+}
 
 #[test]
-fn the_answer_in_the_readme_is_the_one_that_is_given() {
-    let shown = README.split("<!-- answer -->\n```json\n").nth(1).unwrap().split('\n').next().unwrap();
+fn what_the_pages_link_to_is_there() {
+    let found = pages().into_iter().flat_map(|path| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        links(&text).into_iter().filter_map(|link| broken(&path, link)).collect::<Vec<_>>()
+    });
+    let found: Vec<String> = found.collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_noticed() {
+    let from = repository().join("README.md");
+    for (link, leads) in [
+        ("docs/plans.md", true),
+        ("docs/runbook.md#no-replica-answers", true),
+        ("#two-commands", true),
+        ("https://example.org/x#y", true),
+        ("docs/nonesuch.md", false),
+        ("docs/runbook.md#nonesuch", false),
+        ("#nonesuch", false),
+    ] {
+        assert_eq!(broken(&from, link).is_none(), leads, "{link}");
+    }
+    assert_eq!(links("a [b](c.md) and [d](e.md#f)"), ["c.md", "e.md#f"]);
+}
+
+#[test]
+fn every_page_is_linked_from_the_readme_or_a_page_that_is() {
+    let readme = page("README.md");
+    let unlinked: Vec<String> = pages()
+        .iter()
+        .map(|path| path.strip_prefix(repository()).unwrap().display().to_string())
+        .filter(|name| name != "README.md" && !readme.contains(&format!("]({name}")))
+        .collect();
+    assert!(unlinked.is_empty(), "the README leads to none of these: {unlinked:?}");
+}
+
+#[test]
+fn the_readme_is_short_and_its_picture_is_readable_by_day_and_by_night() {
+    assert!(page("README.md").lines().count() <= LINES_OF_THE_README);
+    let picture = page("docs/images/castoff.svg");
+    assert!(page("README.md").contains("](docs/images/castoff.svg)"));
+    for part in ["prefers-color-scheme: dark", "<title", ">caller<", ">API server<", ">Castoff<", ">backend<"] {
+        assert!(picture.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn the_glossary_is_short_and_holds_the_words_of_the_code() {
+    let page = page("docs/architecture.md");
+    let table = page.split("| word | meaning |\n|---|---|\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let words: Vec<&str> = table.lines().map(|row| row.split('|').nth(1).unwrap().trim()).collect();
+    assert!(words.len() <= 15, "{} words: {words:?}", words.len());
+    for word in ["drain", "outcome", "caller", "reason", "leadership", "slot", "hole", "claim", "wake-up", "cycle"] {
+        assert!(words.contains(&word), "{word} is not explained");
+    }
+}
+
+/// The names of tests that a page gives: what stands in backticks, reads like a sentence and is no metric.
+fn named_tests(page: &str) -> Vec<&str> {
+    let is_metric = |word: &str| word.starts_with("castoff_") || word.starts_with("apiserver_");
+    let is_sentence =
+        |word: &str| word.matches('_').count() >= 4 && word.chars().all(|one| one == '_' || one.is_ascii_lowercase());
+    page.split('`').skip(1).step_by(2).filter(|word| is_sentence(word) && !is_metric(word)).collect()
+}
+
+#[test]
+fn the_tests_that_the_pages_name_are_there() {
+    assert_eq!(named_tests("a `b` and `this_is_one_of_them`, `castoff_x_y_z_total`"), ["this_is_one_of_them"]);
+    let mut sources = String::new();
+    for folder in ["src", "tests"] {
+        read_all(&repository().join(folder), &mut sources);
+    }
+    let pages: Vec<String> = pages().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let named: BTreeSet<&str> = pages.iter().flat_map(|page| named_tests(page)).collect();
+    assert!(named.len() > 20, "{named:?}");
+    // What is no function by itself bears its name as a text.
+    let is_there = |name: &str| sources.contains(&format!("fn {name}(")) || sources.contains(&format!("{name}\""));
+    let missing: Vec<&&str> = named.iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "pages name tests that are not there: {missing:#?}");
+}
+
+fn read_all(folder: &Path, sources: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, sources);
+        } else if path.extension().is_some_and(|word| word == "rs") {
+            sources.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_answer_that_is_shown_is_the_one_that_is_given() {
+    let page = page("docs/standalone.md");
+    let shown = page.split("<!-- answer -->\n```json\n").nth(1).unwrap().split('\n').next().unwrap();
     let shown: serde_json::Value = serde_json::from_str(shown).unwrap();
     let review = "tests/reviews/1.36/delete-by-statefulset-controller.json";
-    assert!(README.contains(&format!("--json @{review} https://localhost:8443/validate")));
+    assert!(page.contains(&format!("--json @{review} https://localhost:8443/validate")));
     let output = Command::new(env!("CARGO_BIN_EXE_castoff"))
         .args(["review", "--policies", "tests/policies", "-o", "json", review])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(repository())
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "a denial is exit code 1");
@@ -24,17 +172,32 @@ fn the_answer_in_the_readme_is_the_one_that_is_given() {
 }
 
 #[test]
-fn the_files_that_the_readme_names_are_there() {
-    for place in README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
-        let is_local = !place.starts_with('#') && !place.contains("://");
-        assert!(!is_local || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(place).exists(), "{place}");
+fn the_policies_that_are_shown_are_accepted() {
+    for name in ["README.md", "docs/policies.md"] {
+        let text = page(name);
+        let policy = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
+        castoff::standalone::policies::read(directory.path()).unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
 }
 
 #[test]
-fn the_policy_in_the_readme_is_accepted() {
-    let policy = README.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
-    castoff::standalone::policies::read(directory.path()).unwrap();
+fn the_commands_and_plans_that_are_listed_are_those_that_there_are() {
+    let program = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_castoff")).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let help = program(&["--help"]);
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands = commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let told = page("docs/commands.md");
+    for command in commands.map(|line| line.split_whitespace().next().unwrap()).filter(|word| *word != "help") {
+        assert!(told.contains(&format!("`castoff {command}")), "docs/commands.md has no {command}");
+    }
+    let told = page("docs/plans.md");
+    let plans: serde_json::Value = serde_json::from_str(&program(&["plans", "-o", "json"])).unwrap();
+    for plan in plans.as_array().unwrap() {
+        assert!(told.contains(&format!("| `{}` |", plan["name"].as_str().unwrap())), "docs/plans.md has no {plan}");
+    }
 }

@@ -76,7 +76,7 @@ start_node() {
   start dns
   start containerd
   wait_for 30 containerd containerd_answers
-  "$here/control-plane/node/pause-image" "${binaries[pause]}" castoff.test/pause:1 "$folder/node/pause.tar"
+  "$here/task" oci pause "${binaries[pause]}" castoff.test/pause:1 "$folder/node/pause.tar"
   load "$folder/node/pause.tar" >/dev/null
   start kubelet
   start kube-proxy

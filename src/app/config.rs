@@ -1,5 +1,6 @@
 //! What `serve` was told, checked once: everything after it can rely on what stands here.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,6 +42,40 @@ pub enum Tls {
     },
     /// Made and renewed by the leader, kept in a Secret. Only in a cluster.
     Managed,
+}
+
+/// Where the path that the API server asks on comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum WebhookPath {
+    /// Made and renewed by the leader, kept in a Secret; or what the registration says, where that is others'.
+    Kept,
+    /// Given.
+    Given(String),
+    /// In a file, a path a line, which may change: the first is registered, each of them is answered.
+    File(PathBuf),
+}
+
+/// Says where it comes from, never which it is.
+impl fmt::Debug for WebhookPath {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WebhookPath::Kept => formatter.write_str("Kept"),
+            WebhookPath::Given(_) => formatter.write_str("Given"),
+            WebhookPath::File(file) => write!(formatter, "File({})", file.display()),
+        }
+    }
+}
+
+/// Reads a path of the webhook.
+///
+/// # Errors
+/// When it is none.
+pub fn webhook_path(text: &str) -> Result<String, String> {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/-_.~".contains(character);
+    if text.starts_with('/') && text.len() > 1 && text.chars().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err("write a path as /validate/SECRET, of letters, digits and - _ . ~".to_owned())
 }
 
 /// Where policies and what they need come from, without a cluster.
@@ -86,6 +121,8 @@ pub struct ClusterConfig {
     pub further_names: Vec<String>,
     /// How the API server is to send its requests.
     pub registration: Settings,
+    /// On which path.
+    pub path: WebhookPath,
     /// Where the runbook is published.
     pub runbook_url: Option<String>,
     /// How long completed drains are kept.

@@ -39,7 +39,7 @@ pub async fn serve(config: ServeConfig) -> Result<(), Failure> {
     let shutdown = Shutdown::on_signals().map_err(Failure::no)?;
     match config {
         ServeConfig::Standalone(config) => standalone::run(*config, shutdown).await,
-        ServeConfig::Cluster(config) => cluster::run(*config, shutdown).await,
+        ServeConfig::Cluster(config) => Box::pin(cluster::run(*config, shutdown)).await,
     }
 }
 

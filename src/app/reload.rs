@@ -50,7 +50,7 @@ pub(super) struct CertificateFiles {
 pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> {
     let options = Opts::new("castoff_reloads_total", "Files that have changed, by whether they could be taken up.");
     let reloads = IntCounterVec::new(options, &["what", "outcome"])?;
-    for what in ["policies", "certificates"] {
+    for what in ["policies", "certificates", "paths"] {
         for outcome in ["ok", "refused"] {
             reloads.with_label_values(&[what, outcome]);
         }
@@ -155,7 +155,7 @@ fn print_of_pair(pair: &(PathBuf, PathBuf)) -> u64 {
     print_of(&(read(&pair.0), read(&pair.1)))
 }
 
-fn print_of(content: &impl Hash) -> u64 {
+pub(super) fn print_of(content: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);
     hasher.finish()

@@ -121,7 +121,6 @@ mod tests {
 
     use super::super::guards::delete_of;
     use super::*;
-    use crate::lifecycle::Caller;
     use crate::pod::Pod;
     use crate::policy::spec::PolicySpec;
     use crate::policy::{Plans, find_built_in};
@@ -147,7 +146,7 @@ mod tests {
     }
 
     fn drain(phase: Phase) -> Drain {
-        let mut drain = Drain::new(pod(), &policy("web", &json!({})), "alice", Caller::Person).unwrap();
+        let mut drain = Drain::new(&pod(), "web", "alice");
         drain.status.phase = phase;
         drain
     }

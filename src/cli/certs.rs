@@ -1,8 +1,28 @@
 //! `castoff certs`.
 
+use std::path::PathBuf;
+
+use clap::Args;
+
 use crate::trust::self_signed::{self, Files};
 
-use super::{Certs, Failure};
+use super::Failure;
+
+/// Makes a CA and a server certificate for development (ECDSA P-256): ca.crt, tls.crt, tls.key.
+#[derive(Debug, Args)]
+pub(super) struct Certs {
+    /// Where to put them
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+
+    /// One more name or address that the certificate is for, besides localhost; may be repeated
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+
+    /// Make them anew where some are there
+    #[arg(long)]
+    force: bool,
+}
 
 /// Makes a CA and a certificate for development.
 pub(super) fn run(command: &Certs) -> Result<(), Failure> {

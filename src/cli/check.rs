@@ -2,9 +2,32 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+
 use crate::standalone::policies::{self, Checked};
 
-use super::{Check, Failure};
+use super::Failure;
+use super::output::{self, Output};
+
+/// Checks policies and plans: every mistake with file, line and field, and policies that are in each other's way.
+///
+/// What it accepts, `serve` accepts.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  castoff check policies
+  castoff check -o json policies/tikv.yaml plans
+
+Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
+pub(super) struct Check {
+    /// Files, or directories of which every .yaml, .yml and .json file is read
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// How to print
+    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+}
 
 /// Checks the files, prints what is wrong with them, and says no if anything is.
 pub(super) fn run(command: &Check) -> Result<(), Failure> {
@@ -14,7 +37,7 @@ pub(super) fn run(command: &Check) -> Result<(), Failure> {
     }
     let mut checked = policies::check(&files);
     checked.complaints.extend(checked.conflicts());
-    super::print_as(command.output, &checked.complaints, || print(&checked))?;
+    output::print_as(command.output, &checked.complaints, || print(&checked))?;
     if checked.complaints.is_empty() { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 
@@ -29,16 +52,16 @@ fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, String> {
 
 fn print(checked: &Checked) {
     for complaint in &checked.complaints {
-        super::output::line(format_args!("{complaint}"));
+        output::line(format_args!("{complaint}"));
     }
     let files: std::collections::BTreeSet<&PathBuf> =
         checked.complaints.iter().map(|complaint| &complaint.file).collect();
     match checked.complaints.len() {
-        0 => super::output::line(format_args!(
+        0 => output::line(format_args!(
             "policies: {}, plans of your own: {}; nothing is wrong",
             checked.policies.len(),
             checked.plans
         )),
-        mistakes => super::output::line(format_args!("\nmistakes: {mistakes}, files with mistakes: {}", files.len())),
+        mistakes => output::line(format_args!("\nmistakes: {mistakes}, files with mistakes: {}", files.len())),
     }
 }

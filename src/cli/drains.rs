@@ -36,6 +36,9 @@ pub(super) struct DrainView {
     /// Since when it is prepared, or is being.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+    /// Prepared for a minute, and nobody asks.
+    #[serde(skip)]
+    pub unasked: bool,
     #[serde(skip)]
     pub over: bool,
 }
@@ -76,7 +79,6 @@ pub(super) struct Looks {
     /// With those that are over.
     pub completed: bool,
     pub bars: bool,
-    pub paint: bool,
 }
 
 impl DrainView {
@@ -106,6 +108,7 @@ impl DrainView {
             detail: status.detail.clone(),
             requester: requester(&drain.spec.requester).to_owned(),
             since: None,
+            unasked: status.unasked,
             over: status.phase == Phase::Completed,
         }
     }
@@ -189,11 +192,11 @@ impl Overview {
                     row.remove(0);
                 }
             }
-            lines = table(&rows, looks.paint);
+            lines = table(&rows);
         }
         for policy in self.policies.iter().filter(|policy| !policy.ready) {
             let Guarding { namespace, policy, reason, message, .. } = policy;
-            let reason = super::render::painted(reason, Paint::Bad, looks.paint);
+            let reason = super::render::painted(reason, Paint::Bad);
             lines.push(format!("policy {namespace}/{policy} is not ready ({reason}): {message}"));
         }
         lines.push(self.sum());

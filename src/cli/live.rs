@@ -47,7 +47,7 @@ impl Live {
             self.bars.push(bar);
         }
         for (bar, line) in self.bars.iter().zip(&lines) {
-            bar.set_message(line.clone());
+            bar.set_message(super::output::in_wanted_colour(line));
             bar.tick();
         }
         self.last = lines;

@@ -5,10 +5,13 @@ mod cancel;
 mod certs;
 mod check;
 mod check_pod;
+mod clock;
 mod connect;
+#[cfg(feature = "demo")]
 mod demo;
 mod doctor;
 mod drains;
+mod forget;
 mod guards;
 mod live;
 mod output;
@@ -20,16 +23,17 @@ mod review;
 mod runbook;
 mod serve;
 mod shell;
+#[cfg(feature = "demo")]
 mod simulate;
+#[cfg(feature = "demo")]
 mod stand_in;
 mod status;
 mod trial;
 mod uninstall;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::app::Failure;
 
@@ -43,8 +47,6 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  castoff demo                                            watch a rolling update of a simulated TiKV, guarded
-  castoff demo --unguarded                                the same without the guard
   castoff check policies                                  what is wrong with policies and plans
   castoff review --policies DIR review.json               what the gate would answer to a stored AdmissionReview
   castoff serve --standalone --policies DIR --self-signed certificates
@@ -61,19 +63,22 @@ Exit codes: 0 fine, 1 the answer is no, 2 wrong usage.";
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
-    Check(Check),
-    Review(Review),
-    Demo(Demo),
+    Check(check::Check),
+    Review(review::Review),
+    #[cfg(feature = "demo")]
+    Demo(demo::Demo),
     Status(status::Status),
     Prepare(prepare::Prepare),
     Cancel(cancel::Cancel),
+    Forget(forget::Forget),
     CheckPod(check_pod::CheckPod),
     Doctor(doctor::Doctor),
     Uninstall(uninstall::Uninstall),
     Runbook(runbook::Runbook),
-    Plans(Plans),
-    Certs(Certs),
-    Completions(Completions),
+    Plans(plans::Plans),
+    Certs(certs::Certs),
+    Completions(shell::Completions),
+    #[cfg(feature = "demo")]
     #[command(hide = true)]
     Simulate(simulate::Simulate),
     /// Prints the CustomResourceDefinitions, for `kubectl apply -f -`
@@ -82,119 +87,11 @@ enum Command {
     Man,
 }
 
-/// Checks policies and plans: every mistake with file, line and field, and policies that are in each other's way.
-///
-/// What it accepts, `serve` accepts.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  castoff check policies
-  castoff check -o json policies/tikv.yaml plans
-
-Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
-struct Check {
-    /// Files, or directories of which every .yaml, .yml and .json file is read
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
-
-    /// How to print
-    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
-    output: Output,
-}
-
-/// Says what the gate would answer to stored AdmissionReviews. Never acts: it is a dry run.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  castoff review --policies policies tests/reviews/1.36/*.json
-  kubectl get --raw ... | castoff review --policies policies -o json -
-
-Exit codes: 0 every request would be allowed, 1 one would be denied or is no AdmissionReview, 2 wrong usage.")]
-struct Review {
-    /// Files with an AdmissionReview each; `-` is standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-
-    #[command(flatten)]
-    sources: serve::Sources,
-
-    /// How to print
-    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
-    output: Output,
-}
-
-/// Lists the built-in plans; with a name, prints one as a DrainPlan that can be applied, and a policy to begin with.
-#[derive(Debug, Args)]
-struct Plans {
-    /// The plan to print
-    #[arg(value_name = "NAME")]
-    name: Option<String>,
-
-    /// How to print
-    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
-    output: Output,
-}
-
-/// Makes a CA and a server certificate for development (ECDSA P-256): ca.crt, tls.crt, tls.key.
-#[derive(Debug, Args)]
-struct Certs {
-    /// Where to put them
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
-
-    /// One more name or address that the certificate is for, besides localhost; may be repeated
-    #[arg(long = "host", value_name = "NAME")]
-    hosts: Vec<String>,
-
-    /// Make them anew where some are there
-    #[arg(long)]
-    force: bool,
-}
-
-/// Prints completions for a shell, as for bash: source <(castoff completions bash)
-#[derive(Debug, Args)]
-struct Completions {
-    /// The shell
-    #[arg(value_name = "SHELL")]
-    shell: clap_complete::Shell,
-}
-
-/// Rolls three of four simulated TiKV pods, and counts what the roll-out costs.
-///
-/// The guard is the one that `serve` runs, asked over HTTPS. A simulated PD moves leaders, and counts from what it saw
-/// itself: leaders that were on a store when its pod ended, and evict-leader entries left behind.
-#[derive(Debug, Args)]
-struct Demo {
-    /// Leave the guard out, to see what it is for
-    #[arg(long, conflicts_with = "fault")]
-    unguarded: bool,
-
-    /// Let something go wrong, and see what the guard does
-    #[arg(long, value_name = "FAULT")]
-    fault: Option<demo::Fault>,
-
-    /// How to print
-    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
-    output: DemoOutput,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-    Yaml,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum DemoOutput {
-    Text,
-    Json,
-}
-
 /// Reads the arguments and carries out the command.
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = plugin::parse();
+    let matches = plugin::called(Arguments::command(), render::program()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(2);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
         Ok(runtime) => runtime,
@@ -208,35 +105,23 @@ pub fn run() -> ExitCode {
             Command::Runbook(command) => runbook::run(&command),
             Command::Plans(command) => plans::run(&command),
             Command::Certs(command) => certs::run(&command),
-            Command::Completions(command) => shell::completions(&command),
+            Command::Completions(command) => shell::completions(&command, Arguments::command()),
             Command::Crds => shell::crds(),
-            Command::Man => shell::manual(),
+            Command::Man => shell::manual(Arguments::command()),
+            #[cfg(feature = "demo")]
             Command::Demo(command) => demo::run(command).await,
             Command::Status(command) => status::run(command).await,
             Command::Prepare(command) => prepare::run(command).await,
             Command::Cancel(command) => cancel::run(command).await,
+            Command::Forget(command) => forget::run(command).await,
             Command::CheckPod(command) => check_pod::run(command).await,
             Command::Doctor(command) => doctor::run(command).await,
             Command::Uninstall(command) => uninstall::run(command).await,
+            #[cfg(feature = "demo")]
             Command::Simulate(command) => simulate::run(command).await,
         }
     });
     done.map_or_else(|failure| report(&failure), |()| ExitCode::SUCCESS)
-}
-
-/// Prints a list for people with `table`, or its values for scripts.
-fn print_as(form: Output, values: &impl serde::Serialize, table: impl FnOnce()) -> Result<(), Failure> {
-    match form {
-        Output::Table => table(),
-        Output::Json => {
-            output::line(serde_json::to_string_pretty(values).map_err(|error| Failure::No(error.to_string()))?);
-        }
-        Output::Yaml => {
-            let text = serde_saphyr::to_string(values).map_err(|error| Failure::No(error.to_string()))?;
-            output::line(text.trim_end());
-        }
-    }
-    Ok(())
 }
 
 fn report(failure: &Failure) -> ExitCode {
@@ -257,5 +142,17 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn as_a_plugin_usage_and_examples_are_those_of_kubectl() {
+        let mut command = super::plugin::called(super::Arguments::command(), "kubectl castoff");
+        command.build();
+        let help = command.render_help().to_string();
+        assert!(help.contains("Usage: kubectl castoff") && help.contains("  kubectl castoff status -A"), "{help}");
+        let prepare = command.find_subcommand_mut("prepare").map(|inner| inner.render_help().to_string());
+        let prepare = prepare.unwrap_or_default();
+        assert!(prepare.contains("Usage: kubectl castoff prepare"), "{prepare}");
+        assert!(prepare.contains("  kubectl castoff prepare basic-tikv-2"), "{prepare}");
     }
 }

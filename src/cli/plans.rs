@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -9,7 +10,20 @@ use crate::plan::Plan;
 use crate::plan::catalogue;
 use crate::plan::spec::{ActSpec, ParameterType, PlanSpec, ReadSpec, Removal};
 
-use super::{Failure, Output, Plans};
+use super::Failure;
+use super::output::{self, Output};
+
+/// Lists the built-in plans; with a name, prints one as a DrainPlan that can be applied, and a policy to begin with.
+#[derive(Debug, Args)]
+pub(super) struct Plans {
+    /// The plan to print
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+
+    /// How to print
+    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+}
 
 /// One plan in the list.
 #[derive(Serialize)]
@@ -26,18 +40,18 @@ pub(super) fn run(command: &Plans) -> Result<(), Failure> {
         let known = catalogue::names().join(", ");
         return Err(Failure::Usage(format!("there is no built-in plan {name}; there are {known}")));
     };
-    super::print_as(command.output, plan.spec(), || super::output::line(document(name, text, plan).trim_end()))
+    output::print_as(command.output, plan.spec(), || output::line(document(name, text, plan).trim_end()))
 }
 
 fn list(output: Output) -> Result<(), Failure> {
     let row =
         |name: &'static str| catalogue::builtin(name).map(|plan| Row { name, summary: plan.spec().summary.clone() });
     let rows: Vec<Row> = catalogue::names().into_iter().filter_map(row).collect();
-    super::print_as(output, &rows, || {
+    output::print_as(output, &rows, || {
         for row in &rows {
-            super::output::line(format_args!("{:12}{}", row.name, row.summary));
+            output::line(format_args!("{:12}{}", row.name, row.summary));
         }
-        super::output::line(
+        output::line(
             "\ncastoff plans NAME prints one, with its parameters, what it asks for, and a policy to begin with.",
         );
     })

@@ -1,18 +1,9 @@
 //! The program under its other name: `kubectl-castoff` in PATH is `kubectl castoff` to people.
 
-use clap::{Command, CommandFactory, FromArgMatches};
-
-use super::Arguments;
-use super::render::program;
-
-/// Reads the arguments; what is printed about them names the program as it was called.
-pub(super) fn parse() -> Arguments {
-    let matches = called(Arguments::command(), program()).get_matches();
-    Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-}
+use clap::Command;
 
 /// The command as a program of this name would have it: usage and examples.
-fn called(command: Command, program: &str) -> Command {
+pub(super) fn called(command: Command, program: &str) -> Command {
     let command = examples(command, program);
     if program == "castoff" { command } else { command.bin_name(program).display_name(program) }
 }
@@ -26,21 +17,4 @@ fn examples(command: Command, program: &str) -> Command {
         _ => command,
     };
     command.mut_subcommands(|inner| examples(inner, program))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_a_plugin_usage_and_examples_are_those_of_kubectl() {
-        let mut command = called(Arguments::command(), "kubectl castoff");
-        command.build();
-        let help = command.render_help().to_string();
-        assert!(help.contains("Usage: kubectl castoff") && help.contains("  kubectl castoff status -A"), "{help}");
-        let prepare = command.find_subcommand_mut("prepare").map(|inner| inner.render_help().to_string());
-        let prepare = prepare.unwrap_or_default();
-        assert!(prepare.contains("Usage: kubectl castoff prepare"), "{prepare}");
-        assert!(prepare.contains("  kubectl castoff prepare basic-tikv-2"), "{prepare}");
-    }
 }

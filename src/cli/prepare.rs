@@ -224,7 +224,7 @@ impl Work {
 
     fn tell_prepared(&self, drain: &Drain) {
         let kept = span(drain.status.limits.abandon_after_seconds.into());
-        let state = render::painted("prepared", render::Paint::Good, render::may_paint());
+        let state = render::painted("prepared", render::Paint::Good);
         let (namespace, pod, program) = (&self.namespace, &self.pod, program());
         output::line(format_args!("{} is {state}: it may leave. It stays so for {kept} at least.", drain.pod_name()));
         output::line(format_args!("now           kubectl delete pod {pod} -n {namespace}"));

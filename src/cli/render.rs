@@ -1,7 +1,8 @@
 //! How things look on a terminal: columns, colours, times, and what this program is called.
 
-use std::io::IsTerminal;
 use std::path::Path;
+
+use anstyle::AnsiColor;
 
 /// How this program was called: as itself, or as a plugin of kubectl.
 pub(super) fn program() -> &'static str {
@@ -14,12 +15,6 @@ fn program_of(called: &Path) -> &'static str {
     if is_plugin { "kubectl castoff" } else { "castoff" }
 }
 
-/// Whether what is printed may be painted: on a terminal, unless `NO_COLOR` says otherwise.
-pub(super) fn may_paint() -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stdout().is_terminal() && !refused
-}
-
 /// A colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Paint {
@@ -29,19 +24,20 @@ pub(super) enum Paint {
     Bad,
 }
 
-/// A text in a colour, where colours are wanted.
-pub(super) fn painted(text: &str, paint: Paint, wanted: bool) -> String {
-    let code = match paint {
+/// A text in a colour. Whatever prints it takes the colour away where none is wanted.
+pub(super) fn painted(text: &str, paint: Paint) -> String {
+    let colour = match paint {
         Paint::Plain => return text.to_owned(),
-        Paint::Good => 32,
-        Paint::Waiting => 33,
-        Paint::Bad => 31,
+        Paint::Good => AnsiColor::Green,
+        Paint::Waiting => AnsiColor::Yellow,
+        Paint::Bad => AnsiColor::Red,
     };
-    if wanted { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    let style = colour.on_default();
+    format!("{style}{text}{style:#}")
 }
 
 /// Columns, each as wide as its widest cell; the last one is as long as it is. Cells are measured without their paint.
-pub(super) fn table(rows: &[Vec<(String, Paint)>], paint: bool) -> Vec<String> {
+pub(super) fn table(rows: &[Vec<(String, Paint)>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -52,7 +48,7 @@ pub(super) fn table(rows: &[Vec<(String, Paint)>], paint: bool) -> Vec<String> {
         let mut line = String::new();
         for ((text, colour), width) in row.iter().zip(&widths) {
             let room = width.saturating_sub(text.chars().count()) + 2;
-            line.push_str(&painted(text, *colour, paint));
+            line.push_str(&painted(text, *colour));
             line.push_str(&" ".repeat(room));
         }
         line.trim_end().to_owned()
@@ -86,14 +82,15 @@ mod tests {
     }
 
     #[test]
-    fn columns_line_up_whether_painted_or_not() {
+    fn columns_line_up_by_what_is_seen_of_them() {
         let cell = |text: &str, paint| (text.to_owned(), paint);
         let rows = vec![
             vec![cell("POD", Paint::Plain), cell("PHASE", Paint::Plain), cell("WHY", Paint::Plain)],
             vec![cell("web-2", Paint::Plain), cell("Blocked", Paint::Bad), cell("another is away", Paint::Plain)],
         ];
-        assert_eq!(table(&rows, false), ["POD    PHASE    WHY", "web-2  Blocked  another is away"]);
-        let painted = table(&rows, true);
+        let painted = table(&rows);
+        let plain: Vec<String> = painted.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
+        assert_eq!(plain, ["POD    PHASE    WHY", "web-2  Blocked  another is away"]);
         assert_eq!(painted.last().map(String::as_str), Some("web-2  \u{1b}[31mBlocked\u{1b}[0m  another is away"));
     }
 

@@ -1,16 +1,39 @@
 //! `castoff review`.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use prometheus::Registry;
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
 
 use crate::admission;
-
-use super::{Failure, Review};
 use crate::app::assemble::Standalone;
+
+use super::output::{self, Output};
+use super::{Failure, serve};
+
+/// Says what the gate would answer to stored AdmissionReviews. Never acts: it is a dry run.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  castoff review --policies policies tests/reviews/1.36/*.json
+  kubectl get --raw ... | castoff review --policies policies -o json -
+
+Exit codes: 0 every request would be allowed, 1 one would be denied or is no AdmissionReview, 2 wrong usage.")]
+pub(super) struct Review {
+    /// Files with an AdmissionReview each; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    sources: serve::Sources,
+
+    /// How to print
+    #[arg(short, long, default_value = "table", value_name = "FORMAT")]
+    output: Output,
+}
 
 /// How long the backends are asked, as the API server would wait.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +79,7 @@ pub(super) async fn run(command: Review) -> Result<(), Failure> {
             },
         });
     }
-    super::print_as(command.output, &rows, || print_table(&rows))?;
+    output::print_as(command.output, &rows, || print_table(&rows))?;
     if rows.iter().all(|row| row.allowed) { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 
@@ -73,11 +96,11 @@ fn print_table(rows: &[Row]) {
     let width = |cell: fn(&Row) -> usize, title: &str| rows.iter().map(cell).max().unwrap_or(0).max(title.len());
     let file = width(|row| row.file.chars().count(), "FILE");
     let reason = width(|row| row.reason.len(), "REASON");
-    super::output::line(format_args!("{:file$}  ANSWER  {:reason$}  CODE  MESSAGE", "FILE", "REASON"));
+    output::line(format_args!("{:file$}  ANSWER  {:reason$}  CODE  MESSAGE", "FILE", "REASON"));
     for row in rows {
         let answer = if row.allowed { "allow" } else { "deny" };
         let said = if row.message.is_empty() { row.warnings.join("; ") } else { row.message.clone() };
-        super::output::line(format_args!(
+        output::line(format_args!(
             "{}",
             format!("{:file$}  {answer:6}  {:reason$}  {:4}  {said}", row.file, row.reason, row.code).trim_end()
         ));

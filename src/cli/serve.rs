@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::app::config::{self, ClusterConfig, Listen, ServeConfig, StandaloneConfig, Tls};
+use crate::app::config::{self, ClusterConfig, Listen, ServeConfig, StandaloneConfig, Tls, WebhookPath};
 use crate::app::{self, Failure};
 use crate::backend::guard::Pattern;
 use crate::kubernetes::registration::{FailurePolicy, Settings, Target, Trust};
@@ -81,9 +81,17 @@ struct InCluster {
     #[arg(long, env = "CASTOFF_SERVICE", default_value = "castoff", value_name = "NAME")]
     service: String,
 
-    /// Reach the replicas by this URL and not by the Service, for a Castoff outside of the cluster
+    /// Reach the replicas at this host and port and not by the Service, for a Castoff outside of the cluster
     #[arg(long, env = "CASTOFF_WEBHOOK_URL", value_name = "URL")]
     webhook_url: Option<url::Url>,
+
+    /// The path that the API server asks on. Without it: a random one, kept in the Secret and renewed each week
+    #[arg(long, env = "CASTOFF_WEBHOOK_PATH", value_name = "PATH", value_parser = config::webhook_path, hide_env_values = true)]
+    webhook_path: Option<String>,
+
+    /// The same from a file, as of a mounted Secret, with a path a line: the first is registered, all are answered
+    #[arg(long, env = "CASTOFF_WEBHOOK_PATH_FILE", value_name = "FILE", conflicts_with = "webhook_path")]
+    webhook_path_file: Option<PathBuf>,
 
     /// Keep the ValidatingWebhookConfiguration; false where it is kept in git
     #[arg(long, env = "CASTOFF_MANAGE_WEBHOOK", default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -239,17 +247,19 @@ impl Serve {
                     .to_owned(),
             ));
         }
-        Ok(ServeConfig::Cluster(Box::new(cluster.checked(listen, tls, sources.allow_endpoints))))
+        Ok(ServeConfig::Cluster(Box::new(cluster.checked(listen, tls, sources.allow_endpoints)?)))
     }
 }
 
 impl InCluster {
-    fn checked(self, listen: Listen, tls: Tls, allow_endpoints: Vec<Pattern>) -> ClusterConfig {
+    fn checked(self, listen: Listen, tls: Tls, allow_endpoints: Vec<Pattern>) -> Result<ClusterConfig, Failure> {
         let InCluster {
             namespace,
             identity,
             service,
             webhook_url,
+            webhook_path,
+            webhook_path_file,
             manage_webhook,
             failure_policy,
             webhook_timeout,
@@ -266,10 +276,18 @@ impl InCluster {
             (None, Tls::Managed) => Trust::Ours,
             (None, _) => Trust::Unknown,
         };
-        let target = webhook_url.as_ref().map_or_else(
+        let target = webhook_url.clone().map_or_else(
             || Target::Service { namespace: namespace.clone(), name: service.clone(), port: 443 },
-            |url| Target::Url(url.to_string()),
+            Target::Url,
         );
+        if webhook_url.as_ref().is_some_and(|url| !matches!(url.path(), "/" | "/validate")) {
+            return Err(Failure::Usage("--webhook-url: give its path by --webhook-path".to_owned()));
+        }
+        let path = match (webhook_path, webhook_path_file) {
+            (Some(path), _) => WebhookPath::Given(path),
+            (None, Some(file)) => WebhookPath::File(file),
+            (None, None) => WebhookPath::Kept,
+        };
         let registration = Settings {
             manage: manage_webhook,
             target,
@@ -281,7 +299,7 @@ impl InCluster {
             ..Settings::new(&namespace)
         };
         let further_names = webhook_url.iter().filter_map(|url| url.host_str().map(str::to_owned)).collect();
-        ClusterConfig {
+        Ok(ClusterConfig {
             listen,
             tls,
             namespace,
@@ -289,11 +307,12 @@ impl InCluster {
             service,
             further_names,
             registration,
+            path,
             runbook_url,
             completed_ttl,
             lease_duration,
             allow_endpoints,
             allow_loopback,
-        }
+        })
     }
 }

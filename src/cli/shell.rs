@@ -2,21 +2,29 @@
 
 use std::io::Write;
 
-use clap::CommandFactory;
+use clap::{Args, Command};
 
-use super::{Arguments, Completions, Failure};
+use super::Failure;
+
+/// Prints completions for a shell, as for bash: source <(castoff completions bash)
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: clap_complete::Shell,
+}
 
 /// Prints what completes the arguments in a shell.
-pub(super) fn completions(command: &Completions) -> Result<(), Failure> {
+pub(super) fn completions(command: &Completions, mut program: Command) -> Result<(), Failure> {
     let mut text = Vec::new();
-    clap_complete::generate(command.shell, &mut Arguments::command(), "castoff", &mut text);
+    clap_complete::generate(command.shell, &mut program, "castoff", &mut text);
     print(&text)
 }
 
 /// Prints the manual page.
-pub(super) fn manual() -> Result<(), Failure> {
+pub(super) fn manual(program: Command) -> Result<(), Failure> {
     let mut text = Vec::new();
-    let page = clap_mangen::Man::new(Arguments::command());
+    let page = clap_mangen::Man::new(program);
     page.render(&mut text).map_err(|error| Failure::No(error.to_string()))?;
     print(&text)
 }

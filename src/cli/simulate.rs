@@ -12,11 +12,11 @@ use axum::routing::{any, get};
 use axum::{Json, Router};
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::backend::dns::{Lookup as _, SystemDns};
 use crate::simulation::pd::{Config, SimulatedPd};
+use crate::simulation::serve;
 use crate::simulation::work::{Client, Work};
 
 use super::stand_in::{self, StandIn};
@@ -89,7 +89,7 @@ pub(super) async fn run(command: Simulate) -> Result<(), Failure> {
             let work = Arc::new(Work::default());
             let application = application(Arc::clone(&work));
             tokio::select! {
-                ended = serve(listen, application) => ended,
+                ended = serve(listen, application) => ended.map_err(said),
                 _ = terminate.recv() => {
                     output::line(format!("SIGTERM: {}", work.answer()));
                     Ok(())
@@ -101,7 +101,7 @@ pub(super) async fn run(command: Simulate) -> Result<(), Failure> {
             let figures = Arc::clone(&client);
             let routes = Router::new().route("/figures", get(|| async move { Json(figures.figures()) }));
             tokio::select! {
-                ended = serve(listen.listen, routes) => ended,
+                ended = serve(listen.listen, routes) => ended.map_err(said),
                 () = client.send(Duration::from_millis(every)) => Ok(()),
                 _ = terminate.recv() => Ok(()),
             }
@@ -122,11 +122,6 @@ async fn find(url: &url::Url) -> Result<SocketAddr, Failure> {
     let found = SystemDns::new().lookup(host).await.map_err(|error| Failure::No(format!("{host}: {error}")))?;
     let address = found.addresses.first().ok_or_else(|| Failure::No(format!("{host} has no address")))?;
     Ok(SocketAddr::new(*address, url.port_or_known_default().unwrap_or(80)))
-}
-
-pub(super) async fn serve(listen: SocketAddr, routes: Router) -> Result<(), Failure> {
-    let listener = TcpListener::bind(listen).await.map_err(|error| Failure::No(format!("{listen}: {error}")))?;
-    axum::serve(listener, routes).await.map_err(|error| Failure::No(error.to_string()))
 }
 
 fn application(work: Arc<Work>) -> Router {

@@ -17,10 +17,10 @@ use clap::Args;
 use tokio::signal::unix::Signal;
 
 use crate::simulation::pd::cut_off;
+use crate::simulation::serve;
 use crate::simulation::stand_in::{Answered, Asked, Behaviour, Course, Relay};
 
 use super::Failure;
-use super::simulate::serve;
 
 /// Between two looks at the annotations.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -56,6 +56,7 @@ struct Played {
 
 /// Plays until it is told to end, or until its annotations have it end by itself.
 pub(super) async fn run(command: StandIn, mut terminate: Signal) -> Result<(), Failure> {
+    let said = |error: std::io::Error| Failure::No(error.to_string());
     let played =
         Played { relay: Relay::new(), began: Instant::now(), annotations: Arc::new(command.annotations.clone()) };
     let application = Router::new().fallback(carry).with_state(Arc::clone(&played.relay));
@@ -65,8 +66,8 @@ pub(super) async fn run(command: StandIn, mut terminate: Signal) -> Result<(), F
         .route("/ready", get(ready))
         .with_state(played.clone());
     tokio::select! {
-        ended = serve(command.listen, application) => ended,
-        ended = serve(command.control, control) => ended,
+        ended = serve(command.listen, application) => ended.map_err(said),
+        ended = serve(command.control, control) => ended.map_err(said),
         ended = follows_its_course(&played) => ended,
         () = is_told_to_end(&mut terminate, &played) => Ok(()),
     }

@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use crate::kubernetes::cache::{Cache, Source, key_of};
 use crate::kubernetes::resources::{drain_policies, pod_drains};
 
+use super::Failure;
 use super::connect::Which;
 use super::drains::{Looks, Overview};
 use super::live::Live;
-use super::render;
-use super::{Failure, Output, output};
+use super::output::{self, Output};
 
 /// Shows drains: how far each is, who waits for what and why; and policies that guard nothing.
 #[derive(Debug, Args)]
@@ -68,8 +68,8 @@ pub(super) async fn run(command: Status) -> Result<(), Failure> {
         return watch(&command, &client, namespace.as_deref()).await;
     }
     let overview = Overview::of(&drains, &policies);
-    super::print_as(command.output, &overview, || {
-        let looks = Looks { bars: std::io::stdout().is_terminal(), paint: render::may_paint(), ..command.looks() };
+    output::print_as(command.output, &overview, || {
+        let looks = Looks { bars: std::io::stdout().is_terminal(), ..command.looks() };
         overview.lines(looks, Timestamp::now()).iter().for_each(output::line);
     })
 }
@@ -114,7 +114,7 @@ async fn watch(command: &Status, client: &Client, namespace: Option<&str>) -> Re
 /// A screen is drawn anew, with all that there is; elsewhere each drain is one line whenever it changes.
 fn lines(command: &Status, overview: &Overview, drawn: bool) -> Vec<String> {
     if drawn {
-        let looks = Looks { bars: true, paint: render::may_paint(), ..command.looks() };
+        let looks = Looks { bars: true, ..command.looks() };
         return overview.lines(looks, Timestamp::now());
     }
     let shown = overview.drains.iter().filter(|view| command.completed || !view.over);
@@ -128,7 +128,7 @@ fn lines(command: &Status, overview: &Overview, drawn: bool) -> Vec<String> {
 fn print_document(form: Output, overview: &Overview) -> Result<(), Failure> {
     if form == Output::Yaml {
         output::line("---");
-        return super::print_as(form, overview, || ());
+        return output::print_as(form, overview, || ());
     }
     // One line each, for whoever reads a stream.
     output::line(serde_json::to_string(overview).map_err(|error| Failure::No(error.to_string()))?);

@@ -8,7 +8,7 @@ use kube::core::{Request, Resource, Status};
 
 use crate::admission::dry_run::StepNow;
 use crate::kubernetes::cache::chain;
-use crate::kubernetes::registration::PODS;
+use crate::kubernetes::registration::{PODS, without_path};
 
 /// What the API server answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Trial {
             return if webhook == PODS { Said::Held(text) } else { Said::HeldBy(webhook, text) };
         }
         match named(&self.message, "failed calling webhook \"", "\": ") {
-            Some((webhook, why)) => Said::NotReached(webhook, why),
+            Some((webhook, why)) => Said::NotReached(webhook, without_path(&why)),
             None => Said::Refused(self.message.clone()),
         }
     }

@@ -12,12 +12,14 @@ use kube::core::{ApiResource, DynamicObject};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::kubernetes::is_not_found;
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 
 use super::connect::{Which, refused};
 use super::{Failure, output};
 use found::{Found, object};
-use steps::{Step, plan, unrestored};
+pub(super) use steps::unrestored;
+use steps::{Step, plan};
 
 /// Takes Castoff out of a cluster: first its webhook, so that nothing is held any more; last its namespace.
 ///
@@ -164,7 +166,7 @@ async fn delete(client: &Client, resource: &ApiResource, namespace: Option<&str>
 fn gone_is_fine<T>(outcome: kube::Result<T>, what: &str) -> Result<Option<T>, Failure> {
     match outcome {
         Ok(value) => Ok(Some(value)),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) if is_not_found(&error) => Ok(None),
         Err(error) => Err(refused(what, &error)),
     }
 }

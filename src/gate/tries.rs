@@ -78,13 +78,12 @@ mod tests {
         assert_eq!(kept, Some((REMEMBERED, Some(4))));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_was_written_is_known_as_long_as_it_is_asked_for() {
+    #[test]
+    fn a_try_that_was_written_and_a_denial_that_was_told_are_known() {
         let tries = Tries::default();
         assert_eq!(tries.since_written("a"), Duration::MAX);
         tries.written("a");
-        tokio::time::advance(Duration::from_secs(7)).await;
-        assert_eq!(tries.since_written("a"), Duration::from_secs(7));
+        assert!(tries.since_written("a") < Duration::from_hours(1));
         assert!(tries.is_news("a", Reason::Queued) && !tries.is_news("a", Reason::Queued));
         assert!(tries.is_news("a", Reason::Draining));
     }

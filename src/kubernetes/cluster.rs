@@ -204,7 +204,7 @@ impl Cluster for WatchedCluster {
         if !self.registration_is_ours {
             return Ok(None);
         }
-        super::policies::now(&self.client, namespace).await.map(Some)
+        super::policies::policies_now(&self.client, namespace).await.map(Some).map_err(|error| chain(&error))
     }
 
     fn namespace(&self, name: &str) -> Option<NamespaceFacts> {

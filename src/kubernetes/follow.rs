@@ -10,6 +10,7 @@ use futures_util::{StreamExt, pin_mut};
 use kube::Api;
 use kube::api::{ListParams, WatchParams};
 use kube::core::{DynamicObject, Status, WatchEvent};
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::DefaultBackoff;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -72,31 +73,33 @@ enum WatchError {
 /// Follows what `api` lists, for ever. What fails is begun again, after a pause that grows.
 pub async fn follow(api: Api<DynamicObject>, pace: Pace, mut tell: impl FnMut(Told)) {
     let mut pauses = DefaultBackoff::default();
-    let mut version = None;
+    let mut seen = None;
     loop {
-        match &mut version {
-            None => match list(&api, &mut tell).await {
-                Ok(listed) => {
-                    version = Some(listed);
-                    continue;
-                }
-                Err(error) => tell(Told::Failed(chain(&error))),
-            },
-            Some(seen) => {
-                let begun = Instant::now();
-                match watch(&api, seen, pace, &mut tell).await {
-                    Ok(()) if begun.elapsed() >= SHORTEST_WATCH => continue,
-                    Ok(()) => {}
-                    Err(error) => {
-                        tell(Told::Failed(error.to_string()));
-                        if matches!(error, WatchError::TooOld) {
-                            version = None;
-                        }
-                    }
+        let Some(from) = &mut seen else {
+            match list(&api, &mut tell).await {
+                Ok(version) => seen = Some(version),
+                Err(error) => {
+                    tell(Told::Failed(chain(&error)));
+                    sleep(pauses.next().unwrap_or(pace.silence)).await;
                 }
             }
+            continue;
+        };
+        let begun = Instant::now();
+        let ended = watch(&api, from, pace, &mut tell).await;
+        let lasted = begun.elapsed() >= SHORTEST_WATCH;
+        if lasted {
+            pauses.reset();
         }
-        sleep(pauses.next().unwrap_or(pace.silence)).await;
+        if let Err(error) = &ended {
+            tell(Told::Failed(error.to_string()));
+        }
+        if matches!(ended, Err(WatchError::TooOld)) {
+            seen = None;
+        }
+        if ended.is_err() || !lasted {
+            sleep(pauses.next().unwrap_or(pace.silence)).await;
+        }
     }
 }
 
@@ -109,13 +112,11 @@ async fn list(api: &Api<DynamicObject>, tell: &mut impl FnMut(Told)) -> kube::Re
         for object in listed.items {
             tell(Told::Listed(Box::new(object)));
         }
-        match listed.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => page = page.continue_token(&token),
-            None => {
-                tell(Told::ListedAll);
-                return Ok(listed.metadata.resource_version.unwrap_or_default());
-            }
-        }
+        let Some(token) = listed.metadata.continue_.filter(|token| !token.is_empty()) else {
+            tell(Told::ListedAll);
+            return Ok(listed.metadata.resource_version.unwrap_or_default());
+        };
+        page = page.continue_token(&token);
     }
 }
 

@@ -122,6 +122,8 @@ pub struct Election {
 #[derive(Debug, Default)]
 struct Known {
     seen: Option<Seen>,
+    /// Since when there has been no lease.
+    absent_since: Option<Instant>,
     /// When this process began the write by which it leads.
     renewed: Option<Instant>,
     stands_back_until: Option<Instant>,
@@ -182,7 +184,7 @@ impl Election {
     /// Looks once, and leads for as long as that allows.
     async fn look(&self, known: &mut Known) {
         let begun = Instant::now();
-        match tokio::time::timeout(self.timing.trust / 2, self.turn(&mut known.seen)).await {
+        match tokio::time::timeout(self.timing.trust / 2, self.turn(known)).await {
             Ok(Ok(true)) => {
                 if !self.leadership.holds() {
                     tracing::info!(identity = %self.identity, "leading");
@@ -214,16 +216,29 @@ impl Election {
     }
 
     /// Looks at the lease and takes or renews it where that may be; true while this process holds it.
-    async fn turn(&self, seen: &mut Option<Seen>) -> kube::Result<bool> {
+    async fn turn(&self, known: &mut Known) -> kube::Result<bool> {
+        let Known { seen, absent_since, .. } = known;
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
-            // Whoever held it a moment ago believes so yet, and makes it again.
-            if seen.as_ref().is_some_and(|seen| self.is_held(&seen.holder, seen.since.elapsed())) {
+            // Whoever held it a moment ago believes so yet, and makes it again: also where this process has never
+            // seen it.
+            let absent = absent_since.get_or_insert_with(Instant::now).elapsed();
+            let held = match seen {
+                Some(seen) => self.is_held(&seen.holder, seen.since.elapsed()),
+                None => absent < self.timing.trust,
+            };
+            if held {
                 return Ok(false);
             }
             let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(self.spec(None, 0)) };
-            return was_ours(self.api.create(&PostParams::default(), &lease).await);
+            let ours = was_ours(self.api.create(&PostParams::default(), &lease).await)?;
+            if !ours {
+                // Another was faster, and holds it from now on.
+                *absent_since = Some(Instant::now());
+            }
+            return Ok(ours);
         };
+        *absent_since = None;
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().unwrap_or_default();
         let version = lease.metadata.resource_version.clone();

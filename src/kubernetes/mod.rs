@@ -25,8 +25,8 @@ fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
 }
 
-/// Whether there is no such object.
-fn is_not_found(error: &kube::Error) -> bool {
+/// Whether what was asked for is not there.
+pub(crate) fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 

@@ -15,7 +15,7 @@ use crate::policy::spec::{PlanReference, PolicySpec};
 use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
 use crate::ports::VersionedSlots;
 
-use super::cache::{Cache, chain, key_of};
+use super::cache::{Cache, key_of};
 use super::conditions::Condition;
 use super::resources::{drain_plans, drain_policies, part};
 
@@ -116,6 +116,31 @@ pub async fn follow(
     }
 }
 
+/// The policies of one namespace as they are now, not from memory: for whoever has a reason to believe that the copies
+/// are behind.
+///
+/// # Errors
+/// When the API server can't tell.
+pub async fn policies_now(client: &Client, namespace: &str) -> kube::Result<PolicyIndex> {
+    let policies: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &drain_policies());
+    let policies = policies.list(&ListParams::default()).await?.items;
+    let policies: Vec<_> = policies.iter().filter_map(read_policy).map(|(_, policy)| Arc::new(policy)).collect();
+    let plans = if policies.iter().any(|policy| names_a_plan(policy)) {
+        let plans: Api<DynamicObject> = Api::all_with(client.clone(), &drain_plans());
+        plans.list(&ListParams::default()).await?.items
+    } else {
+        Vec::new()
+    };
+    let plans: Vec<_> = plans.iter().filter_map(read_plan).map(|(_, plan)| Arc::new(plan)).collect();
+    Ok(compile(&policies, &plans))
+}
+
+/// Whether one of its steps follows a DrainPlan.
+fn names_a_plan(policy: &PolicyObject) -> bool {
+    let steps = policy.spec.get("steps").and_then(Value::as_array);
+    steps.into_iter().flatten().any(|step| step.pointer("/plan/name").is_some())
+}
+
 fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTreeMap<String, (String, i64)> {
     let of_policy = |policy: &Arc<PolicyObject>| {
         (format!("{}/{}", policy.namespace, policy.name), (policy.uid.clone(), policy.generation))
@@ -129,20 +154,6 @@ fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTr
 pub fn compile(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> PolicyIndex {
     let known = Known(plans.iter().map(|plan| (plan.name.as_str(), compile_plan(plan))).collect());
     PolicyIndex::new(policies.iter().map(|policy| compile_policy(policy, &known)))
-}
-
-/// The policies of a namespace, with the plans that they name, as they are now.
-///
-/// # Errors
-/// A sentence for the log, when they can't be listed.
-pub async fn now(client: &Client, namespace: &str) -> Result<PolicyIndex, String> {
-    let policies: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &drain_policies());
-    let plans: Api<DynamicObject> = Api::all_with(client.clone(), &drain_plans());
-    let policies = policies.list(&ListParams::default()).await.map_err(|error| chain(&error))?;
-    let plans = plans.list(&ListParams::default()).await.map_err(|error| chain(&error))?;
-    let policies: Vec<_> = policies.items.iter().filter_map(read_policy).map(|(_, policy)| Arc::new(policy)).collect();
-    let plans: Vec<_> = plans.items.iter().filter_map(read_plan).map(|(_, plan)| Arc::new(plan)).collect();
-    Ok(compile(&policies, &plans))
 }
 
 /// Plans that are resources, or what is wrong with each.

@@ -25,7 +25,7 @@ impl Secrets for ClusterSecrets {
                     .collect())
             }
             Ok(None) => Err(format!("there is no Secret {namespace}/{name}")),
-            Err(kube::Error::Api(status)) if status.code == 403 => {
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 Err(format!("Castoff may not read the Secret {namespace}/{name}: allow it by a Role in that namespace"))
             }
             Err(error) => Err(format!("the Secret {namespace}/{name} can't be read: {}", chain(&error))),

@@ -161,7 +161,7 @@ impl Store for ClusterStore {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &drain_policies());
         let change = json!({
             "metadata": {"resourceVersion": slots.version},
-            "status": {"departing": slots.slots.departing, "away": slots.slots.departing.len()},
+            "status": {"departing": slots.slots.departing},
         });
         match api.patch_status(policy, &PatchParams::default(), &Patch::Merge(&change)).await {
             Ok(object) => {

@@ -95,7 +95,7 @@ impl Pulse {
 mod tests {
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(60);
+    const LIMIT: Duration = Duration::from_mins(1);
     const LONGER: Duration = Duration::from_secs(61);
 
     #[test]

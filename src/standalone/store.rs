@@ -260,15 +260,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::lifecycle::Phase;
-    use crate::lifecycle::limit::Slot;
+    use crate::lifecycle::Slot;
 
     fn drain(uid: &str) -> Drain {
         let json = serde_json::json!({
             "metadata": {"name": format!("db-0-{uid}"), "namespace": "n"},
             "spec": {
-                "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": uid}}, "seat": "db-0", "policy": "p",
-                "steps": [], "requester": "x", "caller": "Person",
-                "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 1, "abandonAfterSeconds": 1},
+                "pod": {"name": "db-0", "uid": uid}, "policy": "p", "requester": "x",
             },
         });
         serde_json::from_value(json).unwrap()
@@ -302,7 +300,7 @@ mod tests {
         }
         let store = FileStore::open(directory.path()).unwrap();
         assert_eq!(store.all().len(), 1);
-        assert_eq!(store.slots("n", "p").await.unwrap().slots, slots);
+        assert_eq!(store.slots("n", "p").await.unwrap().unwrap().slots, slots);
         let found = store.read("n", "db-0-a").await.unwrap().unwrap();
         store.write(Drain::clone(&found)).await.unwrap();
     }

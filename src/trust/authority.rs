@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_counts_under_its_names_within_its_time_and_for_those_who_trust_its_authority() {
+    fn a_certificate_counts_under_its_names_in_its_time_for_those_who_trust_its_issuer() {
         let year = span("2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z");
         let (ours, other) =
             (Authority::make("ours", Some(year)).unwrap(), Authority::make("other", Some(year)).unwrap());

@@ -1,13 +1,12 @@
 //! What callers with bad intentions, or none at all, can do to the guard: nothing that others notice.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod chance;
 mod harness;
 
 use std::path::Path;
 use std::time::Duration;
 
-use chance::{Chance, mutate};
+use castoff_test_support::chance::{Chance, mutate};
 use harness::{Guard, review};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

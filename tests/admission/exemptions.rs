@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use castoff::admission::{NodeFact, NodeReady, ObjectFacts, OwnerFact, Reason};
+use castoff::admission::Reason;
+use castoff::facts::{NamespaceFacts, NodeFacts, NodeSeen, OwnerFacts, OwnerSeen};
 use castoff::lifecycle::{Outcome, Phase};
 use castoff::policy::spec::{Exemption, PolicyMode};
 
@@ -12,8 +13,8 @@ use super::fixtures::{Scene, policy};
 const ALL: [Exemption; 5] =
     [Exemption::OwnerDeleted, Exemption::NodeLost, Exemption::NotRunning, Exemption::Unready, Exemption::Force];
 
-fn node(ready: NodeReady) -> NodeFact {
-    NodeFact::Known { ready, annotations: BTreeMap::new() }
+fn node(ready: Option<bool>) -> NodeSeen {
+    NodeSeen::Known(NodeFacts { ready, ..NodeFacts::default() })
 }
 
 fn bypass(reason: &str, until: &str) -> BTreeMap<String, String> {
@@ -26,11 +27,11 @@ fn bypass(reason: &str, until: &str) -> BTreeMap<String, String> {
 fn scene_of(exemption: Exemption, listed: &[Exemption]) -> Scene {
     let mut scene = Scene::new(|spec| spec.exempt = listed.to_vec());
     match exemption {
-        Exemption::OwnerDeleted => scene.facts.owner = OwnerFact::DeletingOrGone,
-        Exemption::NodeLost => scene.facts.node = NodeFact::Gone,
+        Exemption::OwnerDeleted => scene.facts.owner = OwnerSeen::DeletingOrGone,
+        Exemption::NodeLost => scene.facts.node = NodeSeen::Gone,
         Exemption::NotRunning => {
             scene.pod.status.container_statuses.clear();
-            scene.facts.node = node(NodeReady::True);
+            scene.facts.node = node(Some(true));
         }
         Exemption::Unready => scene.pod.status.conditions.clear(),
         Exemption::Force => scene.grace_period_seconds = Some(0),
@@ -63,19 +64,19 @@ fn what_is_not_known_never_lets_a_pod_go() {
 #[test]
 fn a_node_that_says_it_is_not_well_is_not_lost() {
     let mut scene = Scene::new(|_| {});
-    scene.facts.node = node(NodeReady::False);
+    scene.facts.node = node(Some(false));
     assert!(!scene.answer().allowed);
     scene.pod.status.container_statuses.clear();
     assert!(!scene.answer().allowed);
-    scene.facts.node = node(NodeReady::Unknown);
+    scene.facts.node = node(None);
     assert_eq!(scene.answer().reason, Reason::NodeLost);
 }
 
 #[test]
 fn a_pod_without_an_owner_has_no_deleted_owner() {
-    for owner in [OwnerFact::None, OwnerFact::Present, OwnerFact::Unknown] {
+    for owner in [OwnerSeen::None, OwnerSeen::Known(OwnerFacts::default()), OwnerSeen::Unknown] {
         let mut scene = Scene::new(|_| {});
-        scene.facts.owner = owner;
+        scene.facts.owner = owner.clone();
         assert!(!scene.answer().allowed, "{owner:?}");
     }
 }
@@ -83,7 +84,7 @@ fn a_pod_without_an_owner_has_no_deleted_owner() {
 #[test]
 fn a_namespace_that_is_deleted_holds_nothing_whatever_the_policy_lists() {
     let mut scene = Scene::new(|spec| spec.exempt.clear());
-    scene.facts.namespace = Some(ObjectFacts { deleting: true, ..ObjectFacts::default() });
+    scene.facts.namespace = Some(NamespaceFacts { deleting: true, ..NamespaceFacts::default() });
     let answer = scene.answer();
     assert_eq!((answer.reason, answer.outcome), (Reason::NamespaceDeleted, Some(Outcome::Exempt)));
 }
@@ -95,9 +96,10 @@ fn a_bypass_counts_on_the_pod_its_node_its_namespace_and_the_webhook_configurati
     on_pod.pod.metadata.annotations =
         annotations.iter().map(|(key, value)| (key.clone().into(), value.clone().into())).collect();
     let mut on_node = Scene::new(|_| {});
-    on_node.facts.node = NodeFact::Known { ready: NodeReady::True, annotations: annotations.clone() };
+    on_node.facts.node =
+        NodeSeen::Known(NodeFacts { ready: Some(true), annotations: annotations.clone(), ..NodeFacts::default() });
     let mut on_namespace = Scene::new(|_| {});
-    on_namespace.facts.namespace = Some(ObjectFacts { annotations: annotations.clone(), deleting: false });
+    on_namespace.facts.namespace = Some(NamespaceFacts { annotations: annotations.clone(), deleting: false });
     let mut everywhere = Scene::new(|_| {});
     everywhere.facts.registration = annotations;
     let places = ["pod", "node", "namespace", "webhook configuration"];
@@ -120,7 +122,7 @@ fn a_bypass_that_does_not_count_is_denied_and_says_why() {
         ("INC", "2030-02-01T12:00:01Z", "castoff.dev/bypass-until is more than a day ahead"),
         ("INC", "soon", "castoff.dev/bypass-until is no time such as"),
     ] {
-        scene.facts.namespace = Some(ObjectFacts { annotations: bypass(reason, until), deleting: false });
+        scene.facts.namespace = Some(NamespaceFacts { annotations: bypass(reason, until), deleting: false });
         let answer = scene.answer();
         assert!(!answer.allowed);
         let expected = format!("The bypass on the namespace does not count: {why}");
@@ -132,7 +134,8 @@ fn a_bypass_that_does_not_count_is_denied_and_says_why() {
 fn a_bypass_comes_before_every_hold() {
     let mut scene = Scene::new(|_| {}).with_drain(|drain| drain.status.phase = Phase::Unknown);
     scene.guard.rival = Some(Arc::new(policy("tidb", "other", |_| {})));
-    scene.facts.namespace = Some(ObjectFacts { annotations: bypass("INC", "2030-01-31T13:00:00Z"), deleting: false });
+    scene.facts.namespace =
+        Some(NamespaceFacts { annotations: bypass("INC", "2030-01-31T13:00:00Z"), deleting: false });
     assert_eq!(scene.answer().reason, Reason::Bypassed);
 }
 
@@ -165,22 +168,22 @@ fn an_exemption_needs_every_policy_that_selects_the_pod() {
 #[test]
 fn the_first_exemption_that_applies_decides() {
     let mut scene = Scene::new(|spec| spec.exempt = ALL.to_vec());
-    scene.facts.namespace = Some(ObjectFacts { annotations: bypass("INC", "2030-01-31T13:00:00Z"), deleting: true });
-    scene.facts.owner = OwnerFact::DeletingOrGone;
-    scene.facts.node = NodeFact::Gone;
+    scene.facts.namespace = Some(NamespaceFacts { annotations: bypass("INC", "2030-01-31T13:00:00Z"), deleting: true });
+    scene.facts.owner = OwnerSeen::DeletingOrGone;
+    scene.facts.node = NodeSeen::Gone;
     scene.pod.status.container_statuses.clear();
     scene.pod.status.conditions.clear();
     scene.grace_period_seconds = Some(0);
     assert_eq!(scene.answer().reason, Reason::Bypassed);
-    scene.facts.namespace = Some(ObjectFacts { deleting: true, ..ObjectFacts::default() });
+    scene.facts.namespace = Some(NamespaceFacts { deleting: true, ..NamespaceFacts::default() });
     assert_eq!(scene.answer().reason, Reason::NamespaceDeleted);
     scene.facts.namespace = None;
     assert_eq!(scene.answer().reason, Reason::OwnerDeleted);
-    scene.facts.owner = OwnerFact::Present;
+    scene.facts.owner = OwnerSeen::Known(OwnerFacts::default());
     assert_eq!(scene.answer().reason, Reason::NodeLost);
-    scene.facts.node = node(NodeReady::True);
+    scene.facts.node = node(Some(true));
     assert_eq!(scene.answer().reason, Reason::NotRunning);
-    scene.facts.node = NodeFact::Unknown;
+    scene.facts.node = NodeSeen::Unknown;
     assert_eq!(scene.answer().reason, Reason::Unready);
     scene.pod.status.conditions =
         vec![castoff::pod::Condition { kind: "Ready".into(), status: "True".into(), ..Default::default() }];

@@ -74,7 +74,7 @@ pub fn pod(namespace: &str, name: &str) -> Pod<'static> {
 
 /// A drain of this pod, changed as told.
 pub fn drain(pod: &Pod<'static>, policy: &Policy, change: impl FnOnce(&mut Drain)) -> Drain {
-    let mut drain = Drain::new(pod.clone(), policy, "alice", Caller::Person).unwrap();
+    let mut drain = Drain::new(pod, &policy.name, "alice").following(Some(pod), Some(policy));
     change(&mut drain);
     drain
 }
@@ -84,7 +84,7 @@ pub fn draining(pod: &Pod<'static>, policy: &Policy, remaining: i64, total: i64)
     drain(pod, policy, |drain| {
         drain.status.phase = Phase::Draining;
         drain.status.step = Some("evict-leaders".into());
-        drain.status.progress = Some(castoff::lifecycle::drain::StepProgress {
+        drain.status.progress = Some(castoff::lifecycle::step::StepProgress {
             step: "evict-leaders".into(),
             total,
             left: Progress { remaining, unit: "leaders".into() },
@@ -99,7 +99,7 @@ pub fn delete<'a>(pod: &Pod<'a>, username: &'a str, grace_period_seconds: Option
         namespace: pod.metadata.namespace.clone(),
         name: pod.metadata.name.clone(),
         username: username.into(),
-        caller: Caller::of(username, false),
+        caller: Caller::of(username),
         dry_run: false,
         what: castoff::admission::What::Delete { pod: Box::new(pod.clone()), grace_period_seconds },
     }

@@ -39,7 +39,7 @@ fn an_eviction_meant_for_another_pod_is_allowed_without_effect() {
 }
 
 #[test]
-fn a_review_that_lacks_its_pod_is_denied_where_policies_are_and_says_what_is_missing() {
+fn a_review_that_lacks_its_pod_is_denied_where_policies_are_and_says_what_it_lacks() {
     let answer = first(What::Incomplete { missing: "request.oldObject" }, false, true);
     assert_eq!((answer.reason, answer.allowed), (Reason::UnknownPod, false));
     assert!(answer.message.contains("lacks request.oldObject"), "{}", answer.message);

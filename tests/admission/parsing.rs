@@ -140,7 +140,7 @@ fn an_eviction_is_one_whoever_asks_and_says_in_two_places_that_it_is_dry() {
     ] {
         let bytes = evict(object, dry_run);
         let request = parse(&bytes).unwrap();
-        assert_eq!((request.caller, request.dry_run), (Caller::Eviction, expected));
+        assert_eq!((request.caller, request.tries_again(), request.dry_run), (Caller::Person, true, expected));
     }
     let bytes = evict(json!({"deleteOptions": {"gracePeriodSeconds": 0, "preconditions": {"uid": "pod-1"}}}), false);
     let what = What::Eviction { uid_precondition: Some("pod-1".into()), grace_period_seconds: Some(0) };

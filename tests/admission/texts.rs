@@ -75,10 +75,10 @@ fn a_text_from_a_backend_can_not_take_over_a_terminal() {
     assert!(long.len() < 1000, "{}", long.len());
 }
 
-fn answer_with(remaining: i64, total: i64, denied_seconds: u64, tries: u64, cycle: u32, stalled: bool) -> Answer {
+fn answer_with(remaining: i64, total: i64, pause: u64, tries: u64, cycle: u32, stalled: bool) -> Answer {
     let mut scene = Scene::new(|_| {});
     let mut drain = draining(&scene.pod, &scene.guard.policy, remaining, total);
-    drain.status.denied_seconds = denied_seconds;
+    drain.status.longest_pause_seconds = pause;
     drain.status.tries = tries;
     drain.status.cycle = cycle;
     drain.status.stalled = stalled;

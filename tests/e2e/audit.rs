@@ -124,6 +124,19 @@ pub fn median_write(namespace: &str) -> Option<Duration> {
     times.get(times.len() / 2).copied()
 }
 
+/// Pods whose DELETE was allowed as prepared with no write of their drain's status before it.
+pub fn allowed_before_drained(namespace: &str) -> Option<Vec<String>> {
+    let lines = of_namespace(namespace)?;
+    let allowed = lines.iter().filter(|line| line.is("delete", "pods") && line.question() == "Drained");
+    let is_written = |delete: &&Line| {
+        lines.iter().any(|line| {
+            let of_pod = line.name().rsplit_once('-').is_some_and(|(pod, _)| pod == delete.name());
+            of_pod && line.is("update", "poddrains/status") && line.succeeded() && line.answered() <= delete.came()
+        })
+    };
+    Some(allowed.filter(|delete| !is_written(delete)).map(|delete| delete.name().to_owned()).collect())
+}
+
 /// For each pod that its controller was woken for: from the write that made it Drained to the DELETE that was allowed.
 pub fn drained_to_delete(namespace: &str) -> Option<Vec<Duration>> {
     let lines = of_namespace(namespace)?;

@@ -18,8 +18,6 @@ mod own_pods;
 mod rights;
 mod scenarios;
 mod scene;
-#[path = "../real_node/stream.rs"]
-mod stream;
 mod witness;
 
 use std::sync::{Arc, Mutex};

@@ -99,7 +99,7 @@ async fn a_guard_killed_between_the_intent_and_the_act_neither_forgets_nor_repea
 }
 
 #[tokio::test]
-async fn a_pd_that_restarts_and_lies_for_a_while_costs_no_leader_and_no_entry_whenever_it_does() {
+async fn a_pd_that_restarts_and_lies_for_a_while_costs_no_leader_and_no_entry() {
     let runs = ["Queued", "Draining", "Drained", "Departing", "Restoring"].map(|phase| {
         tokio::spawn(async move {
             let pd = pd().await;

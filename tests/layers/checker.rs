@@ -54,7 +54,7 @@ pub fn sources(root: &Path, module: &str) -> Vec<(PathBuf, String)> {
         .collect()
 }
 
-fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
+pub fn collect(folder: &Path, paths: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries {
         let path = entry.unwrap().path();

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod allowed;
 mod checker;
+mod limits;
+mod modules;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -187,6 +190,57 @@ fn no_file_names_a_place_of_one_machine() {
         );
     }
     assert!(offences.is_empty(), "files name places of one machine:\n{}", offences.join("\n"));
+}
+
+#[test]
+fn files_functions_and_names_of_tests_are_short() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut offences = Vec::new();
+    for (place, source) in limits::rust_files(&repository.join("src")) {
+        let lines = source.lines().count();
+        if lines > limits::LINES_OF_A_FILE {
+            offences.push(format!("src/{place}: {lines} lines"));
+        }
+        offences.extend(limits::too_long(&format!("src/{place}"), &source));
+    }
+    for (place, source) in limits::rust_files(&repository.join("tests")) {
+        let found = limits::too_long(&format!("tests/{place}"), &source);
+        offences.extend(found.into_iter().filter(|offence| offence.ends_with("letters")));
+    }
+    let is_allowed = |offence: &String, (allowed, _): &(&str, &str)| offence.starts_with(&format!("{allowed}: "));
+    let stale = allowed::LONG.iter().filter(|allowed| !offences.iter().any(|offence| is_allowed(offence, allowed)));
+    let stale: Vec<String> =
+        stale.map(|(allowed, _)| format!("{allowed}: is short now, take it off the list")).collect();
+    offences.retain(|offence| !allowed::LONG.iter().any(|allowed| is_allowed(offence, allowed)));
+    offences.extend(stale);
+    assert!(
+        offences.is_empty(),
+        "a file may have {} lines, a function {}, the name of a test {} letters (tests/layers/allowed.rs):\n{}",
+        limits::LINES_OF_A_FILE,
+        limits::LINES_OF_A_FUNCTION,
+        limits::LETTERS_OF_A_TEST_NAME,
+        offences.join("\n")
+    );
+}
+
+#[test]
+fn files_need_each_other_in_a_circle_only_where_it_is_explained() {
+    let circles = modules::circles(&modules::of_crate(&source_root()));
+    let explains =
+        |(files, _): &(&[&str], &str), circle: &Vec<String>| circle.iter().all(|file| files.contains(&file.as_str()));
+    let unexplained: Vec<String> = circles
+        .iter()
+        .filter(|circle| !allowed::CIRCLES.iter().any(|allowed| explains(allowed, circle)))
+        .map(|circle| circle.join(" "))
+        .collect();
+    assert!(
+        unexplained.is_empty(),
+        "circles that tests/layers/allowed.rs does not explain:\n{}",
+        unexplained.join("\n")
+    );
+    for allowed in &allowed::CIRCLES {
+        assert!(circles.iter().any(|circle| explains(allowed, circle)), "no circle any more: {:?}", allowed.0);
+    }
 }
 
 fn source_root() -> PathBuf {

@@ -5,12 +5,6 @@
 //! `CASTOFF_MUTATIONS=1000000 CASTOFF_SEED=7 cargo test --release --test mutations`. What it finds becomes a test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[path = "../abuse/chance.rs"]
-mod chance;
-#[allow(dead_code)]
-#[path = "../plans/harness.rs"]
-mod harness;
-
 use std::path::{Path, PathBuf};
 
 use castoff::admission::{self, Stage};
@@ -19,8 +13,8 @@ use castoff::plan::spec::{Accept, Parse};
 use castoff::plan::{BackendRead, Mode, Observation, Request, Task, Verdict, catalogue};
 use castoff::standalone::policies;
 use castoff::yaml;
-use chance::{Chance, mutate};
-use harness::{Backend, Case, pod};
+use castoff_test_support::chance::{Chance, mutate};
+use castoff_test_support::plans::{Backend, Case, pod};
 use serde_json::{Value, json};
 
 fn number(name: &str, default: u64) -> u64 {

@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Plan, Round, Task, Verdict, catalogue};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, builtin};
+use castoff_test_support::plans::{Backend, Case, builtin};
 
 /// A pod of the set `set`, on a node, Ready since a time on the day of the rounds (which is at 12:00).
 fn member(name: &str, node: &str, ready_since: &str) -> Value {

@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Round, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, builtin, pod, recording, shown};
+use castoff_test_support::plans::{Backend, Case, builtin, pod, recording, shown};
 
 const AGENT: &str = "http://10.0.0.8:8500/v1/agent";
 const HEALTH: &str = "GET http://10.0.0.8:8500/v1/agent/health/service/id/web-1";

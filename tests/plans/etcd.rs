@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, Outcome, builtin, pod};
+use castoff_test_support::plans::{Backend, Case, Outcome, builtin, pod};
 
 const ANY: &str = "http://etcd:2379";
 
@@ -130,7 +130,10 @@ fn removal_hands_over_then_removes_then_is_done() {
     let Verdict::Act(first) = removal(&cluster(3, 1, &[1, 2, 3])) else { panic!() };
     assert!(first.request.url.ends_with("/transfer-leadership") && !first.irreversible);
     let Verdict::Act(second) = removal(&cluster(3, 2, &[2, 3])) else { panic!() };
-    assert_eq!(crate::harness::shown(&second), format!("POST {ANY}/v3/cluster/member/remove {{\"ID\":\"101\"}}"));
+    assert_eq!(
+        castoff_test_support::plans::shown(&second),
+        format!("POST {ANY}/v3/cluster/member/remove {{\"ID\":\"101\"}}")
+    );
     assert!(second.irreversible);
     let without = json!({"members": [member(2, false), member(3, false)]});
     let gone = cluster(3, 2, &[2, 3]).json(&format!("POST {ANY}/v3/cluster/member/list"), 200, &without);

@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::json;
 
-use crate::harness::{Backend, Case, Outcome, answer_of, builtin, id_of, pod};
+use castoff_test_support::plans::{Backend, Case, Outcome, answer_of, builtin, id_of, pod};
 
 const STATUS: &str = "POST /v3/maintenance/status";
 const MEMBERS: &str = "POST /v3/cluster/member/list";

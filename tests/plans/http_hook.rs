@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, Outcome, builtin, pod};
+use castoff_test_support::plans::{Backend, Case, Outcome, builtin, pod};
 
 fn run(task: Task, mode: Mode, state: &Value) -> Outcome {
     let case = Case {
@@ -19,7 +19,7 @@ fn run(task: Task, mode: Mode, state: &Value) -> Outcome {
 
 fn act(task: Task, mode: Mode, state: &Value) -> String {
     match run(task, mode, state).round.verdict {
-        Verdict::Act(act) => crate::harness::shown(&act),
+        Verdict::Act(act) => castoff_test_support::plans::shown(&act),
         other => panic!("{other:?}"),
     }
 }

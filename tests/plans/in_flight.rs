@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Task, Verdict, catalogue};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, Outcome, builtin, pod};
+use castoff_test_support::plans::{Backend, Case, Outcome, builtin, pod};
 
 const PAGE: &str = "GET http://10.0.0.7:8080/metrics";
 

@@ -5,7 +5,7 @@ use castoff::plan::{
 };
 use serde_json::json;
 
-use crate::harness::{Backend, Case, NOW, builtin, pod, shown};
+use castoff_test_support::plans::{Backend, Case, NOW, builtin, pod, shown};
 
 fn plan(text: &str) -> Plan {
     catalogue::read(text).unwrap().named("test")

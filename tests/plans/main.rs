@@ -5,7 +5,6 @@ mod cluster_reads;
 mod consul;
 mod etcd;
 mod etcd_recorded;
-mod harness;
 mod http_hook;
 mod in_flight;
 mod language;

@@ -5,7 +5,7 @@ use castoff::plan::{Mode, Parameters};
 use castoff::yaml;
 use serde_json::json;
 
-use crate::harness::builtin;
+use castoff_test_support::plans::builtin;
 
 /// The mistakes of a plan, as `place: message (hint)`.
 fn mistakes(text: &str) -> Vec<String> {

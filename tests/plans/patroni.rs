@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, builtin, pod};
+use castoff_test_support::plans::{Backend, Case, builtin, pod};
 
 fn member(name: &str, role: &str, state: &str, lag: Option<Value>) -> Value {
     let mut member =
@@ -45,7 +45,7 @@ fn blocked(verdict: &Verdict, part: &str) -> bool {
 #[test]
 fn switches_over_when_a_replica_is_fit() {
     let Verdict::Act(act) = verdict("pg-0", &[leader("pg-0"), replica("pg-1", json!(0))], json!({})) else { panic!() };
-    assert_eq!(crate::harness::shown(&act), "POST http://10.0.0.7:8008/switchover {\"leader\":\"pg-0\"}");
+    assert_eq!(castoff_test_support::plans::shown(&act), "POST http://10.0.0.7:8008/switchover {\"leader\":\"pg-0\"}");
     assert!(act.background, "it outlives the call");
 }
 

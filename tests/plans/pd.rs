@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, Outcome, builtin, pod, recording};
+use castoff_test_support::plans::{Backend, Case, Outcome, builtin, pod, recording};
 
 const PD: &str = "http://pd:2379";
 

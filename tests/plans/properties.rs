@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, builtin, pod};
+use castoff_test_support::plans::{Backend, Case, builtin, pod};
 
 /// Pieces of CEL, joined at random: nearer to programs than random letters are.
 const PIECES: [&str; 40] = [

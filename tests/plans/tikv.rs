@@ -3,7 +3,7 @@
 use castoff::plan::{Mode, Progress, Task, Verdict};
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Case, builtin, pod, recording};
+use castoff_test_support::plans::{Backend, Case, builtin, pod, recording};
 
 const PD: &str = "https://basic-pd:2379";
 
@@ -267,9 +267,9 @@ fn a_removal_follows_the_store_through_its_recorded_states() {
     let offline = at(12, Task::Prepare);
     assert_eq!((&offline.verdict, left(&offline)), (&Verdict::Waiting, Some(240)));
     let Verdict::Act(back) = at(12, Task::Restore).verdict else { panic!("nothing to undo") };
-    assert_eq!(crate::harness::shown(&back), format!("POST {PD}/pd/api/v1/store/1/state?state=Up"));
+    assert_eq!(castoff_test_support::plans::shown(&back), format!("POST {PD}/pd/api/v1/store/1/state?state=Up"));
     let Verdict::Act(again) = at(16, Task::Prepare).verdict else { panic!("nothing to do") };
-    assert_eq!(crate::harness::shown(&again), format!("DELETE {PD}/pd/api/v1/store/1"));
+    assert_eq!(castoff_test_support::plans::shown(&again), format!("DELETE {PD}/pd/api/v1/store/1"));
     assert!(!again.irreversible, "it is undone when the drain is given up");
     assert_eq!(at(16, Task::Restore).verdict, Verdict::Done);
     let buried = at(31, Task::Prepare);

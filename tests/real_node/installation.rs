@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cluster::{Namespace, Printed, SYSTEM, is, kubectl, object, objects, run, until};
-use crate::stream::Stream;
+use castoff_test_support::stream::Stream;
 
 const LABEL: &str = "app.kubernetes.io/name=castoff";
 const POD: &str = include_str!("pod.yaml");

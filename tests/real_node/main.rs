@@ -1,7 +1,7 @@
 //! Castoff as users run it, on a node that runs containers: its own image, Deployment, Service and account.
 //!
 //! `hack/test real-node` starts a cluster with one node and plays these, `hack/kind test` plays them on kind. Needed are
-//! `KUBECONFIG`, the image castoff:0.1.0 on the node, and in `CASTOFF_TEST_ON_NODE` what runs a command on the node.
+//! `KUBECONFIG`, the images castoff:0.1.0 and castoff-for-tests:0.1.0 on the node, and in `CASTOFF_TEST_ON_NODE` what runs a command on the node.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
@@ -9,7 +9,6 @@ mod agents;
 mod cluster;
 mod guarded;
 mod installation;
-mod stream;
 
 use libtest_mimic::{Arguments, Trial};
 

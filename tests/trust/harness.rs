@@ -1,17 +1,18 @@
 //! A Castoff of certificates and registration alone, under the ServiceAccount of the manifests, outside the cluster.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use castoff::admission::Malformed;
-use castoff::kubernetes::certificates::{self, Bundle, Lives, Place};
+use castoff::kubernetes::certificates::{self, Access, Lives, Place, Served};
 use castoff::kubernetes::registration::{Guarded, NAME, Registration, Seen, Settings, Target};
 use castoff::runtime::shutdown::Shutdown;
 use castoff::runtime::{Liveness, Readiness};
-use castoff::server::{Config, Gate, Server};
+use castoff::server::{Config, Gate, Server, WebhookPaths};
 use castoff::trust::{Certificates, Expiry};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, ServiceAccount};
@@ -35,7 +36,8 @@ pub struct Scene {
     pub guarded: Arc<Namespaces>,
     pub readiness: Readiness,
     pub registry: Registry,
-    pub bundle: watch::Receiver<Bundle>,
+    pub access: watch::Receiver<Access>,
+    pub address: SocketAddr,
     pub seen: watch::Receiver<Seen>,
     _tasks: JoinSet<()>,
     _turn: MutexGuard<'static, ()>,
@@ -53,8 +55,11 @@ impl Scene {
         let certificates = Certificates::none_yet();
         let mut config = Config::new(certificates.clone());
         (config.listen, config.admin_listen) = ("127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
+        config.paths = WebhookPaths::none_yet();
+        let paths = config.paths.clone();
         let server = Server::bind(config).await.unwrap();
-        let url = format!("https://{}/validate", server.local_addr());
+        let address = server.local_addr();
+        let url = format!("https://{address}").parse().unwrap();
         let settings = Settings { target: Target::Url(url), ..Settings::new(OWN) };
         let guarded = Arc::new(Namespaces::default());
         let reporter = Reporter { controller: "castoff".to_owned(), instance: Some("test".to_owned()) };
@@ -63,26 +68,33 @@ impl Scene {
             Registration::new(castoff.clone(), settings, Arc::clone(&guarded) as _, recorder, &registry).unwrap();
         let registration = Arc::new(registration);
         let place = Place { further_names: vec!["127.0.0.1".to_owned()], ..Place::new(OWN) };
-        let (told, bundle) = watch::channel(None);
+        let (told, access) = watch::channel(Access::default());
         let (tell, seen) = watch::channel(Seen::NotYet);
 
         let mut tasks = JoinSet::new();
         let expiry = Expiry::register(&registry).unwrap();
         let ready = readiness.register("certificates", "there is none yet");
-        tasks.spawn(certificates::follow(castoff.clone(), place.clone(), certificates, expiry, ready, told));
+        let served = Some(Served { certificates, expiry, ready });
+        tasks.spawn(certificates::follow(castoff.clone(), place.clone(), served, told));
+        let mut changes = access.clone();
+        tasks.spawn(async move {
+            while changes.changed().await.is_ok() {
+                paths.replace(changes.borrow_and_update().paths.iter().cloned());
+            }
+        });
         let ready = readiness.register("registration", "not seen yet");
         let follower = Arc::clone(&registration);
         tasks.spawn(async move { follower.follow(tell, ready).await });
         for _ in 0..leaders {
-            tasks.spawn(certificates::keep(castoff.clone(), place.clone(), lives, bundle.clone()));
-            let (registration, bundle, seen) = (Arc::clone(&registration), bundle.clone(), seen.clone());
-            tasks.spawn(async move { registration.keep(bundle, seen).await });
+            tasks.spawn(certificates::keep(castoff.clone(), place.clone(), lives, access.clone()));
+            let (registration, access, seen) = (Arc::clone(&registration), access.clone(), seen.clone());
+            tasks.spawn(async move { registration.keep(access, seen).await });
         }
         let (ready, all) = (readiness.clone(), registry.clone());
         tasks.spawn(async move {
             server.run(Arc::new(Denies), ready, Liveness::new(), all, Shutdown::new()).await.unwrap()
         });
-        Scene { admin, guarded, readiness, registry, bundle, seen, _tasks: tasks, _turn: turn }
+        Scene { admin, guarded, readiness, registry, access, address, seen, _tasks: tasks, _turn: turn }
     }
 
     pub fn configurations(&self) -> Api<ValidatingWebhookConfiguration> {
@@ -118,6 +130,27 @@ impl Scene {
             Err(error) => Err(error.to_string()),
             Ok(_) => Err("allowed".to_owned()),
         }
+    }
+
+    /// The bundle that the Secret holds.
+    pub fn bundle(&self) -> Option<Arc<str>> {
+        self.access.borrow().bundle.clone()
+    }
+
+    /// The paths that the API server is told to ask on.
+    pub async fn paths(&self) -> BTreeSet<String> {
+        let live = self.configurations().get(NAME).await.unwrap();
+        Seen::There(Arc::new(live)).paths()
+    }
+
+    /// What becomes of a review that anybody sends who reaches the port: the status of the answer.
+    pub async fn forge(&self, path: &str) -> u16 {
+        let authority = reqwest::Certificate::from_pem(self.bundle().unwrap().as_bytes()).unwrap();
+        let anybody = reqwest::Client::builder().tls_certs_only([authority]).build().unwrap();
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "1"}});
+        let request =
+            anybody.post(format!("https://{}{path}", self.address)).header("content-type", "application/json");
+        request.body(review.to_string()).send().await.unwrap().status().as_u16()
     }
 
     /// The namespaces that are registered now.
@@ -198,7 +231,7 @@ pub async fn client(user: Option<&str>) -> Client {
     Client::try_from(config).unwrap()
 }
 
-async fn clean(admin: &Client) {
+pub async fn clean(admin: &Client) {
     let (secrets, maps): (Api<Secret>, Api<ConfigMap>) =
         (Api::namespaced(admin.clone(), OWN), Api::namespaced(admin.clone(), OWN));
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(admin.clone());

@@ -5,9 +5,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, clippy::print_stdout)]
 
+mod account;
 mod bypass;
 mod harness;
+mod home;
+mod rights;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use castoff::kubernetes::certificates::Lives;
@@ -16,7 +20,7 @@ use castoff::trust::authority;
 use jiff::SignedDuration;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -32,7 +36,7 @@ async fn leaders_that_begin_at_once_end_with_one_authority_and_the_api_server_tr
     scene.becomes_registered(&["trust-a"]).await;
     assert_eq!(prove(&scene.admin, "trust-a", "p", &uid).await, Sent::Yes);
     assert!(matches!(prove(&scene.admin, "trust-a", "p", "another").await, Sent::Unclear(_)));
-    let bundle = scene.bundle.borrow().clone().unwrap();
+    let bundle = scene.bundle().unwrap();
     assert_eq!(authority::split(&bundle).len(), 1);
     assert_eq!(
         scene.readiness.report().1.lines().take(2).collect::<Vec<_>>(),
@@ -52,9 +56,9 @@ async fn a_secret_that_is_deleted_is_made_anew_and_the_api_server_follows() {
     let pod = scene.pod("trust-a").await;
     scene.guarded.set(&["trust-a"], None);
     scene.becomes_registered(&["trust-a"]).await;
-    let before = scene.bundle.borrow().clone();
+    let before = scene.bundle();
     scene.secrets().delete("castoff-tls", &DeleteParams::default()).await.unwrap();
-    eventually("another authority", async || (*scene.bundle.borrow() != before).then_some(())).await;
+    eventually("another authority", async || (scene.bundle() != before).then_some(())).await;
     eventually("the API server trusts it", async || scene.denied(&pod).await.ok()).await;
 }
 
@@ -136,12 +140,65 @@ async fn one_that_a_person_deletes_is_left_alone_until_it_is_asked_for() {
     scene.denied(&pod).await.unwrap();
 }
 
-/// An authority of 40 s and server certificates of 14: both are renewed several times while deletes are asked for.
+/// Whoever reaches the port can't pass for the API server.
 #[tokio::test]
-async fn no_call_fails_while_certificates_and_authorities_are_renewed() {
+async fn a_review_is_answered_only_on_the_path_that_the_api_server_alone_is_told() {
+    let scene = Scene::new(Lives::default(), 2).await;
+    let pod = scene.pod("trust-a").await;
+    scene.guarded.set(&["trust-a"], None);
+    scene.becomes_registered(&["trust-a"]).await;
+    scene.denied(&pod).await.unwrap();
+    let paths = scene.paths().await;
+    let path = paths.first().unwrap();
+    assert_eq!((paths.len(), scene.forge(path).await), (1, 200), "who knows it is answered");
+    let longer = format!("{path}0");
+    for guess in ["/validate", "/validate/", "/", "/validate/0", &longer, &path[..path.len() - 1]] {
+        assert_eq!(scene.forge(guess).await, 404, "{guess}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_a_person_writes_into_the_registration_is_put_back() {
+    let scene = Scene::new(Lives::default(), 1).await;
+    let pod = scene.pod("trust-a").await;
+    scene.guarded.set(&["trust-a"], None);
+    scene.becomes_registered(&["trust-a"]).await;
+    let before = scene.paths().await;
+    let url = format!("https://{}/validate", scene.address);
+    scene.edit(json!({"webhooks": [{"name": "pods.castoff.dev", "clientConfig": {"url": url}}]})).await;
+    eventually("the path is put back", async || (scene.paths().await == before).then_some(())).await;
+    scene.denied(&pod).await.unwrap();
+}
+
+/// A backup that was restored into another cluster brings the mark along, and no registration.
+#[tokio::test]
+async fn a_mark_from_another_cluster_keeps_nothing_from_being_registered() {
+    let scene = Scene::new(Lives::default(), 1).await;
+    let pod = scene.pod("trust-a").await;
+    scene.guarded.set(&["trust-a"], None);
+    scene.becomes_registered(&["trust-a"]).await;
+    let mark = eventually("the mark", async || scene.mark().get_opt("castoff-registration").await.unwrap()).await;
+    scene.configurations().delete(NAME, &DeleteParams::default()).await.unwrap();
+    eventually("it is left alone", async || scene.readiness.report().1.contains("guards nothing").then_some(())).await;
+    let restored = Patch::Merge(json!({"data": {"namespace-uid": "of-another-cluster"}}));
+    scene.mark().patch("castoff-registration", &PatchParams::default(), &restored).await.unwrap();
+    scene.becomes_registered(&["trust-a"]).await;
+    scene.denied(&pod).await.unwrap();
+    eventually("the mark is this cluster's", async || {
+        let now = scene.mark().get("castoff-registration").await.unwrap().data.unwrap();
+        (now["namespace-uid"] == mark.data.as_ref().unwrap()["namespace-uid"]).then_some(())
+    })
+    .await;
+}
+
+/// An authority of 40 s, server certificates of 14, a path of 12: all are renewed several times while deletes are asked
+/// for.
+#[tokio::test]
+async fn no_call_fails_while_certificates_authorities_and_paths_are_renewed() {
     let lives = Lives {
         authority: SignedDuration::from_secs(40),
         server: SignedDuration::from_secs(14),
+        path: SignedDuration::from_secs(12),
         overlap: SignedDuration::from_secs(4),
         backdate: SignedDuration::from_secs(2),
     };
@@ -150,15 +207,20 @@ async fn no_call_fails_while_certificates_and_authorities_are_renewed() {
     scene.guarded.set(&["trust-a"], None);
     scene.becomes_registered(&["trust-a"]).await;
     scene.denied(&pod).await.unwrap();
-    let (begun, mut calls, mut bundles) = (Instant::now(), 0, std::collections::BTreeSet::new());
+    let first = scene.paths().await;
+    let (begun, mut calls) = (Instant::now(), 0);
+    let (mut bundles, mut paths) = (BTreeSet::new(), BTreeSet::new());
     while begun.elapsed() < Duration::from_secs(75) {
         if let Err(error) = scene.denied(&pod).await {
             panic!("after {:?} and {calls} calls: {error}", begun.elapsed());
         }
         calls += 1;
-        bundles.insert(scene.bundle.borrow().clone());
+        bundles.insert(scene.bundle());
+        paths.extend(scene.paths().await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(bundles.len() >= 5, "{} bundles, {calls} calls", bundles.len());
-    println!("{calls} calls under {} bundles", bundles.len());
+    assert!(paths.len() >= 4, "{} paths, {calls} calls", paths.len());
+    assert_eq!(scene.forge(first.first().unwrap()).await, 404, "a former path is worth nothing");
+    println!("{calls} calls under {} bundles and {} paths", bundles.len(), paths.len());
 }

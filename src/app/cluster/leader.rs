@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use crate::controller::Controller;
 use crate::kubernetes::cache::Source;
-use crate::kubernetes::certificates::{self, Bundle, Lives, Place};
+use crate::kubernetes::certificates::{self, Access, Lives, Place};
 use crate::kubernetes::cluster;
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::policy_status::Writer;
 use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
-use crate::runtime::liveness::Liveness;
+use crate::runtime::liveness::{Liveness, Pulse};
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::supervised::{self, Ended, Supervised};
 
@@ -32,12 +32,14 @@ pub(super) struct Leader {
     pub controller: Arc<Controller>,
     pub leadership: Leadership,
     pub registration: Arc<Registration>,
-    /// Where certificates are kept; `None` where others make them.
-    pub certificates: Option<(Place, Lives)>,
-    pub bundle: watch::Receiver<Bundle>,
+    /// Where certificates and paths are kept; `None` where others make them.
+    pub kept: Option<(Place, Lives)>,
+    pub access: watch::Receiver<Access>,
     pub seen: watch::Receiver<Seen>,
     pub runbook: Links,
     pub liveness: Liveness,
+    /// The controller's.
+    pub pulse: Pulse,
     /// Waits around the pods that it follows.
     pub pace: Pace,
 }
@@ -65,6 +67,7 @@ impl Leader {
                 why = pods.fell_silent(self.pace.patience) => Some(format!("pods can't be followed: {why}")),
                 why = self.stands_still() => Some(why),
             };
+            self.pulse.rest();
             tasks.stop().await;
             pods.clear();
             if let Some(why) = unable {
@@ -76,12 +79,12 @@ impl Leader {
     /// What goes on beside the controller.
     fn begin(&self) -> Supervised {
         let mut tasks = Supervised::new();
-        if let Some((place, lives)) = &self.certificates {
-            let kept = certificates::keep(self.client.clone(), place.clone(), *lives, self.bundle.clone());
+        if let Some((place, lives)) = &self.kept {
+            let kept = certificates::keep(self.client.clone(), place.clone(), *lives, self.access.clone());
             tasks.spawn("certificates", kept);
         }
-        let (registration, bundle, seen) = (Arc::clone(&self.registration), self.bundle.clone(), self.seen.clone());
-        tasks.spawn("registration", async move { registration.keep(bundle, seen).await });
+        let (registration, access, seen) = (Arc::clone(&self.registration), self.access.clone(), self.seen.clone());
+        tasks.spawn("registration", async move { registration.keep(access, seen).await });
         // Pods are watched once for the cluster, by the leader.
         let pods = Api::all_with(self.client.clone(), &cluster::pods());
         let pods = Source { pace: self.pace, ..Source::new(pods, "pods", cluster::read_pod) };
@@ -122,6 +125,7 @@ impl Leader {
             objects: Arc::clone(&self.caches.policies),
             index: Arc::clone(&self.caches.index),
             pods: Arc::clone(&self.caches.cluster.pods),
+            drains: Arc::clone(&self.caches.drains),
             nodes: Arc::clone(&self.caches.cluster.nodes),
             registration: Arc::clone(&self.registration),
             seen: self.seen.clone(),

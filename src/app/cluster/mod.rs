@@ -1,5 +1,6 @@
 //! `castoff serve` in a cluster, in stages: connected, following, assembled, serving and leading.
 
+mod access;
 mod caches;
 mod connection;
 mod following;
@@ -21,12 +22,13 @@ use crate::kubernetes::secrets::ClusterSecrets;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle;
 use crate::runbook::Links;
+use crate::runtime::liveness::Pulse;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::supervised::Ended;
-use crate::server::Server;
+use crate::server::{self, Server};
 
-use super::assemble::{self, Guard, Parts};
-use super::config::{ClusterConfig, Tls};
+use super::assemble::{Guard, Parts};
+use super::config::{ClusterConfig, Tls, WebhookPath};
 use super::{Failure, server_config};
 
 pub use connection::connect;
@@ -41,6 +43,9 @@ const PROGRESS_EVERY: Duration = Duration::from_mins(1);
 /// After the webhook's timeout, until a pod that still stands there shows that an allow was not carried out.
 const ALLOWED_IS_CARRIED_OUT: Duration = Duration::from_secs(20);
 
+/// The longest time in which the leader's controller shows no sign of life.
+const CONTROLLER_LIMIT: Duration = Duration::from_mins(1);
+
 /// The longest time from one look at the Lease to the next.
 const LEADERSHIP_LIMIT: Duration = Duration::from_mins(2);
 
@@ -49,13 +54,19 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
     let connection = Connection::establish(&config).await?;
     let mut following = Following::begin(&connection, &config)?;
     let leadership = Leadership::none();
-    let guard = assemble(&connection, &config, &mut following, &leadership)?;
-    let server =
-        Server::bind(server_config(config.listen, following.certificates.clone())).await.map_err(Failure::no)?;
+    let pulse = following.liveness.register("controller", CONTROLLER_LIMIT);
+    // Only the leader's controller works.
+    pulse.rest();
+    let guard = assemble(&connection, &config, &mut following, &leadership, pulse.clone())?;
+    let server_config = server::Config {
+        paths: following.asked.paths.clone(),
+        ..server_config(config.listen, following.asked.certificates.clone())
+    };
+    let server = Server::bind(server_config).await.map_err(Failure::no)?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     let leases: Api<Lease> = Api::namespaced(connection.client.clone(), &config.namespace);
     let timing = Timing::of(config.lease_duration);
-    let Following { readiness, liveness, registry, mut tasks, caches, registration, bundle, seen, .. } = following;
+    let Following { readiness, liveness, registry, mut tasks, caches, registration, asked, seen } = following;
     let election = Election::new(leases, lease::NAME, &connection.identity, timing, leadership.clone())
         .beating(liveness.register("leadership", LEADERSHIP_LIMIT));
     let leader = Leader {
@@ -64,11 +75,12 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
         controller: guard.controller,
         leadership,
         registration,
-        certificates: matches!(config.tls, Tls::Managed).then(|| (place(&config), Lives::default())),
-        bundle,
+        kept: Some(place(&config)).filter(Place::keeps_something).map(|place| (place, Lives::default())),
+        access: asked.access,
         seen,
         runbook: runbook(&config),
         liveness: liveness.clone(),
+        pulse,
         pace: Pace::default(),
     };
     let leading = async { take_part(election, &leader, shutdown.clone()).await.map_err(dead) };
@@ -93,6 +105,7 @@ fn assemble(
     config: &ClusterConfig,
     following: &mut Following,
     leadership: &Leadership,
+    pulse: Pulse,
 ) -> Result<Guard, Failure> {
     let client = &connection.client;
     let (events, write_events) = ClusterEvents::new(client.clone(), &connection.identity, runbook(config));
@@ -118,7 +131,7 @@ fn assemble(
             claim_patience: Duration::from_secs(config.registration.timeout_seconds.into()) + ALLOWED_IS_CARRIED_OUT,
         },
         own_user: Some(connection.own_user.clone()),
-        beat: Box::new(|| {}),
+        beat: Box::new(move || pulse.beat()),
     };
     parts.assemble(&following.registry)
 }
@@ -139,9 +152,12 @@ async fn take_part(election: Election, leader: &Leader, shutdown: Shutdown) -> R
     ended
 }
 
-/// Where certificates are kept.
+/// Where certificates and paths are kept, as far as they are.
 fn place(config: &ClusterConfig) -> Place {
     Place {
+        certificates: matches!(config.tls, Tls::Managed),
+        // Where the registration is others', so is its path.
+        paths: config.registration.manage && matches!(config.path, WebhookPath::Kept),
         further_names: config.further_names.clone(),
         service: config.service.clone(),
         ..Place::new(&config.namespace)

@@ -9,7 +9,7 @@ use crate::simulation::pd::{Fault as PdFault, SimulatedPd};
 
 /// A fault of the demo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum Fault {
+pub(super) enum Fault {
     /// PD does not answer for a while
     PdDown,
     /// PD takes a second for each answer, for a while

@@ -17,7 +17,7 @@ use crate::standalone::secrets::DirectorySecrets;
 use crate::standalone::store::FileStore;
 use crate::trust::{Certificates, self_signed};
 
-use super::Fault;
+use super::fault::Fault;
 use crate::app::assemble::Standalone;
 use crate::app::{Failure, standalone};
 

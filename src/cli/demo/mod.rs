@@ -6,30 +6,44 @@ mod guard;
 mod outcome;
 mod rollout;
 mod screen;
+mod stores;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use clap::Args;
 
 use crate::runtime::logging;
 use crate::simulation::pd::{Config as PdConfig, SimulatedPd};
 use crate::standalone::cluster::LocalCluster;
 use crate::standalone::objects::Objects;
 
-use super::{Demo, DemoOutput, Failure};
+use super::Failure;
 use api_server::ApiServer;
-pub(super) use fault::Fault;
+use fault::Fault;
 use guard::GuardProcess;
+use outcome::DemoOutput;
 use rollout::RollOut;
 use screen::Screen;
 
-/// Pods of the StatefulSet, each with a store; the lowest keeps its revision.
-const REPLICAS: u32 = 4;
+/// Rolls three of four simulated TiKV pods, and counts what the roll-out costs.
+///
+/// The guard is the one that `serve` runs, asked over HTTPS. A simulated PD moves leaders, and counts from what it saw
+/// itself: leaders that were on a store when its pod ended, and evict-leader entries left behind.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Leave the guard out, to see what it is for
+    #[arg(long, conflicts_with = "fault")]
+    unguarded: bool,
 
-/// Pods below this ordinal are not rolled.
-const PARTITION: u32 = 1;
+    /// Let something go wrong, and see what the guard does
+    #[arg(long, value_name = "FAULT")]
+    fault: Option<Fault>,
 
-/// Leaders on each store at the beginning.
-const LEADERS: u64 = 100;
+    /// How to print
+    #[arg(short, long, default_value = "text", value_name = "FORMAT")]
+    output: DemoOutput,
+}
 
 /// Longer than any roll-out of the demo takes.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -38,7 +52,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(super) async fn run(command: Demo) -> Result<(), Failure> {
     let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
     logging::init(logging::Format::Human, "error").map_err(|error| said(&error))?;
-    let pd = Arc::new(SimulatedPd::start(PdConfig::with_stores(stores())).await.map_err(|error| said(&error))?);
+    let pd = Arc::new(SimulatedPd::start(PdConfig::with_stores(stores::all())).await.map_err(|error| said(&error))?);
     let cluster = Arc::new(LocalCluster::new(Objects::default()));
     let guard = if command.unguarded {
         None
@@ -52,13 +66,4 @@ pub(super) async fn run(command: Demo) -> Result<(), Failure> {
     let outcome = outcome.map_err(|_| Failure::No(format!("the roll-out was not over after {PATIENCE:?}")))??;
     outcome.print(command.output);
     Ok(())
-}
-
-fn stores() -> Vec<(u64, String, u64)> {
-    (0..REPLICAS).map(|ordinal| (u64::from(ordinal) + 1, address(ordinal), LEADERS)).collect()
-}
-
-/// A store's address, as TiKV pods announce it.
-fn address(ordinal: u32) -> String {
-    format!("basic-tikv-{ordinal}.basic-tikv-peer.tidb.svc:20160")
 }

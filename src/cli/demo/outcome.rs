@@ -2,9 +2,17 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::json;
 
-use super::super::DemoOutput;
+use super::super::output;
+
+/// How an outcome is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DemoOutput {
+    Text,
+    Json,
+}
 
 /// What a roll-out came to. The last two are the simulated PD's own count.
 #[derive(Debug, Default)]
@@ -20,7 +28,7 @@ pub(super) struct Outcome {
 impl Outcome {
     pub fn print(&self, output: DemoOutput) {
         match output {
-            DemoOutput::Json => super::super::output::line(format_args!("{}", self.to_json())),
+            DemoOutput::Json => output::line(format_args!("{}", self.to_json())),
             DemoOutput::Text => self.print_table(),
         }
     }
@@ -37,12 +45,12 @@ impl Outcome {
 
     fn print_table(&self) {
         let prepared = self.median_milliseconds().map_or("-".to_owned(), |median| format!("{median} ms (median)"));
-        super::super::output::line("");
-        super::super::output::line(format_args!("pods rolled                                  {}", self.pods_rolled));
-        super::super::output::line(format_args!("denials                                      {}", self.denials));
-        super::super::output::line(format_args!("from prepared to the delete                  {prepared}"));
-        super::super::output::line(format_args!("leaders on a store when its pod ended        {}", self.leaders_lost));
-        super::super::output::line(format_args!("evict-leader entries left behind             {}", self.entries_left));
+        output::line("");
+        output::line(format_args!("pods rolled                                  {}", self.pods_rolled));
+        output::line(format_args!("denials                                      {}", self.denials));
+        output::line(format_args!("from prepared to the delete                  {prepared}"));
+        output::line(format_args!("leaders on a store when its pod ended        {}", self.leaders_lost));
+        output::line(format_args!("evict-leader entries left behind             {}", self.entries_left));
     }
 
     fn median_milliseconds(&self) -> Option<u64> {

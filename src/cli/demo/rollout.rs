@@ -18,7 +18,7 @@ use super::fault::{Asked, Fault};
 use super::guard::GuardProcess;
 use super::outcome::Outcome;
 use super::screen::Screen;
-use super::{PARTITION, REPLICAS, address};
+use super::stores::{PARTITION, REPLICAS, address};
 
 const NAMESPACE: &str = "tidb";
 

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::lifecycle::Phase;
 
 use super::api_server::Denial;
-use super::{LEADERS, PARTITION, REPLICAS};
+use super::stores::{LEADERS, PARTITION, REPLICAS};
 
 /// One line of the screen.
 struct Line {

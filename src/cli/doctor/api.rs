@@ -29,10 +29,15 @@ pub(super) fn hooks(configuration: &DynamicObject) -> Vec<Hook> {
             selects_objects: entry.get("objectSelector").and_then(Value::as_object).is_some_and(|it| !it.is_empty()),
             bundle: entry.pointer("/clientConfig/caBundle").and_then(decoded).unwrap_or_default(),
             service: service.map(|it| format!("{}.{}.svc", plain(it, "name"), plain(it, "namespace"))),
+            path: service.map_or_else(|| path_of(&text("/clientConfig/url")), |it| plain(it, "path").to_owned()),
             annotations: configuration.metadata.annotations.clone().unwrap_or_default(),
         }
     };
     entries.into_iter().flatten().map(of).filter(|hook| hook.sends.iter().any(|sent| is_about_pods(sent))).collect()
+}
+
+fn path_of(url: &str) -> String {
+    url::Url::parse(url).map(|url| url.path().to_owned()).unwrap_or_default()
 }
 
 /// Whether this is Castoff's registration, and certificates are made by cert-manager: Castoff keeps none then.

@@ -27,13 +27,14 @@ pub(super) struct Finding {
 
 /// All that is wrong, in the order in which it is best mended.
 pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
-    let checks: [fn(&Seen) -> Vec<Finding>; 15] = [
+    let checks: [fn(&Seen) -> Vec<Finding>; 16] = [
         installation::definitions,
         installation::replicas,
         installation::lease,
         installation::rights,
         webhook::registered,
         webhook::entries,
+        webhook::paths,
         webhook::covered,
         webhook::certificates,
         webhook::gate_open,

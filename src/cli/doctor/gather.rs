@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
@@ -16,11 +15,12 @@ use kube::client::Body;
 use kube::core::{ApiResource, DynamicObject, Request};
 use serde_json::Value;
 
-use crate::cli::Failure;
 use crate::cli::connect::refused;
 use crate::cli::trial;
+use crate::cli::{Failure, clock};
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
-use crate::kubernetes::policy_status::{Known, NodeLabels, judge};
+use crate::kubernetes::policy_status::{self, Known, NodeLabels};
+use crate::kubernetes::registration::{MARK, mark_is_of};
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::{cluster, crds};
 use crate::pod::Pod;
@@ -38,8 +38,8 @@ const AT_ONCE: usize = 4;
 pub(super) async fn gather(client: &Client, namespace: &str) -> Result<Seen, Failure> {
     // Whoever does not answer this answers nothing.
     client.apiserver_version().await.map_err(|error| refused("ask the API server", &error))?;
-    let mut look =
-        Look { client, seen: Seen { now: Timestamp::now(), namespace: namespace.to_owned(), ..Seen::default() } };
+    let now = clock::now(client).await?;
+    let mut look = Look { client, seen: Seen { now, namespace: namespace.to_owned(), ..Seen::default() } };
     look.definitions().await;
     look.installation().await;
     look.guarded().await;
@@ -94,7 +94,7 @@ impl Look<'_> {
     fn note(&mut self, what: &str, error: &kube::Error) {
         let why = match error {
             // That a kind is not defined is a finding of its own.
-            kube::Error::Api(status) if status.code == 404 => return,
+            kube::Error::Api(status) if status.is_not_found() => return,
             kube::Error::Api(status) => status.message.clone(),
             error => crate::kubernetes::cache::chain(error),
         };
@@ -120,8 +120,7 @@ impl Look<'_> {
         self.seen.hooks = configurations.map(|all| all.iter().flat_map(api::hooks).collect());
         let lease = self.get(&ApiResource::erase::<Lease>(&()), &namespace, "castoff").await;
         self.seen.lease = lease.map(|lease| lease.as_ref().map(api::lease).unwrap_or_default());
-        let mark = self.get(&ApiResource::erase::<ConfigMap>(&()), &namespace, "castoff-registration").await;
-        self.seen.was_registered = mark.flatten().is_some();
+        self.seen.was_registered = self.was_registered(&namespace).await;
         if !given {
             let secret = self.get(&ApiResource::erase::<Secret>(&()), &namespace, "castoff-tls").await.flatten();
             self.seen.certificate = secret.and_then(|secret| api::decoded(secret.data.pointer("/data/tls.crt")?));
@@ -136,10 +135,19 @@ impl Look<'_> {
             }
             self.seen.replicas = Some(replicas);
         }
-        match rights::missing(self.client, &namespace, !given).await {
+        match rights::missing(self.client, &namespace).await {
             Ok(missing) => self.seen.missing_rights = missing,
             Err(error) => self.note("what Castoff may do", &error),
         }
+    }
+
+    /// Whether the mark says that there was a registration of this installation.
+    async fn was_registered(&mut self, namespace: &str) -> bool {
+        let mark = self.get(&ApiResource::erase::<ConfigMap>(&()), namespace, MARK).await.flatten();
+        let Some(mark) = mark.and_then(|mark| mark.try_parse::<ConfigMap>().ok()) else { return false };
+        let home = self.api(&cluster::namespaces(), None).get_opt(namespace).await.ok().flatten();
+        // Who may not read the namespace takes the mark's word for it.
+        home.and_then(|home| home.metadata.uid).is_none_or(|home| mark_is_of(&mark, &home))
     }
 
     /// What a replica's `/readyz` says is missing, by way of the API server.
@@ -237,14 +245,14 @@ impl Look<'_> {
 }
 
 fn judged(policy: &Policy, known: &Known<'_>, object: Option<&PolicyObject>) -> PolicySeen {
-    let (_, _, reason, message) = judge(policy, known);
+    let judged = policy_status::ready(policy, known);
     let ready = object.and_then(|object| object.conditions.iter().find(|condition| condition.kind == "Ready"));
     PolicySeen {
         namespace: policy.namespace.clone(),
         name: policy.name.clone(),
         enforced: policy.spec.mode == PolicyMode::Enforce,
-        reason: reason.to_owned(),
-        message,
+        reason: judged.reason.to_owned(),
+        message: judged.message,
         told: ready.map(|ready| (ready.reason.clone(), ready.message.clone())),
     }
 }

@@ -142,10 +142,17 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
             let what = format!("{pod} must not leave, for {} now: {}", span(seconds), view.why);
             found.push(finding("Blocked", &what, "it goes on by itself once that is mended", &look));
         }
+        if view.unasked {
+            let what = format!("{pod} is prepared, and nobody has asked for it for a minute");
+            let why = "it is out of service as long as it is prepared, and holds its policy's place";
+            let fix = format!("{} cancel {} -n {namespace}   (or delete the pod again)", program(), view.pod);
+            found.push(finding("Unasked", &what, why, &fix));
+        }
         if view.state == "Unreadable" || view.state == "Unknown" {
             let what = format!("the PodDrain {namespace}/{name} is not followed: {}", view.why);
             let why = "its pod may not leave while it is there";
-            found.push(finding("DrainNotKnown", &what, why, &format!("kubectl delete pdr {name} -n {namespace}")));
+            let fix = format!("{} forget {} -n {namespace} --yes", program(), view.pod);
+            found.push(finding("DrainNotKnown", &what, why, &fix));
         }
         if let (Some((_, limit, seconds)), Some(took)) = (upgrade, drain.preparing_seconds)
             && took > *seconds

@@ -12,9 +12,10 @@ mod webhook;
 use clap::Args;
 use serde::Serialize;
 
+use super::Failure;
 use super::connect::Which;
+use super::output::{self, Output};
 use super::render::{self, Paint, painted};
-use super::{Failure, Output, output};
 use findings::Finding;
 
 /// Looks for what is wrong with an installation in a cluster: what, why it matters, and the command that mends it.
@@ -55,19 +56,18 @@ pub(super) async fn run(command: Doctor) -> Result<(), Failure> {
     let client = command.which.connect().await?;
     let seen = gather::gather(&client, &command.namespace).await?;
     let report = Report { findings: findings::findings(&seen), looked: seen.looked() };
-    super::print_as(command.output, &report, || {
-        let paint = render::may_paint();
-        report.findings.iter().flat_map(|found| lines(found, paint)).for_each(output::line);
+    output::print_as(command.output, &report, || {
+        report.findings.iter().flat_map(lines).for_each(output::line);
         output::line(sum(&report));
     })?;
     if report.findings.iter().all(|found| found.note) { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 
-fn lines(found: &Finding, paint: bool) -> Vec<String> {
+fn lines(found: &Finding) -> Vec<String> {
     let colour = if found.note { Paint::Waiting } else { Paint::Bad };
     let Finding { reason, what, why, fix, runbook, note: _ } = found;
     let mut lines =
-        vec![format!("{}: {what}", painted(reason, colour, paint)), format!("  why   {why}"), format!("  fix   {fix}")];
+        vec![format!("{}: {what}", painted(reason, colour)), format!("  why   {why}"), format!("  fix   {fix}")];
     lines.extend(runbook.map(|section| format!("  more  {} runbook {section}", render::program())));
     lines.push(String::new());
     lines

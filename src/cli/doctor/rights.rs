@@ -16,15 +16,17 @@ const ACCOUNT: &str = "castoff";
 const AT_ONCE: usize = 8;
 
 /// What is needed everywhere: group, resource, verbs.
-const EVERYWHERE: [(&str, &str, &[&str]); 14] = [
+const EVERYWHERE: [(&str, &str, &[&str]); 16] = [
     ("castoff.dev", "drainpolicies", &["list", "watch"]),
     ("castoff.dev", "drainplans", &["list", "watch"]),
     ("castoff.dev", "poddrains", &["get", "list", "watch", "create", "patch", "delete"]),
     ("castoff.dev", "drainpolicies/status", &["patch"]),
     ("castoff.dev", "poddrains/status", &["update"]),
     ("", "pods", &["get", "list", "watch", "patch", "delete"]),
-    ("", "nodes", &["list", "watch"]),
+    ("", "nodes", &["get", "list", "watch"]),
     ("", "namespaces", &["list", "watch"]),
+    ("*", "*/scale", &["get"]),
+    ("", "replicationcontrollers", &["get"]),
     ("apps", "statefulsets", &["get"]),
     ("apps", "replicasets", &["get"]),
     ("apps", "daemonsets", &["get"]),
@@ -34,25 +36,19 @@ const EVERYWHERE: [(&str, &str, &[&str]); 14] = [
 ];
 
 /// What is needed of one object, or in Castoff's own namespace: group, resource, name, verbs.
-const OWN: [(&str, &str, &str, &[&str]); 3] = [
+const OWN: [(&str, &str, &str, &[&str]); 5] = [
+    ("", "secrets", "", &["create"]),
+    ("", "secrets", "castoff-tls", &["get", "list", "watch", "update"]),
     ("coordination.k8s.io", "leases", "", &["create"]),
     ("coordination.k8s.io", "leases", "castoff", &["get", "update"]),
     ("", "configmaps", "castoff-registration", &["get", "create", "patch"]),
 ];
 
-/// The same, where it makes its certificates itself.
-const CERTIFICATES: [(&str, &str, &str, &[&str]); 2] =
-    [("", "secrets", "", &["create"]), ("", "secrets", "castoff-tls", &["get", "list", "watch", "update"])];
-
 /// What it needs of its registration.
-const REGISTRATION: [(&str, &[&str]); 2] = [("", &["create"]), ("castoff", &["list", "watch", "patch"])];
+const REGISTRATION: [(&str, &[&str]); 2] = [("", &["create"]), ("castoff", &["list", "watch", "patch", "delete"])];
 
 /// What Castoff may not do and needs to, as `patch pods`. `None` where it does not run under its own account here.
-pub(super) async fn missing(
-    client: &Client,
-    namespace: &str,
-    own_certificates: bool,
-) -> kube::Result<Option<Vec<String>>> {
+pub(super) async fn missing(client: &Client, namespace: &str) -> kube::Result<Option<Vec<String>>> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     if accounts.get_opt(ACCOUNT).await?.is_none() {
         return Ok(None);
@@ -60,7 +56,7 @@ pub(super) async fn missing(
     let user = format!("system:serviceaccount:{namespace}:{ACCOUNT}");
     let myself = crate::cli::connect::whoami(client).await.ok();
     let as_myself = myself.as_deref() == Some(user.as_str());
-    let answers: Vec<kube::Result<Option<String>>> = stream::iter(needed(namespace, own_certificates))
+    let answers: Vec<kube::Result<Option<String>>> = stream::iter(needed(namespace))
         .map(|attributes| ask(client, namespace, &user, as_myself, attributes))
         .buffered(AT_ONCE)
         .collect()
@@ -70,7 +66,7 @@ pub(super) async fn missing(
 }
 
 /// All that is needed.
-fn needed(namespace: &str, own_certificates: bool) -> Vec<ResourceAttributes> {
+fn needed(namespace: &str) -> Vec<ResourceAttributes> {
     let attributes = |group: &str, resource: &str, verb: &str| {
         let (resource, subresource) = resource.split_once('/').map_or((resource, None), |(one, two)| (one, Some(two)));
         ResourceAttributes {
@@ -85,8 +81,7 @@ fn needed(namespace: &str, own_certificates: bool) -> Vec<ResourceAttributes> {
     let everywhere = EVERYWHERE
         .iter()
         .flat_map(|(group, resource, verbs)| verbs.iter().map(move |verb| attributes(group, resource, verb)));
-    let certificates = CERTIFICATES.iter().filter(|_| own_certificates);
-    let own = OWN.iter().chain(certificates).flat_map(|(group, resource, name, verbs)| {
+    let own = OWN.iter().flat_map(|(group, resource, name, verbs)| {
         verbs.iter().map(move |verb| ResourceAttributes {
             namespace: Some(namespace.to_owned()),
             name: named(name),
@@ -154,10 +149,8 @@ mod tests {
 
     #[test]
     fn a_right_is_named_as_kubectl_would() {
-        let words: Vec<String> = needed("castoff-system", true).iter().map(words).collect();
+        let words: Vec<String> = needed("castoff-system").iter().map(words).collect();
         assert!(words.iter().any(|word| word == "get secrets castoff-tls"), "{words:?}");
-        let others = needed("castoff-system", false);
-        assert!(!others.iter().map(super::words).any(|word| word.contains("secrets")), "cert-manager keeps them");
         for right in
             ["patch pods", "update poddrains/status", "get leases castoff", "create validatingwebhookconfigurations"]
         {
@@ -189,7 +182,7 @@ mod tests {
             let resource = [right.resource, right.subresource].into_iter().flatten().collect::<Vec<_>>().join("/");
             (text(right.verb), text(right.group), resource, text(right.name))
         };
-        assert_eq!(needed("castoff-system", true).into_iter().map(of).collect::<BTreeSet<_>>(), given);
+        assert_eq!(needed("castoff-system").into_iter().map(of).collect::<BTreeSet<_>>(), given);
     }
 
     fn pairs(some: &[String], others: &[String]) -> Vec<(String, String)> {

@@ -54,6 +54,8 @@ pub(super) struct Hook {
     pub bundle: String,
     /// The name that the certificate must be for; `None` where the entry has a URL.
     pub service: Option<String>,
+    /// On which path it asks; empty where it does not say.
+    pub path: String,
     /// The annotations of the whole configuration.
     pub annotations: BTreeMap<String, String>,
 }

@@ -39,7 +39,7 @@ fn registration(bundle: &str) -> Value {
             "namespaceSelector": {"matchExpressions": [
                 {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["tidb"]}]},
             "clientConfig": {
-                "service": {"namespace": "castoff-system", "name": "castoff"},
+                "service": {"namespace": "castoff-system", "name": "castoff", "path": "/validate/5ec7e7"},
                 "caBundle": serde_json::to_value(k8s_openapi::ByteString(bundle.as_bytes().to_vec())).unwrap(),
             },
         })
@@ -83,9 +83,7 @@ fn drain(status: Value, conditions: &Value) -> seen::DrainSeen {
             "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
             "metadata": {"name": "tikv-2-7c0ffee1", "namespace": "tidb", "creationTimestamp": "2030-01-01T11:00:00Z"},
             "spec": {
-                "pod": {"metadata": {"name": "tikv-2", "namespace": "tidb", "uid": "7c0ffee1"}},
-                "seat": "tikv-2", "policy": "tikv", "steps": [], "requester": "alice", "caller": "Person",
-                "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
+                "pod": {"name": "tikv-2", "uid": "7c0ffee1"}, "policy": "tikv", "requester": "alice",
             },
             "status": status,
         })),
@@ -169,6 +167,9 @@ fn what_is_wrong_with_the_registration_is_found() {
     assert!(registered(|it| it["webhooks"][1]["rules"][0]["resources"] = json!(["pods/*"])).is_empty());
     assert_eq!(registered(|it| it["webhooks"][0]["timeoutSeconds"] = json!(2)), ["TimeoutTooSmall"]);
     assert_eq!(registered(|it| it["webhooks"][0]["failurePolicy"] = json!("Ignore")), ["FailsOpen"]);
+    let path = |path: Value| registered(|it| it["webhooks"][1]["clientConfig"]["service"]["path"] = path);
+    assert_eq!(path(json!("/validate")), ["PathGuessed"]);
+    assert_eq!(path(Value::Null), ["PathGuessed"], "the API server then asks on the root");
     let narrowed = |it: &mut Value| it["webhooks"][0]["objectSelector"] = json!({"matchLabels": {"a": "b"}});
     assert_eq!(registered(narrowed), ["ObjectSelector"]);
     let elsewhere =

@@ -91,6 +91,20 @@ pub(super) fn entries(seen: &Seen) -> Vec<Finding> {
     found
 }
 
+/// A path that anybody guesses: the API server shows webhooks no certificate, so the path is what tells its reviews
+/// from forged ones.
+pub(super) fn paths(seen: &Seen) -> Vec<Finding> {
+    let guessed = |hook: &&Hook| matches!(hook.path.as_str(), "" | "/" | "/validate");
+    let Some(hook) = ours(seen).find(guessed) else { return Vec::new() };
+    let what = format!("the path of the webhook {} can be guessed", hook.name);
+    let why = "whoever reaches Castoff's port can pass for the API server, and begin drains";
+    let fix = format!(
+        "kubectl edit validatingwebhookconfiguration {}   (a path of random letters, as by `openssl rand -hex 32`)",
+        hook.configuration
+    );
+    vec![Finding { note: true, ..finding("PathGuessed", &what, why, &fix) }]
+}
+
 /// Whether an entry that sends `sent` sends `wanted`; each is an operation and a resource.
 fn sends(sent: &str, wanted: &str) -> bool {
     let (Some((operation, resource)), Some((wanted_operation, wanted_resource))) =

@@ -12,7 +12,7 @@ use kube::api::Api;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
-use crate::cli::Failure;
+use crate::cli::{Failure, clock};
 use crate::kubernetes::resources::{GROUP, pod_drains};
 use crate::kubernetes::{cluster, drains};
 use crate::lifecycle::Phase;
@@ -62,7 +62,8 @@ impl Found {
         found.webhooks = list(client, &configurations).await?.iter().filter(|it| is_webhook(it)).map(name).collect();
         found.drains = list(client, &pod_drains()).await?;
         let lease = get(client, &ApiResource::erase::<Lease>(&()), Some(namespace), "castoff").await?;
-        found.is_leader = lease.is_some_and(|lease| is_fresh(&lease, Timestamp::now()));
+        let now = clock::now(client).await?;
+        found.is_leader = lease.is_some_and(|lease| is_fresh(&lease, now));
         let deployments = ApiResource::erase::<Deployment>(&());
         found.deployment = get(client, &deployments, Some(namespace), "castoff").await?.is_some();
         for kind in super::kinds() {
@@ -153,4 +154,24 @@ fn is_fresh(lease: &DynamicObject, now: Timestamp) -> bool {
     let renewed: Option<Timestamp> = text("renewTime").and_then(|time| time.parse().ok());
     let held = text("holderIdentity").is_some_and(|holder| !holder.is_empty());
     held && renewed.is_some_and(|renewed| now.duration_since(renewed).as_secs() < FRESH)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_lease_is_somebodys_by_the_clock_that_renewed_it() {
+        let lease: DynamicObject = serde_json::from_value(json!({
+            "metadata": {"name": "castoff"},
+            "spec": {"holderIdentity": "castoff-1", "renewTime": "2030-01-01T00:00:00.000000Z"},
+        }))
+        .unwrap();
+        let at = |time: &str| time.parse::<Timestamp>().unwrap();
+        assert!(is_fresh(&lease, at("2030-01-01T00:00:59Z")));
+        assert!(!is_fresh(&lease, at("2030-01-01T00:01:00Z")));
+    }
 }

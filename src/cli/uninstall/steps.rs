@@ -74,7 +74,7 @@ fn names(drain: &DynamicObject) -> (String, String) {
 }
 
 /// A line for each change at a backend that a drain still holds.
-pub(super) fn unrestored(drain: &DynamicObject) -> Vec<String> {
+pub(in crate::cli) fn unrestored(drain: &DynamicObject) -> Vec<String> {
     let (namespace, name) = names(drain);
     let read = drains::read(drain).drain;
     if read.status.phase == Phase::Unknown {
@@ -122,12 +122,10 @@ mod tests {
             "apiVersion": "castoff.dev/v1alpha1", "kind": "PodDrain",
             "metadata": {"name": "tikv-2-7c0ffee1", "namespace": "tidb"},
             "spec": {
-                "pod": {"metadata": {"name": "tikv-2", "namespace": "tidb", "uid": "7c0ffee1"}},
-                "seat": "tikv-2", "policy": "tikv", "requester": "alice", "caller": "Person",
-                "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {}, "planSpec": {"summary": "s", "done": "true"}}],
-                "limits": {"maxUnavailable": 1, "pollPeriodSeconds": 2, "progressDeadlineSeconds": 600, "abandonAfterSeconds": 600},
+                "pod": {"name": "tikv-2", "uid": "7c0ffee1"}, "policy": "tikv", "requester": "alice",
             },
-            "status": {"phase": phase, "steps": [{"member": "store 4", "ownership": "Acted"}]},
+            "status": {"phase": phase, "steps": [{"name": "evict", "plan": "tikv", "hash": "h", "parameters": {},
+                "planSpec": {"summary": "s", "done": "true"}, "member": "store 4", "ownership": "Acted"}]},
         }))
     }
 

@@ -7,7 +7,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, RuleWithOperations, ServiceReference, ValidatingWebhook, ValidatingWebhookConfiguration,
     WebhookClientConfig,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, OwnerReference};
 use kube::api::ObjectMeta;
 use serde_json::Value;
 
@@ -39,8 +39,17 @@ pub enum Target {
         /// Its port.
         port: u16,
     },
-    /// To a URL with its path: for a Castoff that runs outside the cluster.
-    Url(String),
+    /// To this host and port: for a Castoff that runs outside the cluster. The path is not said here.
+    Url(url::Url),
+}
+
+/// How the API server is to ask there.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    /// The authorities that it is to trust (PEM); `None` where others put them in.
+    pub bundle: Option<&'a str>,
+    /// On which path.
+    pub path: &'a str,
 }
 
 /// What happens to deletes and evictions in namespaces with policies while no replica can answer.
@@ -127,31 +136,45 @@ impl Settings {
         annotations
     }
 
+    /// What the registration goes with: Castoff's namespace, by its UID. The garbage collector takes it away once that
+    /// is gone, so that no delete is sent to a Castoff that is not there any more.
+    pub(super) fn owners(&self, home: &str) -> Vec<OwnerReference> {
+        vec![OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Namespace".to_owned(),
+            name: self.own_namespace.clone(),
+            uid: home.to_owned(),
+            ..OwnerReference::default()
+        }]
+    }
+
     /// The whole, where nothing is there yet.
     pub(super) fn configuration(
         &self,
-        bundle: Option<&str>,
+        asking: Asking<'_>,
+        home: &str,
         namespaces: &BTreeSet<String>,
     ) -> ValidatingWebhookConfiguration {
         let metadata = ObjectMeta {
             name: Some(NAME.to_owned()),
             labels: Some(labels().into()),
             annotations: Some(self.annotations()),
+            owner_references: Some(self.owners(home)),
             ..ObjectMeta::default()
         };
-        ValidatingWebhookConfiguration { metadata, webhooks: Some(self.webhooks(bundle, namespaces)) }
+        ValidatingWebhookConfiguration { metadata, webhooks: Some(self.webhooks(asking, namespaces)) }
     }
 
     /// The entries. Without a namespace there is none: nothing is called. Every field is given, as the API server
     /// would fill it in, so that what is there can be compared.
-    pub(super) fn webhooks(&self, bundle: Option<&str>, namespaces: &BTreeSet<String>) -> Vec<ValidatingWebhook> {
+    pub(super) fn webhooks(&self, asking: Asking<'_>, namespaces: &BTreeSet<String>) -> Vec<ValidatingWebhook> {
         if namespaces.is_empty() {
             return Vec::new();
         }
         let entry = |name: &str, operation: &str, resource: &str| ValidatingWebhook {
             name: name.to_owned(),
             admission_review_versions: vec!["v1".to_owned()],
-            client_config: self.client_config(bundle),
+            client_config: self.client_config(asking),
             failure_policy: Some(format!("{:?}", self.failure_policy)),
             match_conditions: Some(conditions()),
             match_policy: Some("Equivalent".to_owned()),
@@ -170,16 +193,20 @@ impl Settings {
         vec![entry(PODS, "DELETE", "pods"), entry(EVICTIONS, "CREATE", "pods/eviction")]
     }
 
-    fn client_config(&self, bundle: Option<&str>) -> WebhookClientConfig {
+    fn client_config(&self, Asking { bundle, path }: Asking<'_>) -> WebhookClientConfig {
         let ca_bundle = bundle.map(|bundle| ByteString(bundle.as_bytes().to_vec()));
         match &self.target {
             Target::Service { namespace, name, port } => {
                 let (namespace, name) = (namespace.clone(), name.clone());
-                let path = Some("/validate".to_owned());
+                let path = Some(path.to_owned());
                 let service = ServiceReference { namespace, name, path, port: Some(i32::from(*port)) };
                 WebhookClientConfig { ca_bundle, service: Some(service), url: None }
             }
-            Target::Url(url) => WebhookClientConfig { ca_bundle, service: None, url: Some(url.clone()) },
+            Target::Url(url) => {
+                let mut url = url.clone();
+                url.set_path(path);
+                WebhookClientConfig { ca_bundle, service: None, url: Some(url.into()) }
+            }
         }
     }
 }
@@ -227,6 +254,27 @@ pub(super) fn bundle_of(webhook: &ValidatingWebhook) -> Option<String> {
 /// The authority that callers trust, by the first entry that has one.
 pub(super) fn bundle(live: &ValidatingWebhookConfiguration) -> Option<String> {
     live.webhooks.iter().flatten().find_map(bundle_of)
+}
+
+/// The path that an entry's caller asks on.
+pub(super) fn path_of(webhook: &ValidatingWebhook) -> Option<String> {
+    let WebhookClientConfig { service, url, .. } = &webhook.client_config;
+    match (service, url) {
+        // Without one the API server asks on the root.
+        (Some(service), _) => Some(service.path.clone().unwrap_or_else(|| "/".to_owned())),
+        (None, Some(url)) => url::Url::parse(url).ok().map(|url| url.path().to_owned()),
+        (None, None) => None,
+    }
+}
+
+/// The paths that entries of Castoff's name.
+pub(super) fn paths(live: &ValidatingWebhookConfiguration) -> BTreeSet<String> {
+    live.webhooks.iter().flatten().filter(|webhook| is_ours(&webhook.name)).filter_map(path_of).collect()
+}
+
+/// Whether an entry is one of Castoff's.
+pub(super) fn is_ours(name: &str) -> bool {
+    name == PODS || name == EVICTIONS
 }
 
 /// As it stands in JSON.

@@ -1,7 +1,6 @@
 //! Keeps the registration as it is to be, and tells people of it.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +8,22 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{Patch as Body, PatchParams, PostParams};
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{EventType, Recorder};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::Registry;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::kubernetes::cache::chain;
-use crate::kubernetes::certificates::Bundle;
-use crate::kubernetes::events::LONGEST_NOTE;
-use crate::kubernetes::is_conflict;
+use crate::kubernetes::certificates::Access;
 use crate::runtime::readiness::Handle;
 
 use super::mark::{MARK, Mark};
-use super::{Action, MANAGER, NAME, Patch, Seen, Settings, Trust, Why, decide, reach};
+use super::metrics::Metrics;
+use super::patience::Patience;
+use super::{Action, Known, NAME, Seen, Settings, Trust, decide, home, reach};
 
 /// How long after a failure the leader tries again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -58,11 +55,11 @@ pub trait Guarded: Send + Sync {
 
 /// The registration with the API server.
 pub struct Registration {
-    client: Client,
-    settings: Settings,
+    pub(super) client: Client,
+    pub(super) settings: Settings,
     guarded: Arc<dyn Guarded>,
-    recorder: Recorder,
-    metrics: Metrics,
+    pub(super) recorder: Recorder,
+    pub(super) metrics: Metrics,
 }
 
 impl Registration {
@@ -131,15 +128,15 @@ impl Registration {
     }
 
     /// Keeps the registration as it is to be, for as long as this replica leads: drop it when it no longer does.
-    /// `bundle` is what [`follow`](crate::kubernetes::certificates::follow) gives, `seen` what [`Self::follow`] gives.
-    pub async fn keep(&self, mut bundle: watch::Receiver<Bundle>, mut seen: watch::Receiver<Seen>) {
+    /// `access` is what [`follow`](crate::kubernetes::certificates::follow) gives, `seen` what [`Self::follow`] gives.
+    pub async fn keep(&self, mut access: watch::Receiver<Access>, mut seen: watch::Receiver<Seen>) {
         let mut changes = self.guarded.changes();
         let mut term = Term::default();
         loop {
             changes.mark_unchanged();
-            let trusted = bundle.borrow_and_update().clone();
+            let known = access.borrow_and_update().clone();
             let live = seen.borrow_and_update().clone();
-            let pause = match self.turn(&mut term, trusted.as_deref(), &live).await {
+            let pause = match self.turn(&mut term, &known, &live).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::error!(error, "the registration can't be kept; tries again");
@@ -150,28 +147,25 @@ impl Registration {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 Ok(()) = changes.changed() => {}
-                Ok(()) = bundle.changed() => {}
+                Ok(()) = access.changed() => {}
                 Ok(()) = seen.changed() => {}
             }
         }
     }
 
     /// Does what is to be done now; gives when to look again.
-    async fn turn(&self, term: &mut Term, bundle: Option<&str>, seen: &Seen) -> Result<Duration, String> {
+    async fn turn(&self, term: &mut Term, access: &Access, seen: &Seen) -> Result<Duration, String> {
         let live = match seen {
             Seen::NotYet => return Ok(LOOK),
             Seen::Absent => None,
             Seen::There(live) => Some(live.as_ref()),
         };
-        let mark = Mark { maps: Api::namespaced(self.client.clone(), &self.settings.own_namespace) };
-        let uid = live.and_then(|live| live.metadata.uid.clone());
-        if self.settings.manage && uid.is_some() && uid != term.marked {
-            mark.set(uid.as_deref().unwrap_or_default()).await?;
-            term.marked = uid;
-        }
-        let made_before = self.settings.manage && live.is_none() && mark.is_set().await?;
+        let home = if self.settings.manage { self.home(term, live).await? } else { String::new() };
+        let made_before = self.settings.manage && self.note(term, live, &home).await?;
         let namespaces = self.namespaces(&seen.namespaces()).await;
-        let action = decide(&self.settings, live, made_before, bundle, &namespaces);
+        let bundle = access.bundle.as_deref();
+        let known = Known { made_before, bundle, path: access.path(), home: &home, namespaces: &namespaces };
+        let action = decide(&self.settings, live, known);
         if action != Action::LeaveAlone {
             term.told = false;
         }
@@ -204,6 +198,32 @@ impl Registration {
             }
         }
         Ok(LOOK)
+    }
+
+    /// The UID of Castoff's namespace. Asked for again where the registration is gone, as it is when that is made anew.
+    async fn home(&self, term: &mut Term, live: Option<&ValidatingWebhookConfiguration>) -> Result<String, String> {
+        if let (Some(home), Some(_)) = (&term.home, live) {
+            return Ok(home.clone());
+        }
+        let home = home::uid(&self.client, &self.settings.own_namespace).await?;
+        Ok(term.home.insert(home).clone())
+    }
+
+    /// Sets the mark where there is a registration; else gives whether there was one, which is gone.
+    async fn note(
+        &self,
+        term: &mut Term,
+        live: Option<&ValidatingWebhookConfiguration>,
+        home: &str,
+    ) -> Result<bool, String> {
+        let mark = Mark { maps: Api::namespaced(self.client.clone(), &self.settings.own_namespace) };
+        let Some(live) = live else { return mark.is_set(home).await };
+        let uid = live.metadata.uid.clone();
+        if uid.is_some() && uid != term.marked {
+            mark.set(uid.as_deref().unwrap_or_default(), home).await?;
+            term.marked = uid;
+        }
+        Ok(false)
     }
 
     /// Whether nothing can be registered, since nobody has said whom the API server is to trust.
@@ -248,69 +268,7 @@ impl Registration {
         namespaces
     }
 
-    async fn create(&self, configuration: &ValidatingWebhookConfiguration) -> Result<(), String> {
-        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match self.configurations().create(&parameters, configuration).await {
-            Ok(_) => {
-                tracing::info!(name = NAME, "registered with the API server");
-                self.metrics.writes.with_label_values(&["created"]).inc();
-                Ok(())
-            }
-            // The watch brings it.
-            Err(error) if is_conflict(&error) => Ok(()),
-            Err(error) => Err(format!("ValidatingWebhookConfiguration {NAME}: {}", chain(&error))),
-        }
-    }
-
-    async fn patch(&self, patch: Patch, live: Option<&ValidatingWebhookConfiguration>) -> Result<(), String> {
-        let Patch { body, replaces, whys, editor } = patch;
-        let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let body = if replaces { Body::Merge(body) } else { Body::Strategic(body) };
-        match self.configurations().patch(NAME, &parameters, &body).await {
-            Ok(_) => {}
-            // Somebody has written, or deleted it: the watch brings what is there now.
-            Err(error) if is_conflict(&error) || is_gone(&error) => return Ok(()),
-            Err(error) => return Err(format!("ValidatingWebhookConfiguration {NAME}: {}", chain(&error))),
-        }
-        let mut text = String::new();
-        for why in &whys {
-            self.metrics.writes.with_label_values(&[why.word()]).inc();
-            // Writing to a text does not fail.
-            let _ = write!(text, "{}{why}", if text.is_empty() { "" } else { "; " });
-        }
-        tracing::info!(name = NAME, why = text, editor, "the registration has changed");
-        if let Some(editor) = editor {
-            let note = format!("put back after {editor} had written it: {text}");
-            self.event(EventType::Warning, "RegistrationPutBack", "PutBack", note, live).await;
-        }
-        Ok(())
-    }
-
-    /// An event on the registration; where it can't be written the log has it.
-    async fn event(
-        &self,
-        type_: EventType,
-        reason: &str,
-        action: &str,
-        note: String,
-        live: Option<&ValidatingWebhookConfiguration>,
-    ) {
-        tracing::warn!(name = NAME, reason, note, "event");
-        let reference = ObjectReference {
-            api_version: Some("admissionregistration.k8s.io/v1".to_owned()),
-            kind: Some("ValidatingWebhookConfiguration".to_owned()),
-            name: Some(NAME.to_owned()),
-            uid: live.and_then(|live| live.metadata.uid.clone()),
-            ..ObjectReference::default()
-        };
-        let note = Some(self.settings.runbook.message(&note, reason, LONGEST_NOTE));
-        let event = Event { type_, reason: reason.to_owned(), note, action: action.to_owned(), secondary: None };
-        if let Err(error) = self.recorder.publish(&event, &reference).await {
-            tracing::warn!(error = %chain(&error), reason, "the event could not be written");
-        }
-    }
-
-    fn configurations(&self) -> Api<ValidatingWebhookConfiguration> {
+    pub(super) fn configurations(&self) -> Api<ValidatingWebhookConfiguration> {
         Api::all(self.client.clone())
     }
 }
@@ -318,6 +276,8 @@ impl Registration {
 /// What a leader remembers, so as not to say and do it again and again.
 #[derive(Default)]
 struct Term {
+    /// The UID of Castoff's namespace.
+    home: Option<String>,
     /// The UID that the mark names.
     marked: Option<String>,
     /// Whether it has told that the registration was deleted.
@@ -327,107 +287,4 @@ struct Term {
     /// The webhooks that it wrote last.
     written: Option<Value>,
     patience: Patience,
-}
-
-/// How soon an edit is put back: at once, but ever later where edits go on, as another controller's would.
-#[derive(Debug, Default)]
-struct Patience {
-    last: Option<Instant>,
-    wait: Duration,
-}
-
-impl Patience {
-    const FIRST: Duration = Duration::from_secs(1);
-    const LONGEST: Duration = Duration::from_mins(1);
-    /// After such a time without an edit the next is put back at once.
-    const FORGOTTEN: Duration = Duration::from_mins(10);
-
-    fn left(&self, now: Instant) -> Duration {
-        self.last.map_or(Duration::ZERO, |last| self.wait.saturating_sub(now.duration_since(last)))
-    }
-
-    fn spend(&mut self, now: Instant) {
-        let again = self.last.is_some_and(|last| now.duration_since(last) < Self::FORGOTTEN);
-        self.wait = if again { (self.wait * 2).min(Self::LONGEST) } else { Self::FIRST };
-        self.last = Some(now);
-    }
-}
-
-impl Why {
-    fn word(&self) -> &'static str {
-        match self {
-            Why::Grown(_) => "grown",
-            Why::Shrunk(_) => "shrunk",
-            Why::Bundle => "bundle",
-            Why::Differs(_) => "put_back",
-        }
-    }
-}
-
-impl std::fmt::Display for Why {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |names: &BTreeSet<String>| names.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        match self {
-            Why::Grown(names) => write!(formatter, "now sent: {}", list(names)),
-            Why::Shrunk(names) => write!(formatter, "no longer sent: {}", list(names)),
-            Why::Bundle => formatter.write_str("the authority that the API server trusts"),
-            Why::Differs(fields) => write!(formatter, "fields {}", list(fields)),
-        }
-    }
-}
-
-fn is_gone(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404)
-}
-
-struct Metrics {
-    writes: IntCounterVec,
-    namespaces: IntGauge,
-    guards_nothing: IntGauge,
-}
-
-impl Metrics {
-    fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let writes = IntCounterVec::new(
-            Opts::new("castoff_registration_changes_total", "What was done about the registration, by why."),
-            &["why"],
-        )?;
-        for why in ["created", "grown", "shrunk", "bundle", "put_back", "left_deleted"] {
-            writes.with_label_values(&[why]);
-        }
-        let namespaces = IntGauge::new(
-            "castoff_registered_namespaces",
-            "The namespaces whose deletes and evictions the API server is told to send.",
-        )?;
-        let guards_nothing = IntGauge::new(
-            "castoff_guards_nothing",
-            "1 while there are policies, and the API server is not told to send any deletes or evictions.",
-        )?;
-        registry.register(Box::new(writes.clone()))?;
-        registry.register(Box::new(namespaces.clone()))?;
-        registry.register(Box::new(guards_nothing.clone()))?;
-        Ok(Metrics { writes, namespaces, guards_nothing })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_edit_is_put_back_at_once_and_edits_that_go_on_ever_later() {
-        let begin = Instant::now();
-        let (mut patience, mut now, mut waits) = (Patience::default(), begin, Vec::new());
-        for _ in 0..9 {
-            let left = patience.left(now);
-            waits.push(left.as_secs());
-            now += left;
-            patience.spend(now);
-        }
-        assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
-        now += Patience::FORGOTTEN;
-        assert_eq!(patience.left(now), Duration::ZERO);
-        patience.spend(now);
-        assert_eq!(patience.left(now), Patience::FIRST);
-    }
 }

@@ -8,19 +8,28 @@
 //! switch the guard off), and leave alone what a person has deleted a moment ago.
 
 mod desired;
+mod home;
 mod keep;
 mod mark;
+mod metrics;
+mod patience;
 mod proof;
 mod seen;
+mod why;
+mod write;
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use serde_json::{Value, json};
 
+use desired::Asking;
+use why::Why;
+
 pub use desired::{FailurePolicy, Settings, Target, Trust};
 pub use keep::{Guarded, Registration};
-pub use proof::{Proofs, Sent, prove};
+pub use mark::{MARK, is_of as mark_is_of};
+pub use proof::{Proofs, Sent, prove, without_path};
 pub use seen::Seen;
 
 /// The name of the ValidatingWebhookConfiguration.
@@ -64,19 +73,6 @@ struct Patch {
     editor: Option<String>,
 }
 
-/// Why the registration is to be changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Why {
-    /// Namespaces come in.
-    Grown(BTreeSet<String>),
-    /// Namespaces go out.
-    Shrunk(BTreeSet<String>),
-    /// Another authority is to be trusted.
-    Bundle,
-    /// These fields are not as this version of Castoff sets them.
-    Differs(BTreeSet<String>),
-}
-
 /// The namespaces that are to be in the registration: all that are wanted, and those that are in it already, unless a
 /// `complete` and current list shows that they are wanted no longer. So a leader that has just begun empties nothing.
 fn reach(
@@ -87,59 +83,76 @@ fn reach(
     wanted | complete.unwrap_or(registered)
 }
 
-/// What is to be done, when `live` is there and these namespaces are to be in it. `made_before` says that there was a
-/// registration, which then was deleted by somebody else.
-fn decide(
-    settings: &Settings,
-    live: Option<&ValidatingWebhookConfiguration>,
+/// What is known when something is to be decided.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// There was a registration, by the mark.
     made_before: bool,
-    bundle: Option<&str>,
-    namespaces: &BTreeSet<String>,
-) -> Action {
+    /// The authorities that the API server is to trust, where they are ours (PEM).
+    bundle: Option<&'a str>,
+    /// The path that it is to ask on.
+    path: Option<&'a str>,
+    /// The UID of Castoff's namespace. Not asked for where the registration is others'.
+    home: &'a str,
+    /// The namespaces that are to be sent.
+    namespaces: &'a BTreeSet<String>,
+}
+
+/// What is to be done, when `live` is there.
+fn decide(settings: &Settings, live: Option<&ValidatingWebhookConfiguration>, known: Known<'_>) -> Action {
     match live {
-        None if made_before || !settings.manage => Action::LeaveAlone,
+        None if known.made_before || !settings.manage => Action::LeaveAlone,
         None if settings.trust == Trust::Unknown => Action::Wait,
-        None if settings.trust == Trust::Ours && bundle.is_none() => Action::Wait,
-        None => Action::Create(Box::new(settings.configuration(bundle, namespaces))),
-        Some(live) if !settings.manage => bundle_alone(settings, live, bundle),
-        Some(live) => whole(settings, live, bundle, namespaces),
+        None => match asking(settings, None, known) {
+            Some(asking) => Action::Create(Box::new(settings.configuration(asking, known.home, known.namespaces))),
+            None => Action::Wait,
+        },
+        Some(live) if !settings.manage => bundle_alone(settings, live, known.bundle),
+        Some(live) => whole(settings, live, known),
     }
 }
 
+/// How the API server is to ask. What is not known yet stays as it is; `None` where that is nothing.
+fn asking<'a>(settings: &Settings, now: Option<Asking<'a>>, known: Known<'a>) -> Option<Asking<'a>> {
+    let trusted = now.and_then(|now| now.bundle);
+    let bundle = match settings.trust {
+        Trust::Ours => Some(known.bundle.or(trusted)?),
+        Trust::Injected { .. } | Trust::Unknown => trusted,
+    };
+    Some(Asking { bundle, path: known.path.or(now.map(|now| now.path))? })
+}
+
 /// Keeps all of it.
-fn whole(
-    settings: &Settings,
-    live: &ValidatingWebhookConfiguration,
-    bundle: Option<&str>,
-    namespaces: &BTreeSet<String>,
-) -> Action {
+fn whole(settings: &Settings, live: &ValidatingWebhookConfiguration, known: Known<'_>) -> Action {
     let found = live.webhooks.clone().unwrap_or_default();
     let (registered, trusted) = (desired::namespaces(live), desired::bundle(live));
-    // Until our own authority is known, whatever is trusted stays.
-    let bundle = match settings.trust {
-        Trust::Ours => bundle.or(trusted.as_deref()),
-        Trust::Injected { .. } | Trust::Unknown => trusted.as_deref(),
-    };
-    let wanted = settings.webhooks(bundle, namespaces);
+    let path = found.iter().find_map(desired::path_of);
+    let now = path.as_deref().map(|path| Asking { bundle: trusted.as_deref(), path });
+    let Some(asking) = asking(settings, now, known) else { return Action::Wait };
+    let wanted = settings.webhooks(asking, known.namespaces);
+    let owners = settings.owners(known.home);
+    let is_owned = live.metadata.owner_references.as_ref() == Some(&owners);
     let annotated = settings.annotations().iter().all(|(key, value)| {
         live.metadata.annotations.as_ref().and_then(|annotations| annotations.get(key)) == Some(value)
     });
-    if found == wanted && annotated {
+    if found == wanted && annotated && is_owned {
         return Action::Nothing;
     }
     let mut whys = Vec::new();
-    let (grown, shrunk) = (namespaces - &registered, &registered - namespaces);
+    let (grown, shrunk) = (known.namespaces - &registered, &registered - known.namespaces);
     if !grown.is_empty() {
         whys.push(Why::Grown(grown));
     }
     if !shrunk.is_empty() {
         whys.push(Why::Shrunk(shrunk));
     }
-    // An entry that goes or comes has no authority to compare.
-    if !found.is_empty() && !wanted.is_empty() && trusted.as_deref() != bundle {
-        whys.push(Why::Bundle);
+    // An entry that goes or comes has no authority to compare, and no path.
+    if let Some(now) = now.filter(|_| !wanted.is_empty()) {
+        whys.extend((now.bundle != asking.bundle).then_some(Why::Bundle));
+        whys.extend((now.path != asking.path).then_some(Why::Path));
     }
-    let mut differs = desired::differences(&found, &settings.webhooks(trusted.as_deref(), &registered));
+    whys.extend((!is_owned).then_some(Why::Owner));
+    let mut differs = desired::differences(&found, &settings.webhooks(now.unwrap_or(asking), &registered));
     if !annotated {
         differs.insert("metadata.annotations".to_owned());
     }
@@ -149,6 +162,7 @@ fn whole(
     let metadata = json!({
         "resourceVersion": live.metadata.resource_version,
         "annotations": settings.annotations(),
+        "ownerReferences": owners,
     });
     let body = json!({"metadata": metadata, "webhooks": wanted});
     Action::Patch(Patch { body, replaces: true, whys, editor: desired::last_editor(live) })
@@ -157,12 +171,11 @@ fn whole(
 /// Keeps nothing but the authority that callers trust: the rest is somebody else's.
 fn bundle_alone(settings: &Settings, live: &ValidatingWebhookConfiguration, bundle: Option<&str>) -> Action {
     let Some(bundle) = bundle.filter(|_| settings.trust == Trust::Ours) else { return Action::Nothing };
-    let ours = |name: &str| name == PODS || name == EVICTIONS;
     let stale: Vec<Value> = live
         .webhooks
         .iter()
         .flatten()
-        .filter(|webhook| ours(&webhook.name))
+        .filter(|webhook| desired::is_ours(&webhook.name))
         .filter(|webhook| desired::bundle_of(webhook).as_deref() != Some(bundle))
         .map(|webhook| json!({"name": webhook.name, "clientConfig": {"caBundle": desired::encoded(bundle)}}))
         .collect();

@@ -92,7 +92,7 @@ fn judge(answer: &Answer) -> Sent {
         return Sent::Yes;
     }
     if message.contains(&format!("failed calling webhook \"{PODS}\"")) {
-        return Sent::Failing(message.clone());
+        return Sent::Failing(without_path(message));
     }
     // All that Castoff warns of begins so; the API server puts a code and quotes around it.
     if warnings.iter().any(|warning| warning.contains("\"castoff: ")) {
@@ -101,8 +101,24 @@ fn judge(answer: &Answer) -> Sent {
     if (200..300).contains(code) { Sent::NotDenied } else { Sent::Unclear(message.clone()) }
 }
 
+/// A message of the API server's without the paths of the URLs in it: that of the webhook is for nobody else to know.
+#[must_use]
+pub fn without_path(message: &str) -> String {
+    let mut told = String::new();
+    let mut rest = message;
+    while let Some((before, url)) = rest.split_once("https://") {
+        let host_ends = url.find(['/', '"', ' ']).unwrap_or(url.len());
+        let (host, path) = url.split_at(host_ends);
+        let path_ends = path.find(['?', '"', ' ']).unwrap_or(path.len());
+        told.extend([before, "https://", host]);
+        rest = &path[path_ends..];
+    }
+    told + rest
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic)]
     use super::*;
 
     fn answer(code: u16, message: &str, warnings: &[&str]) -> Sent {
@@ -118,8 +134,12 @@ mod tests {
         assert_eq!(answer(200, "", &[]), Sent::NotDenied);
         assert_eq!(answer(200, "", &["299 - \"something else is deprecated\""]), Sent::NotDenied);
         let failing = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": failed to call webhook: \
-                       Post \"https://castoff.castoff-system.svc:443/validate?timeout=10s\": x509: unknown authority";
-        assert_eq!(answer(500, failing, &[]), Sent::Failing(failing.to_owned()));
+                       Post \"https://castoff.castoff-system.svc:443/validate/5ec7e7?timeout=10s\": x509: unknown authority";
+        let Sent::Failing(told) = answer(500, failing, &[]) else { panic!("it is failing") };
+        assert!(
+            told.ends_with("https://castoff.castoff-system.svc:443?timeout=10s\": x509: unknown authority"),
+            "{told}"
+        );
         for (code, message) in [
             (404, "pods \"b\" not found"),
             (409, "the UID in the precondition does not match"),

@@ -57,6 +57,15 @@ impl Seen {
         }
     }
 
+    /// The paths that requests come on.
+    #[must_use]
+    pub fn paths(&self) -> BTreeSet<String> {
+        match self {
+            Seen::There(live) => desired::paths(live),
+            Seen::NotYet | Seen::Absent => BTreeSet::new(),
+        }
+    }
+
     /// The annotations of the configuration: a bypass on it opens the gate everywhere.
     #[must_use]
     pub fn annotations(&self) -> Option<&BTreeMap<String, String>> {

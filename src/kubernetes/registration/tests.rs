@@ -12,18 +12,21 @@ fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
+/// With an authority and a path, of a Castoff that has begun for the first time.
+fn known(namespaces: &BTreeSet<String>) -> Known<'_> {
+    Known { made_before: false, bundle: Some("CA"), path: Some("/validate/1"), home: "home", namespaces }
+}
+
 /// As it is after a leader made it for these namespaces.
 fn live(settings: &Settings, namespaces: &[&str]) -> ValidatingWebhookConfiguration {
-    let Action::Create(made) = decide(settings, None, false, Some("CA"), &set(namespaces)) else {
-        panic!("it is to be created")
-    };
+    let Action::Create(made) = decide(settings, None, known(&set(namespaces))) else { panic!("it is to be created") };
     let mut live = *made;
     live.metadata.resource_version = Some("7".to_owned());
     live
 }
 
 fn decided(settings: &Settings, live: &ValidatingWebhookConfiguration, bundle: &str, names: &[&str]) -> Action {
-    decide(settings, Some(live), true, Some(bundle), &set(names))
+    decide(settings, Some(live), Known { bundle: Some(bundle), ..known(&set(names)) })
 }
 
 fn patch(action: Action) -> Patch {
@@ -113,15 +116,56 @@ fn a_new_authority_is_put_in_and_an_unknown_one_takes_none_out() {
     let changed = patch(decided(&settings(), &live, "CA2", &["db"]));
     assert_eq!(changed.whys, [Why::Bundle]);
     assert_eq!(desired::bundle(&patched(&live, &changed)).unwrap(), "CA2");
-    assert_eq!(decide(&settings(), Some(&live), true, None, &set(&["db"])), Action::Nothing);
-    assert_eq!(decide(&settings(), None, false, None, &set(&["db"])), Action::Wait);
+    let db = set(&["db"]);
+    let unknown = Known { bundle: None, ..known(&db) };
+    assert_eq!(decide(&settings(), Some(&live), unknown), Action::Nothing);
+    assert_eq!(decide(&settings(), None, unknown), Action::Wait);
     // A certificate that is given, and no authority: nothing is registered that the API server would not accept.
     let given = Settings { trust: Trust::Unknown, ..settings() };
-    assert_eq!(decide(&given, None, false, None, &set(&["db"])), Action::Wait);
-    assert_eq!(decide(&given, Some(&live), true, None, &set(&["db"])), Action::Nothing, "with a person's caBundle");
+    assert_eq!(decide(&given, None, unknown), Action::Wait);
+    assert_eq!(decide(&given, Some(&live), unknown), Action::Nothing, "with a person's caBundle");
 }
 
 type Edit = fn(&mut ValidatingWebhookConfiguration);
+
+#[test]
+fn the_path_is_put_in_and_an_unknown_one_takes_none_out() {
+    let live = live(&settings(), &["db"]);
+    let db = set(&["db"]);
+    let renewed = patch(decide(&settings(), Some(&live), Known { path: Some("/validate/2"), ..known(&db) }));
+    assert_eq!(renewed.whys, [Why::Path]);
+    assert!(!renewed.whys[0].to_string().contains("/validate"), "it gets into the log");
+    assert_eq!(desired::paths(&patched(&live, &renewed)), set(&["/validate/2"]));
+    let unknown = Known { path: None, ..known(&db) };
+    assert_eq!(decide(&settings(), Some(&live), unknown), Action::Nothing);
+    assert_eq!(
+        decide(&settings(), None, unknown),
+        Action::Wait,
+        "nothing is registered on a path that is not answered"
+    );
+    let empty = self::live(&settings(), &[]);
+    assert_eq!(decide(&settings(), Some(&empty), unknown), Action::Wait);
+}
+
+#[test]
+fn the_registration_goes_with_castoffs_namespace() {
+    let mut live = live(&settings(), &["db"]);
+    let owners = |live: &ValidatingWebhookConfiguration| serde_json::to_value(&live.metadata.owner_references).unwrap();
+    let home = json!([{"apiVersion": "v1", "kind": "Namespace", "name": "castoff-system", "uid": "home"}]);
+    assert_eq!(owners(&live), home);
+    // One of before, and one that a person has taken it from.
+    live.metadata.owner_references = None;
+    let patch = patch(decided(&settings(), &live, "CA", &["db"]));
+    assert_eq!((&patch.whys[..], &patch.body["metadata"]["ownerReferences"]), (&[Why::Owner][..], &home));
+}
+
+#[test]
+fn a_mark_speaks_for_the_namespace_that_it_was_made_in() {
+    let mark = |data: serde_json::Value| serde_json::from_value(json!({"data": data})).unwrap();
+    assert!(mark_is_of(&mark(json!({"namespace-uid": "here"})), "here"));
+    assert!(!mark_is_of(&mark(json!({"namespace-uid": "another cluster"})), "here"));
+    assert!(mark_is_of(&mark(json!({"uid": "7"})), "here"), "one of before says nothing of it");
+}
 
 #[test]
 fn whatever_a_person_edits_is_put_back() {
@@ -187,14 +231,14 @@ fn who_edited_it_is_known() {
 #[test]
 fn one_that_a_person_deleted_is_left_alone_until_it_is_asked_for() {
     let wanted = set(&["db"]);
-    assert_eq!(decide(&settings(), None, true, Some("CA"), &wanted), Action::LeaveAlone);
-    assert!(matches!(decide(&settings(), None, false, Some("CA"), &wanted), Action::Create(_)));
+    assert_eq!(decide(&settings(), None, Known { made_before: true, ..known(&wanted) }), Action::LeaveAlone);
+    assert!(matches!(decide(&settings(), None, known(&wanted)), Action::Create(_)));
 }
 
 #[test]
 fn of_one_that_is_kept_in_git_only_the_authority_is_ours() {
     let settings = Settings { manage: false, ..settings() };
-    assert_eq!(decide(&settings, None, false, Some("CA"), &set(&["db"])), Action::LeaveAlone);
+    assert_eq!(decide(&settings, None, known(&set(&["db"]))), Action::LeaveAlone);
     let mut live = live(&Settings { manage: true, ..settings.clone() }, &["db"]);
     entry(&mut live).timeout_seconds = Some(20);
     assert_eq!(decided(&settings, &live, "CA", &["tidb"]), Action::Nothing);
@@ -207,24 +251,26 @@ fn of_one_that_is_kept_in_git_only_the_authority_is_ours() {
 #[test]
 fn an_authority_that_cert_manager_puts_in_stays() {
     let settings = Settings { trust: Trust::Injected { from: "castoff-system/castoff".to_owned() }, ..settings() };
-    let Action::Create(made) = decide(&settings, None, false, None, &set(&["db"])) else { panic!("created at once") };
+    let (db, both) = (set(&["db"]), set(&["db", "tidb"]));
+    let unknown = Known { bundle: None, ..known(&db) };
+    let Action::Create(made) = decide(&settings, None, unknown) else { panic!("created at once") };
     assert_eq!(made.metadata.annotations.clone().unwrap()["cert-manager.io/inject-ca-from"], "castoff-system/castoff");
     let mut live = *made;
     live.metadata.resource_version = Some("7".to_owned());
     for webhook in live.webhooks.iter_mut().flatten() {
         webhook.client_config.ca_bundle = Some(k8s_openapi::ByteString(b"THEIRS".to_vec()));
     }
-    assert_eq!(decide(&settings, Some(&live), true, Some("CA"), &set(&["db"])), Action::Nothing);
-    let grown = patch(decide(&settings, Some(&live), true, None, &set(&["db", "tidb"])));
+    assert_eq!(decide(&settings, Some(&live), known(&db)), Action::Nothing);
+    let grown = patch(decide(&settings, Some(&live), Known { namespaces: &both, ..unknown }));
     assert_eq!(desired::bundle(&patched(&live, &grown)).unwrap(), "THEIRS");
 }
 
 #[test]
 fn a_url_stands_in_for_the_service_outside_the_cluster() {
-    let url = "https://127.0.0.1:9443/validate";
-    let live = live(&Settings { target: Target::Url(url.to_owned()), ..settings() }, &["db"]);
+    let url = "https://127.0.0.1:9443".parse().unwrap();
+    let live = live(&Settings { target: Target::Url(url), ..settings() }, &["db"]);
     let client = &live.webhooks.unwrap()[0].client_config;
-    assert_eq!((client.url.as_deref(), client.service.is_none()), (Some(url), true));
+    assert_eq!((client.url.as_deref(), client.service.is_none()), (Some("https://127.0.0.1:9443/validate/1"), true));
 }
 
 #[test]
@@ -257,7 +303,7 @@ fn a_proof_holds_until_the_registration_changes_in_what_matters_to_the_namespace
     assert!(!proofs.hold("tidb", &seen(&settings(), &["db", "tidb"])), "it was not registered when it was noted");
     assert!(!proofs.hold("db", &seen(&settings(), &["tidb"])));
     assert!(!proofs.hold("db", &Seen::Absent));
-    let elsewhere = Settings { target: Target::Url("https://127.0.0.1:1/validate".to_owned()), ..settings() };
+    let elsewhere = Settings { target: Target::Url("https://127.0.0.1:1".parse().unwrap()), ..settings() };
     assert!(!proofs.hold("db", &seen(&elsewhere, &["db"])));
 }
 
@@ -266,7 +312,8 @@ fn a_proof_holds_until_the_registration_changes_in_what_matters_to_the_namespace
 fn the_configuration_for_git_is_the_same_but_for_its_selector() {
     let text = include_str!("../../../manifests/overlays/gitops/webhook.yaml");
     let mut kept: ValidatingWebhookConfiguration = serde_saphyr::from_str(text).unwrap();
-    let ours = settings().webhooks(None, &set(&["any"]));
+    let asking = Asking { bundle: None, path: "/validate" };
+    let ours = settings().webhooks(asking, &set(&["any"]));
     for (webhook, ours) in kept.webhooks.iter_mut().flatten().zip(&ours) {
         let guarded = [("castoff.dev/guard".to_owned(), "true".to_owned())];
         let selector = std::mem::replace(&mut webhook.namespace_selector, ours.namespace_selector.clone()).unwrap();

@@ -28,7 +28,8 @@ const LABEL: &str = "app.kubernetes.io/name=castoff";
 
 pub struct InCluster {
     client: Client,
-    image: String,
+    /// The image of guarded pods.
+    stand_in: String,
     outside: Outside,
     /// Runs a command on the node, where the replicas' processes are.
     on_node: Option<String>,
@@ -38,22 +39,28 @@ pub struct InCluster {
     ended: Mutex<Vec<(String, String)>>,
 }
 
+/// The image that a variable names, or else this one.
+fn image_named(variable: &str, otherwise: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned())
+}
+
 impl InCluster {
     pub async fn start(client: &Client, hooks: &Hooks, deployment: &str) -> InCluster {
-        let image = std::env::var("CASTOFF_TEST_IMAGE")
-            .unwrap_or_else(|_| concat!("castoff:", env!("CARGO_PKG_VERSION")).to_owned());
+        let castoff = image_named("CASTOFF_TEST_IMAGE", concat!("castoff:", env!("CARGO_PKG_VERSION")));
+        let stand_in =
+            image_named("CASTOFF_TEST_STAND_IN_IMAGE", concat!("castoff-for-tests:", env!("CARGO_PKG_VERSION")));
         // A scenario taints the node, which may be the only one.
         let tolerations = json!([{"key": "test", "operator": "Exists"}]);
-        let change = for_tests(&image, &tolerations).to_string();
+        let change = for_tests(&castoff, &tolerations).to_string();
         let local = ["patch", "--local", "-f", "-", "--type=strategic", "-o", "yaml", "-p", &change];
         let changed = kubectl_with(&local, deployment).await;
         assert_eq!(changed.code, 0, "{changed:?}");
         apply(&changed.stdout).await;
         stand_ins::play(client, hooks);
-        let outside = Outside::start(client, &image, &tolerations).await;
+        let outside = Outside::start(client, &stand_in, &tolerations).await;
         let ground = InCluster {
             client: client.clone(),
-            image,
+            stand_in,
             outside,
             on_node: std::env::var("CASTOFF_TEST_ON_NODE").ok(),
             replicas: Mutex::default(),
@@ -233,7 +240,7 @@ impl Ground for InCluster {
     }
 
     fn pod(&self) -> Value {
-        stand_ins::spec(&self.image)
+        stand_ins::spec(&self.stand_in)
     }
 
     async fn reach(&self, url: &str) -> String {

@@ -16,8 +16,8 @@ pub const ALL: [Scenario; 6] = scenarios![Shared:
     a_namespace_ends_with_departures_under_way_and_what_was_set_outside_is_restored,
     a_namespace_ends_even_where_nothing_can_be_restored_and_that_is_told,
     pods_go_with_their_statefulset,
-    foreground_deletion_of_a_statefulset_prepares_its_pods_first_where_that_is_wanted,
-    background_deletion_of_a_statefulset_prepares_its_pods_first_where_that_is_wanted,
+    foreground_deletion_of_a_statefulset_prepares_its_pods_where_that_is_wanted,
+    background_deletion_of_a_statefulset_prepares_its_pods_where_that_is_wanted,
     pods_orphaned_by_their_statefulset_stay_guarded,
 ];
 
@@ -74,11 +74,11 @@ async fn pods_go_with_their_statefulset(scene: Arc<Scene>) {
     }
 }
 
-async fn foreground_deletion_of_a_statefulset_prepares_its_pods_first_where_that_is_wanted(scene: Arc<Scene>) {
+async fn foreground_deletion_of_a_statefulset_prepares_its_pods_where_that_is_wanted(scene: Arc<Scene>) {
     prepared_first(&scene, "foreground").await;
 }
 
-async fn background_deletion_of_a_statefulset_prepares_its_pods_first_where_that_is_wanted(scene: Arc<Scene>) {
+async fn background_deletion_of_a_statefulset_prepares_its_pods_where_that_is_wanted(scene: Arc<Scene>) {
     prepared_first(&scene, "background").await;
 }
 

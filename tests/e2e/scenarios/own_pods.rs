@@ -11,8 +11,8 @@ use crate::installation::NAMESPACE;
 use crate::moves::cluster_wide;
 use crate::own_pods::{OwnPods, all, name};
 use crate::scene::Scene;
-use crate::stream::Stream;
 use crate::witness::Witness;
+use castoff_test_support::stream::Stream;
 
 pub const ALONE: [Scenario; 2] = scenarios![Alone, Need::Processes =>
     a_drain_of_the_node_that_the_leader_runs_on_succeeds_and_fails_no_delete,

@@ -11,10 +11,10 @@ use crate::ground::Need;
 use crate::scene::Scene;
 
 pub const ALL: [Scenario; 1] = scenarios![Shared, Need::SimulatedNodes =>
-    a_real_etcd_rolls_without_losing_its_leader_or_its_quorum_and_waits_while_a_member_is_down,
+    a_real_etcd_rolls_with_its_leader_and_quorum_and_waits_while_a_member_is_down,
 ];
 
-async fn a_real_etcd_rolls_without_losing_its_leader_or_its_quorum_and_waits_while_a_member_is_down(scene: Arc<Scene>) {
+async fn a_real_etcd_rolls_with_its_leader_and_quorum_and_waits_while_a_member_is_down(scene: Arc<Scene>) {
     let etcd = Etcd::start(&scene).await;
     scene.stateful_set(SET, 3, json!({"template": etcd::template()})).await;
     scene.policy(SET, "etcd", json!({"url": etcd.url()}), json!({})).await;

@@ -1,7 +1,6 @@
 //! Rolling updates: the guard's daily work.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -25,7 +24,7 @@ async fn a_statefulset_of_five_rolls_and_no_leader_is_lost(scene: Arc<Scene>) {
 
 async fn roll(scene: &Scene, replicas: u64) {
     let tikv = Tikv::start(scene, "tikv", replicas, 30).await;
-    scene.stateful_set("tikv", replicas, json!({})).await;
+    scene.stateful_set("tikv", replicas, json!({"podManagementPolicy": "OrderedReady"})).await;
     scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     scene.must(&["rollout", "restart", "statefulset/tikv"]).await;
     scene.must(&["rollout", "status", "statefulset/tikv", "--timeout=180s"]).await;
@@ -36,21 +35,18 @@ async fn roll(scene: &Scene, replicas: u64) {
         .drains()
         .await
         .iter()
-        .map(|drain| drain.data["spec"]["pod"]["name"].as_str().unwrap().to_owned())
+        .map(|drain| drain.data["spec"]["pod"]["metadata"]["name"].as_str().unwrap().to_owned())
         .collect();
     let expected: Vec<String> = (0..replicas).rev().map(|ordinal| format!("tikv-{ordinal}")).collect();
     assert_eq!(order, expected, "the order of the drains");
-    tell_how_fast_it_went_on(&scene.namespace, replicas);
+    let too_early = audit::allowed_before_drained(&scene.namespace).unwrap_or_default();
+    assert_eq!(too_early, Vec::<String>::new(), "pods that were allowed before they were written down as Drained");
+    tell_how_fast_it_went_on(&scene.namespace);
 }
 
-/// The median may be so long,
-const BAR: Duration = Duration::from_millis(100);
-
-/// where the API server takes no longer than this for a write.
-const IDLE: Duration = Duration::from_millis(8);
-
-/// What an operator would wait for in vain: a prepared pod serves nobody.
-fn tell_how_fast_it_went_on(namespace: &str, pods: u64) {
+/// What an operator would wait for in vain: a prepared pod serves nobody. `hack/bench rollout` reads this and holds it to
+/// a bar; here it may take as long as a busy machine makes it.
+fn tell_how_fast_it_went_on(namespace: &str) {
     let Some(mut times) = audit::drained_to_delete(namespace) else {
         println!("not measured: this cluster's audit log can't be read");
         return;
@@ -59,13 +55,5 @@ fn tell_how_fast_it_went_on(namespace: &str, pods: u64) {
     // A try of the controller's own may come before the wake-up.
     let Some(median) = times.get(times.len() / 2) else { return };
     let write = audit::median_write(namespace).unwrap_or_default();
-    let woken = times.len();
-    println!(
-        "from Drained to the DELETE, {woken} of {pods} woken: median {median:?}, all {times:?}; a write takes {write:?}"
-    );
-    if write > IDLE {
-        println!("not held to {BAR:?}: this machine is busy");
-        return;
-    }
-    assert!(*median <= BAR, "the median is {median:?}");
+    println!("rollout: woken {} median_us {} write_us {}", times.len(), median.as_micros(), write.as_micros());
 }

@@ -13,7 +13,7 @@ use crate::backends::Tikv;
 use crate::scene::Scene;
 
 pub const ALL: [Scenario; 5] = scenarios![Shared:
-    a_pod_that_will_not_come_back_leaves_once_its_store_is_gone_from_pd_unless_it_is_wanted_again,
+    a_pod_that_is_scaled_in_leaves_once_its_store_is_gone_unless_wanted_again,
     exactly_the_prepared_pod_of_a_deployment_goes_and_no_other_is_prepared,
     a_deletion_cost_of_ones_own_is_put_back_when_the_pod_stays,
     a_suspended_job_is_drained_then_gone,
@@ -23,9 +23,7 @@ pub const ALL: [Scenario; 5] = scenarios![Shared:
 /// By which a ReplicaSet chooses.
 const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-async fn a_pod_that_will_not_come_back_leaves_once_its_store_is_gone_from_pd_unless_it_is_wanted_again(
-    scene: Arc<Scene>,
-) {
+async fn a_pod_that_is_scaled_in_leaves_once_its_store_is_gone_unless_wanted_again(scene: Arc<Scene>) {
     let tikv = Tikv::start(&scene, "tikv", 4, 30).await;
     let store = Tikv::store_of(3);
     let state = || tikv.pd.with_state(|pd| pd.state_of(store));

@@ -25,7 +25,7 @@ pub const ON_TWO_NODES: [Scenario; 1] = scenarios![Shared, Need::Nodes(2) =>
 ];
 
 pub const ON_THREE_NODES: [Scenario; 1] = scenarios![Shared, Need::Nodes(3) =>
-    an_agent_leaves_its_node_after_its_neighbours_one_at_a_time_and_the_sick_one_first,
+    an_agent_leaves_after_its_neighbours_one_at_a_time_and_the_sick_one_first,
 ];
 
 async fn two_roles_in_one_set_leave_each_in_its_own_way(scene: Arc<Scene>) {
@@ -109,7 +109,7 @@ async fn only_pods_on_labelled_nodes_are_guarded_and_those_of_one_more_node_at_o
     }
 }
 
-async fn an_agent_leaves_its_node_after_its_neighbours_one_at_a_time_and_the_sick_one_first(scene: Arc<Scene>) {
+async fn an_agent_leaves_after_its_neighbours_one_at_a_time_and_the_sick_one_first(scene: Arc<Scene>) {
     let nodes = [1, 2, 3].map(|number| scene.node_name(number));
     // On these alone, where there are more.
     let label = format!("test.castoff.dev/{}", scene.namespace);

@@ -15,7 +15,7 @@ use crate::scene::Scene;
 use crate::witness::Witness;
 
 pub const ALONE: [Scenario; 6] = scenarios![Alone, Need::Processes =>
-    with_no_replica_nothing_guarded_leaves_callers_are_told_and_the_runbook_has_the_way_out,
+    with_no_replica_nothing_guarded_leaves_and_the_runbook_has_the_way_out,
     a_clock_that_jumps_ahead_and_back_changes_nothing_and_is_told,
     times_that_a_clock_that_has_jumped_wrote_decide_nothing,
     a_lease_that_is_deleted_is_made_again_and_departures_go_on,
@@ -35,7 +35,7 @@ async fn follow_the_runbook(command: &str) {
     assert_eq!(printed.code, 0, "{command}: {printed:?}");
 }
 
-async fn with_no_replica_nothing_guarded_leaves_callers_are_told_and_the_runbook_has_the_way_out(scene: Arc<Scene>) {
+async fn with_no_replica_nothing_guarded_leaves_and_the_runbook_has_the_way_out(scene: Arc<Scene>) {
     let on_node = json!({"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": "node-2"}}}});
     scene.stateful_set("lost", 2, on_node).await;
     scene.hook_policy("lost", json!({})).await;

@@ -65,7 +65,6 @@ impl Backend {
     }
 
     /// One that answers all requests in the same way.
-    #[allow(dead_code)] // The mutations use it, and the other tests do not.
     pub fn any(mut self, code: u16, body: &Value) -> Self {
         self.otherwise = Some((code, body.to_string().into_bytes()));
         self
@@ -182,7 +181,7 @@ pub fn id_of(name: &str, member: &str) -> String {
 }
 
 fn document(name: &str) -> Value {
-    let path = format!("{}/tests/recordings/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../recordings/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

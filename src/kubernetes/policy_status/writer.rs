@@ -1,0 +1,132 @@
+//! Writes the status of policies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use kube::core::DynamicObject;
+use tokio::sync::watch;
+
+use crate::facts::NodeFacts;
+use crate::kubernetes::cache::{Cache, chain};
+use crate::kubernetes::drains::Kept;
+use crate::kubernetes::lease::Leadership;
+use crate::kubernetes::policies::PolicyObject;
+use crate::kubernetes::registration::{Proofs, Registration, Seen, Sent, prove};
+use crate::kubernetes::resources::drain_policies;
+use crate::pod::Pod;
+use crate::policy::{Policy, PolicyIndex};
+use crate::runbook::Links;
+
+use super::{Known, Shown, away, is_selected};
+
+/// Changes that come quickly one after the other are told together.
+const TOGETHER: Duration = Duration::from_millis(500);
+
+/// How often the status is looked at where nothing has changed.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Writes the status of policies while this process leads.
+pub struct Writer {
+    /// The API.
+    pub client: Client,
+    /// Policies as they are stored.
+    pub objects: Arc<Cache<PolicyObject>>,
+    /// Policies in force.
+    pub index: Arc<ArcSwap<PolicyIndex>>,
+    /// Pods.
+    pub pods: Arc<Cache<Pod<'static>>>,
+    /// Drains.
+    pub drains: Arc<Cache<Kept>>,
+    /// Nodes.
+    pub nodes: Arc<Cache<NodeFacts>>,
+    /// The registration with the API server.
+    pub registration: Arc<Registration>,
+    /// What is seen of it.
+    pub seen: watch::Receiver<Seen>,
+    /// Whether this process leads.
+    pub leadership: Leadership,
+    /// Where people read on.
+    pub runbook: Links,
+}
+
+impl Writer {
+    /// Writes whenever something has changed, for ever.
+    pub async fn run(self) {
+        let (proofs, mut seen) = (Proofs::default(), self.seen.clone());
+        let (mut pods, mut objects) = (self.pods.changes(), self.objects.changes());
+        let mut drains = self.drains.changes();
+        self.pods.filled().await;
+        self.objects.filled().await;
+        self.drains.filled().await;
+        loop {
+            pods.mark_unchanged();
+            objects.mark_unchanged();
+            drains.mark_unchanged();
+            seen.mark_unchanged();
+            for object in self.objects.all() {
+                if self.leadership.holds() {
+                    self.write(&object, &proofs).await;
+                }
+            }
+            tokio::select! {
+                _ = pods.changed() => {}
+                _ = objects.changed() => {}
+                _ = drains.changed() => {}
+                _ = seen.changed() => {}
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+            tokio::time::sleep(TOGETHER).await;
+        }
+    }
+
+    /// Whether the API server really sends the deletes of the policy's namespace: proven by a dry run of our own.
+    async fn is_called(&self, policy: &Policy, pods: &[Arc<Pod<'static>>], proofs: &Proofs) -> Result<(), String> {
+        let namespace = &policy.namespace;
+        if let Some(refusal) = self.registration.refusal(namespace) {
+            return Err(refusal.to_owned());
+        }
+        let seen = self.seen.borrow().clone();
+        if proofs.hold(namespace, &seen) {
+            return Ok(());
+        }
+        if seen.covers(namespace) == Some(false) {
+            return Err("the registration with the API server does not name this namespace (yet)".to_owned());
+        }
+        // One whose delete the gate would deny shows most.
+        let shows_most = |pod: &&Arc<Pod<'static>>| {
+            pod.is_ready() && !pod.is_terminating() && !pod.is_mirror() && is_selected(policy, pod, &*self.nodes)
+        };
+        let Some(pod) = pods.iter().find(shows_most) else { return Ok(()) };
+        match prove(&self.client, namespace, &pod.metadata.name, &pod.metadata.uid).await {
+            Sent::Yes => {
+                proofs.note(namespace, &seen);
+                Ok(())
+            }
+            Sent::Failing(error) => Err(format!("the API server can't ask Castoff: {error}")),
+            Sent::NotDenied => Err(format!("a dry run of the delete of {} was not sent to Castoff", pod.metadata.name)),
+            Sent::Unclear(error) => Err(format!("it is not known yet whether deletes are sent to Castoff: {error}")),
+        }
+    }
+
+    async fn write(&self, object: &PolicyObject, proofs: &Proofs) {
+        let index = self.index.load();
+        let Some(policy) = index.get(&object.namespace, &object.name) else { return };
+        let pods = self.pods.pick(|pod| pod.metadata.namespace == *object.namespace);
+        let called = self.is_called(policy, &pods, proofs).await;
+        let known = Known { pods: &pods, nodes: &*self.nodes, policies: index.of_namespace(&object.namespace), called };
+        let drains = self.drains.pick(|kept| kept.drain.metadata.namespace == *object.namespace);
+        let drains = drains.iter().filter_map(|kept| Some((kept.drain.status.phase, kept.drain.status.pod.as_ref()?)));
+        let away = away(policy, drains, &*self.nodes);
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let shown = Shown::of(policy, object, &known, away, &self.runbook, &now);
+        let Some(change) = shown.change(object) else { return };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &drain_policies());
+        if let Err(error) = api.patch_status(&object.name, &PatchParams::default(), &Patch::Merge(&change)).await {
+            let (namespace, name) = (&object.namespace, &object.name);
+            tracing::debug!(%namespace, %name, error = %chain(&error), "a policy's status could not be written");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What several tests share.
+
+pub mod api_server;
+pub mod proxy;
