@@ -35,7 +35,7 @@ async fn what_is_only_replaced_on_delete_is_given_up_when_nobody_asks_for_it(sce
 
 async fn given_up_though_outdated(scene: &Scene, strategy: Value) {
     scene.stateful_set("app", 2, strategy).await;
-    scene.hook_policy("app", json!({"abandonAfterSeconds": 3})).await;
+    scene.hook_policy("app", json!({"abandonAfterSeconds": 12})).await;
     scene.must(&["patch", "statefulset", "app", "--type=merge", "-p", NEW]).await;
     scene
         .until("there is a newer revision", 20, || async {
@@ -62,12 +62,12 @@ async fn given_up(scene: &Scene, pod: &str) {
 
 fn deletes_of_the_guard(scene: &Scene) -> usize {
     let lines = audit::of_namespace(&scene.namespace).unwrap_or_default();
-    lines.iter().filter(|line| line.is("delete", "pods") && line.user() == GUARD).count()
+    lines.iter().filter(|line| line.is("delete", "pods") && line.user() == GUARD && line.succeeded()).count()
 }
 
 async fn a_pod_on_a_cordoned_node_is_given_up_when_nobody_asks_for_it(scene: Arc<Scene>) {
     scene.stateful_set("app", 1, json!({"template": {"spec": {"nodeSelector": scene.on_node(3)}}})).await;
-    scene.hook_policy("app", json!({"abandonAfterSeconds": 3})).await;
+    scene.hook_policy("app", json!({"abandonAfterSeconds": 12})).await;
     cluster_wide(&["cordon", scene.node_name(3)]).await;
     given_up(&scene, "app-0").await;
     cluster_wide(&["uncordon", scene.node_name(3)]).await;
