@@ -35,7 +35,7 @@ async fn roll(scene: &Scene, replicas: u64) {
         .drains()
         .await
         .iter()
-        .map(|drain| drain.data["spec"]["pod"]["metadata"]["name"].as_str().unwrap().to_owned())
+        .map(|drain| drain.data["spec"]["pod"]["name"].as_str().unwrap().to_owned())
         .collect();
     let expected: Vec<String> = (0..replicas).rev().map(|ordinal| format!("tikv-{ordinal}")).collect();
     assert_eq!(order, expected, "the order of the drains");
