@@ -75,18 +75,10 @@ async fn a_pod_on_a_cordoned_node_is_given_up_when_nobody_asks_for_it(scene: Arc
 
 async fn a_taint_that_is_lifted_makes_castoff_delete_nothing(scene: Arc<Scene>) {
     let node = scene.node_name(3);
-    scene.stateful_set("app", 1, json!({"template": {"spec": {"nodeSelector": scene.on_node(3)}}})).await;
+    let here =
+        json!({"updateStrategy": {"type": "OnDelete"}, "template": {"spec": {"nodeSelector": scene.on_node(3)}}});
+    scene.stateful_set("app", 1, here).await;
     scene.hook_policy("app", json!({})).await;
-    scene
-        .must(&[
-            "patch",
-            "statefulset",
-            "app",
-            "--type=merge",
-            "-p",
-            r#"{"spec":{"updateStrategy":{"type":"OnDelete"}}}"#,
-        ])
-        .await;
     scene.must(&["patch", "statefulset", "app", "--type=merge", "-p", NEW]).await;
     let (uid, ip) = scene.busy("app-0").await;
     cluster_wide(&["taint", "node", node, "test=evict:NoExecute"]).await;
