@@ -41,6 +41,17 @@ fn note_unless_prepared(work: &mut Work<'_>) {
     }
 }
 
+/// What a drain that has taken this one's seat over has too is its to undo. True where there is such a drain.
+pub(super) fn disown_what_was_taken_over(work: &mut Work<'_>) -> bool {
+    let Some(successor) = &work.world.successor else { return false };
+    for step in &mut work.steps {
+        if successor.status.steps.iter().any(|other| other.is_same(&step.step)) {
+            step.step.ownership = Ownership::None;
+        }
+    }
+    true
+}
+
 /// A drain that has taken this one's seat over has what both have in common; the rest is undone by this one. True
 /// where there is such a drain.
 fn hand_over(work: &mut Work<'_>) -> bool {

@@ -294,7 +294,10 @@ fn completed(work: &mut Work<'_>) {
 
 /// What this version can't read is left alone, and its pod held, until a person ends it.
 fn unreadable(work: &mut Work<'_>) {
-    if work.drain.metadata.kept.deleting {
+    if work.drain.metadata.kept.deleting && work.world.listed {
+        work.effect(Effect::GiveSlot);
+        work.again = Duration::ZERO;
+    } else if work.drain.metadata.kept.deleting {
         let message = "this version of Castoff could not read the PodDrain, and ends it because it is deleted: what was \
                        set at a backend may be left there";
         work.tell("NotRestored", true, message.to_owned());

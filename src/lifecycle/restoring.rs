@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::plan::{Mode, Verdict};
 
+use super::departing::disown_what_was_taken_over;
 use super::drain::Phase;
 use super::reconcile::{ROUNDS_RUNNING, Work, hindrance};
 use super::step::Ownership;
@@ -20,6 +21,8 @@ pub(super) fn restoring(work: &mut Work<'_>) {
     if work.is_quiet() {
         return;
     }
+    // It may have begun in the moment in which this one went on to restore.
+    disown_what_was_taken_over(work);
     // A pod that has left for good leaves nothing to undo: that it is no longer known there is what was wanted.
     if work.drain.status.mode == Mode::Removal && work.world.pod == PodSeen::Gone {
         for step in &mut work.steps {

@@ -9,7 +9,7 @@ use castoff::lifecycle::{
 };
 use castoff::plan::{Act, Mode, Progress, Request, Round, Verdict, spec::Accept};
 
-use crate::support::drains;
+use castoff_test_support::drains;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 

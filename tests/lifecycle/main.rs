@@ -11,6 +11,4 @@ mod prepared;
 mod preparing;
 mod restoring;
 mod sights;
-#[path = "../support/mod.rs"]
-mod support;
 mod world;

@@ -14,8 +14,8 @@ use castoff::pod::{Pod, deserialize_owned};
 use castoff::policy::{Plans, Policy, spec::PlanReference};
 use serde_json::json;
 
-use crate::support::drains;
 use crate::world::{Life, Pod as Played, seat_name, uid};
+use castoff_test_support::drains;
 
 struct NoPlans;
 

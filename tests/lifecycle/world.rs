@@ -16,7 +16,7 @@ use castoff::plan::{Act, Request, Round, Task, Verdict, spec::Accept};
 use castoff::policy::Policy;
 
 use crate::sights;
-use crate::support::drains;
+use castoff_test_support::drains;
 
 /// Pods of the set; one of them may be away.
 pub const SEATS: usize = 3;

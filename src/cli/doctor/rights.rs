@@ -24,7 +24,7 @@ const EVERYWHERE: [(&str, &str, &[&str]); 16] = [
     ("castoff.dev", "poddrains/status", &["update"]),
     ("", "pods", &["get", "list", "watch", "patch", "delete"]),
     ("", "nodes", &["get", "list", "watch"]),
-    ("", "namespaces", &["list", "watch"]),
+    ("", "namespaces", &["get", "list", "watch"]),
     ("*", "*/scale", &["get"]),
     ("", "replicationcontrollers", &["get"]),
     ("apps", "statefulsets", &["get"]),

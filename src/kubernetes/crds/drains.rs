@@ -23,7 +23,11 @@ pub(super) fn definition() -> Value {
         ("UID", "string", ".spec.pod.uid", 1),
     ];
     let mut status = schema_of::<ShownStatus>();
+    // A step of the form before held less, and stays as it is until the whole status is written anew.
     patch(&mut status, "/properties/steps", &json!({"maxItems": 8}));
+    if let Some(step) = status.pointer_mut("/properties/steps/items").and_then(Value::as_object_mut) {
+        step.remove("required");
+    }
     Definition {
         resource: pod_drains(),
         singular: "poddrain",
@@ -43,18 +47,8 @@ fn drain_spec() -> Value {
     let mut spec = schema_of::<DrainSpec>();
     patch(&mut spec, "", &json!({"x-kubernetes-preserve-unknown-fields": true}));
     let fixed = "a drain stays as it was asked for; only cancel may be changed. Delete it to give it up";
-    rules(
-        &mut spec,
-        "",
-        &[
-            ("self.policy == oldSelf.policy && self.requester == oldSelf.requester", fixed),
-            ("self.pod.?name == oldSelf.pod.?name && self.pod.?uid == oldSelf.pod.?uid", fixed),
-            (
-                "self.pod.?metadata.?name == oldSelf.pod.?metadata.?name && self.pod.?metadata.?uid == oldSelf.pod.?metadata.?uid",
-                fixed,
-            ),
-        ],
-    );
+    // Field by field: what may be missing is equal where both are there, and is missing in both or in none.
+    rules(&mut spec, "", &[("self.policy == oldSelf.policy && self.requester == oldSelf.requester", fixed)]);
     let name = json!({"type": "string", "maxLength": 253});
     if let Some(pod) = spec.pointer_mut("/properties/pod") {
         without_defaults(pod);
@@ -70,10 +64,16 @@ fn drain_spec() -> Value {
             "properties": {"name": name, "uid": name},
         }}),
     );
-    rules(
-        &mut spec,
-        "/properties/pod",
-        &[("has(self.metadata) || has(self.name) && has(self.uid)", "a drain is of one pod, by its name and UID")],
-    );
+    let one_pod =
+        ("has(self.metadata) || has(self.name) && has(self.uid)", "a drain is of one pod, by its name and UID");
+    let same_fields = "has(self.name) == has(oldSelf.name) && has(self.uid) == has(oldSelf.uid)";
+    let same_form = "has(self.metadata) == has(oldSelf.metadata)";
+    rules(&mut spec, "/properties/pod", &[one_pod, (same_fields, fixed), (same_form, fixed)]);
+    rules(&mut spec, "/properties/pod/properties/metadata", &[(same_fields, fixed)]);
+    for object in ["/properties/pod", "/properties/pod/properties/metadata"] {
+        for field in ["name", "uid"] {
+            rules(&mut spec, &format!("{object}/properties/{field}"), &[("self == oldSelf", fixed)]);
+        }
+    }
     spec
 }

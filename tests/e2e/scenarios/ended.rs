@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::{Scenario, scenarios};
 use crate::backends::Tikv;
+use crate::ground::Need;
 use crate::scene::Scene;
 
-pub const ALL: [Scenario; 3] = scenarios![Shared:
+pub const ALL: [Scenario; 3] = scenarios![Shared, Need::SimulatedNodes =>
     a_pod_that_ends_by_itself_and_stays_ends_its_drain_in_each_phase,
     a_pod_that_its_kubelet_evicts_in_the_middle_has_what_was_set_for_it_undone,
     a_worker_that_is_done_because_it_was_drained_ends_its_drain,

@@ -88,6 +88,11 @@ async fn a_dry_run_answers_as_the_real_call_and_changes_nothing(scene: Arc<Scene
     assert_eq!(scene.hooks().at(&ip, |app| app.changes()), 0, "a dry run asked the application for something");
     assert_eq!(scene.delete("app-0").await.code(), 429);
     scene.until_phase("app-0", "Drained").await;
+    scene
+        .until("its controller is woken", 20, || async {
+            scene.pod("app-0").await?.metadata.annotations?.contains_key("castoff.dev/drained").then_some(())
+        })
+        .await;
     let (pod, before) = (kept(&scene, "app-0").await, scene.versions().await);
     let printed = scene.kubectl(&dry).await;
     assert_eq!(printed.code, 0, "the real call would be allowed: {printed:?}");

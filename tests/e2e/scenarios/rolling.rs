@@ -24,7 +24,7 @@ async fn a_statefulset_of_five_rolls_and_no_leader_is_lost(scene: Arc<Scene>) {
 
 async fn roll(scene: &Scene, replicas: u64) {
     let tikv = Tikv::start(scene, "tikv", replicas, 30).await;
-    scene.stateful_set("tikv", replicas, json!({})).await;
+    scene.stateful_set("tikv", replicas, json!({"podManagementPolicy": "OrderedReady"})).await;
     scene.policy("tikv", "tikv", json!({"pd": tikv.url}), json!({})).await;
     scene.must(&["rollout", "restart", "statefulset/tikv"]).await;
     scene.must(&["rollout", "status", "statefulset/tikv", "--timeout=180s"]).await;

@@ -2,6 +2,7 @@
 
 pub mod api_server;
 pub mod chance;
+pub mod drains;
 pub mod plans;
 pub mod proxy;
 pub mod stream;
