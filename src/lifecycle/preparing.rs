@@ -118,8 +118,9 @@ fn reconsider(work: &mut Work<'_>) -> bool {
     if mode_now(work) == work.drain.status.mode {
         return false;
     }
-    work.tell("Reconsidered", false, "the owner's wish has changed: restoring first, then preparing anew".to_owned());
-    work.drain.status.again = true;
+    work.tell("Reconsidered", false, "the owner's wish has changed: restoring first".to_owned());
+    // Whoever no longer wants the pod gone does not ask again; who still does need not.
+    work.drain.status.again = work.world.wish != Wish::None;
     work.enter(Phase::Restoring);
     true
 }

@@ -108,6 +108,7 @@ impl Scene {
     }
 }
 
+#[allow(clippy::unnecessary_wraps)] // As `why_not` answers.
 fn waits_for(whom: &str) -> Option<String> {
     Some(format!("waits for {whom} (maxUnavailable 1)"))
 }
