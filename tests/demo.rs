@@ -67,7 +67,7 @@ fn a_store_that_is_away_blocks_until_it_is_back() {
 
 #[test]
 fn a_person_who_gives_up_gets_everything_undone() {
-    comes_through("person-gives-up", 0, "is taken back", "is undone once nobody asks");
+    comes_through("person-gives-up", 0, "gives up (Ctrl-C)", "is undone once nobody asks");
 }
 
 #[test]

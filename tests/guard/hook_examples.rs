@@ -59,7 +59,8 @@ impl Application {
         self.until("Idle").await;
         let hasty = policy("{builtIn: http-hook}", &json!({"port": self.port})) + "  abandonAfterSeconds: 3\n";
         let guard = Guard::start(&hasty);
-        assert!(!guard.ask(2, By::StatefulSet).await.allowed);
+        // A person: a controller would be waited for longer.
+        assert!(!guard.ask(2, By::Person).await.allowed);
         self.until("Prepared").await;
         // A dry run is no try: the drain is given up meanwhile.
         guard.ask_until_allowed(2, By::DryRun).await;

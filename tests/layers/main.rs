@@ -85,6 +85,7 @@ const LAYERS: [Layer; 23] = [
         pure: false,
         knows: &[
             "runbook",
+            "schema",
             "facts",
             "pod",
             "plan",

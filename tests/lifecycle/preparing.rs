@@ -95,6 +95,8 @@ fn an_owner_that_can_not_be_read_keeps_what_was_known_of_the_pods_return() {
 fn a_pod_that_is_to_stay_after_all_is_undone_queued_again_by_itself_and_woken() {
     let mut case = case("Drained", 1).owning(&[0]);
     (case.drain.status.mode, case.drain.status.cycle) = (Mode::Removal, 1);
+    // As where a roll-out wants it gone that is to come back.
+    case.world.wish = Wish::Asks;
     assert_eq!(reasons(&case.see(&[Verdict::Done])), ["Reconsidered"]);
     assert_eq!(case.phase(), Phase::Restoring);
     case.see(&[Verdict::Done]);

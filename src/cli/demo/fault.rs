@@ -20,7 +20,7 @@ pub(super) enum Fault {
     StuckLeaders,
     /// Another store is away for a while
     StoreAway,
-    /// The roll-out is taken back in the midst of a preparation
+    /// A person deletes the pods one by one, and gives up in the midst of a preparation
     PersonGivesUp,
     /// The pod that is to go has no running container
     CrashLoop,
@@ -91,7 +91,7 @@ impl Fault {
             Fault::PdRestart => "PD restarts: for 4 s it reads every count as 0 and shows no entry",
             Fault::StuckLeaders => "leaders do not move any more (as with leader-schedule-limit 0)",
             Fault::StoreAway => "the store of basic-tikv-0 does not report any more",
-            Fault::PersonGivesUp => "the roll-out is taken back (kubectl rollout undo)",
+            Fault::PersonGivesUp => "the person who deletes the pods gives up (Ctrl-C)",
             Fault::CrashLoop => "no container of basic-tikv-3 runs: a crash loop",
             Fault::KillGuard => "the guard is killed, and another one is started on the same state",
         }

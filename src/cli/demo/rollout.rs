@@ -45,6 +45,8 @@ pub(super) struct RollOut {
     guard: Option<GuardProcess>,
     screen: Screen,
     fault: Course,
+    /// As whom pods are deleted.
+    caller: &'static str,
     outcome: Outcome,
     /// How many pods are to be rolled.
     wanted: u32,
@@ -62,9 +64,11 @@ impl RollOut {
         screen: Screen,
         fault: Option<Fault>,
     ) -> Self {
+        // A controller that gives up is waited for until it surely does not come back, for a quarter of an hour.
+        let caller = if fault == Some(Fault::PersonGivesUp) { "alice" } else { CONTROLLER };
         let fault = fault.map_or(Course::None, Course::Ahead);
         let (outcome, wanted) = (Outcome::default(), REPLICAS - PARTITION);
-        RollOut { api, pd, guard, screen, fault, outcome, wanted, kubelet: None, drained_at: None }
+        RollOut { api, pd, guard, screen, fault, caller, outcome, wanted, kubelet: None, drained_at: None }
     }
 
     /// Rolls until every pod has the new revision, and the guard has restored what it set.
@@ -123,7 +127,7 @@ impl RollOut {
     /// Asks for a pod's delete; true if it may go.
     async fn delete(&mut self, pods: &[Arc<Pod<'static>>], ordinal: u32) -> Result<bool, Failure> {
         let Some(pod) = pods.iter().find(|pod| pod.ordinal() == Some(ordinal)) else { return Ok(false) };
-        match self.api.delete(pod, CONTROLLER).await? {
+        match self.api.delete(pod, self.caller).await? {
             Deleted::Yes => {
                 self.note_prepared();
                 if let Some(drained_at) = self.drained_at.take() {

@@ -34,8 +34,8 @@ pub(super) fn definition() -> Value {
         &mut spec,
         "/properties/maxUnavailable",
         &[(
-            "type(self) == int ? self >= 1 : self.matches('^(100|[1-9]?[0-9])%$')",
-            "a number of at least 1, or a percentage such as \"25%\"",
+            "type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')",
+            "a number of at least 1, or a percentage from \"1%\" to \"100%\"",
         )],
     );
     patch(

@@ -12,7 +12,7 @@ pub const ALL: [Scenario; 4] = scenarios![Shared:
     a_drain_that_waits_follows_its_policy_when_that_is_mended,
     a_pod_that_is_relabelled_is_begun_anew_under_the_policy_that_guards_it_now,
     a_plan_whose_restore_is_mended_lets_the_restore_go_on,
-    a_drain_whose_restore_fails_ends_within_a_minute_when_it_is_deleted_and_that_is_told,
+    a_drain_whose_restore_fails_ends_within_a_minute_when_deleted_and_is_told,
 ];
 
 async fn a_drain_that_waits_follows_its_policy_when_that_is_mended(scene: Arc<Scene>) {
@@ -99,7 +99,7 @@ async fn a_plan_whose_restore_is_mended_lets_the_restore_go_on(scene: Arc<Scene>
     crate::installation::kubectl(&["delete", "drainplan", &scene.namespace]).await;
 }
 
-async fn a_drain_whose_restore_fails_ends_within_a_minute_when_it_is_deleted_and_that_is_told(scene: Arc<Scene>) {
+async fn a_drain_whose_restore_fails_ends_within_a_minute_when_deleted_and_is_told(scene: Arc<Scene>) {
     let ip = restore_fails(&scene).await;
     let name = scene.drain("app-0").await.unwrap().name_any();
     scene.must(&["delete", "poddrain", &name, "--timeout=60s"]).await;

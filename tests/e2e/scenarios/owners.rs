@@ -13,8 +13,8 @@ use crate::installation::{apply, kubectl};
 use crate::scene::{Scene, merge};
 
 pub const ALL: [Scenario; 6] = scenarios![Shared:
-    a_pod_of_a_custom_kind_that_is_back_under_its_name_ends_its_drain_and_all_is_undone,
-    a_pod_of_a_custom_kind_that_another_one_replaces_ends_its_drain_by_the_owners_scale,
+    a_custom_kinds_pod_that_is_back_under_its_name_ends_its_drain,
+    a_custom_kinds_pod_that_another_replaces_ends_its_drain_by_the_scale,
     a_custom_owner_that_wants_two_thousand_million_pods_costs_nothing,
     a_custom_owner_that_is_deleted_meanwhile_ends_the_drain,
     a_drain_whose_hole_nothing_can_tell_ends_within_a_minute_when_it_is_deleted,
@@ -121,7 +121,7 @@ async fn until_left(scene: &Scene, pod: &str) -> String {
     uid
 }
 
-async fn a_pod_of_a_custom_kind_that_is_back_under_its_name_ends_its_drain_and_all_is_undone(scene: Arc<Scene>) {
+async fn a_custom_kinds_pod_that_is_back_under_its_name_ends_its_drain(scene: Arc<Scene>) {
     let uid = owner(&scene, "Herd", 2).await;
     let tikv = Tikv::start(&scene, "tikv", 2, 10).await;
     two_pods(&scene, "Herd", &uid, "tikv").await;
@@ -136,7 +136,7 @@ async fn a_pod_of_a_custom_kind_that_is_back_under_its_name_ends_its_drain_and_a
     assert_eq!((tikv.pd.leaders_lost(), tikv.pd.evict_entries()), (0, vec![]));
 }
 
-async fn a_pod_of_a_custom_kind_that_another_one_replaces_ends_its_drain_by_the_owners_scale(scene: Arc<Scene>) {
+async fn a_custom_kinds_pod_that_another_replaces_ends_its_drain_by_the_scale(scene: Arc<Scene>) {
     let uid = owner(&scene, "Ring", 2).await;
     two_pods(&scene, "Ring", &uid, "app").await;
     scene.hook_policy("app", json!({})).await;

@@ -210,7 +210,7 @@ async fn a_lease_that_is_deleted_is_made_again_and_departures_go_on(scene: Arc<S
     // By whoever held it: at no time are two leading.
     assert_eq!(scene.leader().await, leader);
     for number in 0..2 {
-        let told = format!("\ncastoff_in_charge {}\n", u8::from(number == leader));
+        let told = format!("\ncastoff_leader {}\n", u8::from(number == leader));
         let metrics = scene.ground().metrics(number).await;
         assert!(metrics.contains(&told), "replica {leader} leads, and {number} says:\n{metrics}");
     }
