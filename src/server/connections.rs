@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_comes_in_at_the_last_moment_is_answered_and_then_ends_the_connection() {
+    fn a_request_at_the_last_moment_is_answered_and_then_ends_the_connection() {
         let connections = Connections::new(1, 1, 1);
         let leaving = connections.admit(address(1)).unwrap();
         let _new = connections.admit(address(2)).unwrap();

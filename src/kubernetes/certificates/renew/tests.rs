@@ -73,7 +73,7 @@ fn whoever_lags_by_less_than_the_overlap_always_accepts_what_is_served() {
 }
 
 #[test]
-fn a_new_authority_signs_only_when_it_is_known_and_the_former_is_dropped_when_nothing_of_it_is_served() {
+fn a_new_authority_signs_once_it_is_known_and_the_former_goes_when_unused() {
     let mut content = step(&Content::default(), 0).0;
     let mut seen = Vec::new();
     for minute in 1..80 {
