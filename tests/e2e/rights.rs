@@ -56,7 +56,7 @@ impl fmt::Display for Right {
 
 impl Right {
     /// Whether the API server asks for it by itself, and no request shows it: who gives an object an owner must be
-    /// allowed to delete the object (admission plugin OwnerReferencesPermissionEnforcement).
+    /// allowed to delete the object (admission plugin `OwnerReferencesPermissionEnforcement`).
     fn is_asked_within(&self) -> bool {
         (self.verb.as_str(), self.resource.as_str()) == ("delete", "validatingwebhookconfigurations")
             && self.name == "castoff"

@@ -51,14 +51,14 @@ impl Scene {
         let admin = client(None).await;
         clean(&admin).await;
         let castoff = client(Some(&format!("system:serviceaccount:{OWN}:castoff"))).await;
-        let (readiness, registry) = (Readiness::new(), Liveness::new(), Registry::new());
+        let (readiness, registry) = (Readiness::new(), Registry::new());
         let certificates = Certificates::none_yet();
         let mut config = Config::new(certificates.clone());
         (config.listen, config.admin_listen) = ("127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
         config.paths = WebhookPaths::none_yet();
         let paths = config.paths.clone();
-        let server = Server::bind(config).await.unwrap();
-        let address = server.local_addr();
+        let webhook = Server::bind(config).await.unwrap();
+        let address = webhook.local_addr();
         let url = format!("https://{address}").parse().unwrap();
         let settings = Settings { target: Target::Url(url), ..Settings::new(OWN) };
         let guarded = Arc::new(Namespaces::default());
@@ -92,7 +92,7 @@ impl Scene {
         }
         let (ready, all) = (readiness.clone(), registry.clone());
         tasks.spawn(async move {
-            server.run(Arc::new(Denies), ready, Liveness::new(), all, Shutdown::new()).await.unwrap()
+            webhook.run(Arc::new(Denies), ready, Liveness::new(), all, Shutdown::new()).await.unwrap()
         });
         Scene { admin, guarded, readiness, registry, access, address, seen, _tasks: tasks, _turn: turn }
     }

@@ -115,7 +115,7 @@ async fn a_pod_in_a_crash_loop_that_no_exemption_lets_go_is_held_and_that_is_sai
 /// A new template, whose pods run and never become Ready.
 const BAD: &str = r#"{"spec":{"template":{"metadata":{"annotations":{"test.castoff.dev/behave":"never-ready"}}}}}"#;
 
-/// An OrderedReady set deletes no pod while one is not Ready, a bad one neither.
+/// An ordered set deletes no pod while one is not Ready, a bad one neither.
 fn parallel() -> serde_json::Value {
     json!({"podManagementPolicy": "Parallel"})
 }
