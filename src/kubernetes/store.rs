@@ -173,7 +173,7 @@ impl Store for ClusterStore {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &drain_policies());
         let change = json!({
             "metadata": {"resourceVersion": slots.version},
-            "status": {"departing": slots.slots.departing},
+            "status": {"departing": slots.slots.departing, "away": slots.slots.departing.len()},
         });
         match api.patch_status(policy, &PatchParams::default(), &Patch::Merge(&change)).await {
             Ok(object) => {

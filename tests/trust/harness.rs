@@ -92,7 +92,7 @@ impl Scene {
         }
         let (ready, all) = (readiness.clone(), registry.clone());
         tasks.spawn(async move {
-            webhook.run(Arc::new(Denies), ready, Liveness::new(), all, Shutdown::new()).await.unwrap()
+            webhook.run(Arc::new(Denies), ready, Liveness::new(), all, Shutdown::new()).await.unwrap();
         });
         Scene { admin, guarded, readiness, registry, access, address, seen, _tasks: tasks, _turn: turn }
     }

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_mins(1);
 
 /// Keeps the Secret, for as long as this replica leads: drop it when it no longer does. Looks again whenever `access`
-/// changes, which [`follow`](super::follow) sees to. A write names the version that was read, so that of two leaders
+/// changes, which [`follow()`](super::follow()) sees to. A write names the version that was read, so that of two leaders
 /// one reads what the other wrote.
 pub async fn keep(client: Client, place: Place, lives: Lives, mut access: watch::Receiver<Access>) {
     let leases = Api::namespaced(client.clone(), &place.namespace);

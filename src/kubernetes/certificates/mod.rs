@@ -1,7 +1,7 @@
 //! What Castoff makes and keeps itself so that the API server can ask it, and nobody else can: certificates, and the
 //! path that reviews come on. Here is what is in the Secret, and what is to become of it.
 //!
-//! The leader decides and writes ([`keep`]); every replica serves what the Secret holds ([`follow`]).
+//! The leader decides and writes ([`keep()`]); every replica serves what the Secret holds ([`follow()`]).
 //!
 //! A new authority is trusted for [`Lives::overlap`] before anything that it signed is served, and the former one as
 //! long after that; a new path is answered as long before it is registered, and the former one after that. All of this
