@@ -16,7 +16,8 @@ pub const ALL: [Scenario; 1] = scenarios![Shared, Need::SimulatedNodes =>
 
 async fn a_real_etcd_rolls_with_its_leader_and_quorum_and_waits_while_a_member_is_down(scene: Arc<Scene>) {
     let etcd = Etcd::start(&scene).await;
-    scene.stateful_set(SET, 3, json!({"template": etcd::template()})).await;
+    // Members of a new cluster wait for each other.
+    scene.stateful_set(SET, 3, json!({"template": etcd::template(), "podManagementPolicy": "Parallel"})).await;
     scene.policy(SET, "etcd", json!({"url": etcd.url()}), json!({})).await;
 
     let writer = etcd.writer();

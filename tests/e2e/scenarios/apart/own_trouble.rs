@@ -237,7 +237,7 @@ async fn a_definition_that_is_missing_at_the_start_is_waited_for_and_told(scene:
     }
     scene
         .until("the log says so", 20, || async {
-            let log = scene.ground().log("the watch was interrupted").await;
+            let log = scene.ground().log("what is followed was interrupted").await;
             let told = |line: &str| line.contains("drainplans") && line[3..] > begun[..];
             log.lines().any(told).then_some(())
         })
@@ -306,7 +306,7 @@ async fn what_a_newer_version_wrote_is_read_over_or_holds_the_pod_and_is_told(sc
     scene
         .until("the denial says so", 20, || async {
             let said = scene.denied("field-0").await;
-            said.contains("in a phase that only a newer version of Castoff knows").then_some(())
+            said.contains("can't read its drain").then_some(())
         })
         .await;
     let before = scene.versions().await;
