@@ -6,7 +6,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use crate::lifecycle::{Outcome, Phase};
+use crate::lifecycle::Outcome;
 
 use super::IsLeader;
 use crate::ports::Store;
@@ -98,13 +98,7 @@ impl Collector for DrainsByPhase {
             let phase = match status.phase {
                 _ if status.blocked => "Blocked",
                 _ if status.stalled => "Stalled",
-                Phase::Queued => "Queued",
-                Phase::Draining => "Draining",
-                Phase::Drained => "Drained",
-                Phase::Departing => "Departing",
-                Phase::Restoring => "Restoring",
-                Phase::Completed => "Completed",
-                Phase::Unknown => "Unknown",
+                phase => phase.as_str(),
             };
             self.gauge.with_label_values(&[phase]).inc();
         }
