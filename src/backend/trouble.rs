@@ -75,12 +75,9 @@ impl Trouble {
             None => {}
         }
         match find::<rustls::Error>(&error) {
-            Some(rustls::Error::InvalidCertificate(_)) => Self::new(
-                Outcome::Credentials,
-                url,
-                NOT_TRUSTED,
-                format!("{detail}; checked against {trusted}"),
-            ),
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                Self::new(Outcome::Credentials, url, NOT_TRUSTED, format!("{detail}; checked against {trusted}"))
+            }
             Some(rustls::Error::AlertReceived(_)) => Self::new(
                 Outcome::Credentials,
                 url,

@@ -212,8 +212,10 @@ async fn says_which_secret_or_key_is_missing() {
         let (message, _) = failure(observe_one(&backend, &scope(), request).await);
         assert_eq!(message, format!("https://127.0.0.1:1/x can't be asked: {expected}"));
     }
-    let http =
-        [("no-password", "it has username but no password"), ("no-ca", "it has no token, nor username and password (it has tls.crt)")];
+    let http = [
+        ("no-password", "it has username but no password"),
+        ("no-ca", "it has no token, nor username and password (it has tls.crt)"),
+    ];
     for (name, expected) in http {
         let mut request = get("http://127.0.0.1:1/x");
         request.auth_secret = name.to_owned();
@@ -226,7 +228,8 @@ async fn says_which_secret_or_key_is_missing() {
 async fn tells_whoever_is_not_let_in_which_keys_were_found_and_which_are_wanted() {
     let router = Router::new().fallback(axum::routing::any(async || StatusCode::UNAUTHORIZED));
     let url = format!("http://{}/x", serve(router).await);
-    let backend = Bench::new().secret("mistyped", &[("Token", "t"), ("ca.crt", "x")]).secret("right", &[("token", "t")]);
+    let backend =
+        Bench::new().secret("mistyped", &[("Token", "t"), ("ca.crt", "x")]).secret("right", &[("token", "t")]);
     let backend = backend.backend();
     let told = async |scope: Scope| failure(observe_one(&backend, &scope, get(&url)).await).0;
     assert_eq!(
