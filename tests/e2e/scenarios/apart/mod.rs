@@ -7,7 +7,7 @@ mod doctor_installation;
 mod feature_gates;
 mod nodes;
 mod own_trouble;
-mod pressure;
+mod strangers;
 
 use super::Scenario;
 
@@ -21,7 +21,7 @@ pub fn all() -> Vec<Scenario> {
         &doctor_guarding::ON_THIS_MACHINE,
         &doctor_installation::ALONE,
         &own_trouble::ALONE,
-        &pressure::ALONE,
+        &strangers::ALONE,
     ]
     .concat()
 }
