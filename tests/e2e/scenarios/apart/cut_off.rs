@@ -42,10 +42,10 @@ async fn a_replica_whose_watch_tells_nothing_lets_no_pod_of_a_new_policy_go_and_
         .await;
     assert!(scene.stands("app-0", &uid).await);
     assert!(!processes.readiness(1 - behind).await.contains("[-]"));
+    assert_eq!(scene.hooks().at(&ip, |app| app.prepared_times()), 1);
     proxies[behind].heal();
     scene.let_get_ready(&ip);
     scene.until_all_left(&[("app-0", &uid)]).await;
-    assert_eq!(scene.hooks().at(&ip, |app| app.prepared_times()), 1);
     processes.balancer.set(processes.addresses());
 }
 
@@ -78,11 +78,11 @@ async fn a_drain_whose_creation_is_never_answered_is_prepared_once(scene: Arc<Sc
     scene.until_phase("app-0", "Draining").await;
     scene.let_get_ready(&ip);
     scene.until_phase("app-0", "Drained").await;
+    assert_eq!(scene.hooks().at(&ip, |app| app.prepared_times()), 1);
     for proxy in proxies.iter() {
         proxy.heal();
     }
     scene.until_all_left(&[("app-0", &uid)]).await;
-    assert_eq!(scene.hooks().at(&ip, |app| app.prepared_times()), 1);
     assert_eq!(scene.drains().await.len(), 1);
 }
 
