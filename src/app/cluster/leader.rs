@@ -122,10 +122,10 @@ impl Leader {
     }
 
     fn probes(&self) -> Probes {
-        let Caches { policies, index, cluster, .. } = &self.caches;
+        let Caches { index, in_force, cluster, .. } = &self.caches;
         let observer = Arc::clone(&self.controller.observer);
         let (pods, nodes) = (Arc::clone(&cluster.pods), Arc::clone(&cluster.nodes));
-        Probes::new(observer, Arc::clone(policies), Arc::clone(index), pods, nodes, self.leadership.clone())
+        Probes::new(observer, Arc::clone(index), in_force.clone(), pods, nodes, self.leadership.clone())
     }
 
     fn writer(&self, probes: Arc<Probes>) -> Writer {
@@ -134,6 +134,7 @@ impl Leader {
             client: self.client.clone(),
             objects: Arc::clone(&self.caches.policies),
             index: Arc::clone(&self.caches.index),
+            in_force: self.caches.in_force.clone(),
             pods: Arc::clone(&self.caches.cluster.pods),
             drains: Arc::clone(&self.caches.drains),
             nodes: Arc::clone(&self.caches.cluster.nodes),

@@ -15,7 +15,6 @@ use crate::controller::observe::Observer;
 use crate::facts::NodeFacts;
 use crate::kubernetes::cache::Cache;
 use crate::kubernetes::lease::Leadership;
-use crate::kubernetes::policies::PolicyObject;
 use crate::lifecycle::{Drain, DrainStep};
 use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
@@ -37,8 +36,8 @@ const SIDE_BY_SIDE: usize = 8;
 /// Tries it while this process leads.
 pub struct Probes {
     observer: Arc<Observer>,
-    objects: Arc<Cache<PolicyObject>>,
     index: Arc<ArcSwap<PolicyIndex>>,
+    in_force: watch::Receiver<()>,
     pods: Arc<Cache<Pod<'static>>>,
     nodes: Arc<Cache<NodeFacts>>,
     leadership: Leadership,
@@ -61,33 +60,32 @@ struct Due {
 }
 
 impl Probes {
-    /// Looks by this observer at the backends of these policies, for these pods.
+    /// Looks by this observer at the backends of these policies, for these pods; `in_force` changes with the index.
     pub fn new(
         observer: Arc<Observer>,
-        objects: Arc<Cache<PolicyObject>>,
         index: Arc<ArcSwap<PolicyIndex>>,
+        in_force: watch::Receiver<()>,
         pods: Arc<Cache<Pod<'static>>>,
         nodes: Arc<Cache<NodeFacts>>,
         leadership: Leadership,
     ) -> Self {
         let (sights, changes) = (Mutex::default(), watch::Sender::new(0));
-        Probes { observer, objects, index, pods, nodes, leadership, sights, changes }
+        Probes { observer, index, in_force, pods, nodes, leadership, sights, changes }
     }
 
     /// Looks whenever a look is due, for ever.
     pub async fn run(self: Arc<Self>) {
-        let mut objects = self.objects.changes();
-        self.objects.filled().await;
+        let mut in_force = self.in_force.clone();
         self.pods.filled().await;
         loop {
-            objects.mark_unchanged();
+            in_force.mark_unchanged();
             if self.leadership.holds() {
                 let looks =
                     stream::iter(self.due(Instant::now())).for_each_concurrent(SIDE_BY_SIDE, |due| self.look(due));
                 looks.await;
             }
             tokio::select! {
-                _ = objects.changed() => {}
+                Ok(()) = in_force.changed() => {}
                 () = tokio::time::sleep(TICK) => {}
             }
         }
