@@ -27,8 +27,9 @@ pub(super) struct Finding {
 
 /// All that is wrong, in the order in which it is best mended.
 pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
-    let checks: [fn(&Seen) -> Vec<Finding>; 16] = [
+    let checks: [fn(&Seen) -> Vec<Finding>; 17] = [
         installation::definitions,
+        installation::versions,
         installation::replicas,
         installation::lease,
         installation::rights,
