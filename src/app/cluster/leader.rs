@@ -124,6 +124,7 @@ impl Leader {
             client: self.client.clone(),
             objects: Arc::clone(&self.caches.policies),
             index: Arc::clone(&self.caches.index),
+            in_force: self.caches.in_force.clone(),
             pods: Arc::clone(&self.caches.cluster.pods),
             drains: Arc::clone(&self.caches.drains),
             nodes: Arc::clone(&self.caches.cluster.nodes),

@@ -36,6 +36,8 @@ pub struct Writer {
     pub objects: Arc<Cache<PolicyObject>>,
     /// Policies in force.
     pub index: Arc<ArcSwap<PolicyIndex>>,
+    /// Changes once others are in force.
+    pub in_force: watch::Receiver<()>,
     /// Pods.
     pub pods: Arc<Cache<Pod<'static>>>,
     /// Drains.
@@ -57,6 +59,7 @@ impl Writer {
     pub async fn run(self) {
         let (proofs, mut seen) = (Proofs::default(), self.seen.clone());
         let (mut pods, mut objects) = (self.pods.changes(), self.objects.changes());
+        let mut in_force = self.in_force.clone();
         let mut drains = self.drains.changes();
         self.pods.filled().await;
         self.objects.filled().await;
@@ -64,6 +67,7 @@ impl Writer {
         loop {
             pods.mark_unchanged();
             objects.mark_unchanged();
+            in_force.mark_unchanged();
             drains.mark_unchanged();
             seen.mark_unchanged();
             for object in self.objects.all() {
@@ -74,6 +78,8 @@ impl Writer {
             tokio::select! {
                 _ = pods.changed() => {}
                 _ = objects.changed() => {}
+                // A policy that was not compiled yet was passed over.
+                Ok(()) = in_force.changed() => {}
                 _ = drains.changed() => {}
                 _ = seen.changed() => {}
                 () = tokio::time::sleep(AGAIN) => {}

@@ -117,6 +117,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(ordered::ALL);
     all.extend(unasked::ALL);
     all.extend(unasked::ALONE);
+    all.extend(unasked::ON_OWN_CONTROL_PLANE);
     all.extend(mended::ALL);
     all.extend(versions::ALL);
     all.extend(apart::all());
