@@ -74,6 +74,8 @@ pub struct Known<'a> {
     pub called: Result<(), String>,
     /// What the last look at the policy's backends has shown.
     pub backend: Option<Verdict>,
+    /// How many pods of other namespaces the policy would select, where it selects none of its own.
+    pub elsewhere: BTreeMap<String, usize>,
 }
 
 /// Where a node's labels are found.
@@ -122,7 +124,9 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
         return says(false, "Conflict", message);
     }
     if selected.is_empty() {
-        return says(false, "NoPods", "no pod of this namespace is selected: nothing is guarded".to_owned());
+        let others = counted(&known.elsewhere);
+        let message = format!("no pod of this namespace is selected: nothing is guarded{others}");
+        return says(false, "NoPods", message);
     }
     if let Err(why) = &known.called {
         return says(false, "NotCalled", why.clone());
@@ -133,6 +137,23 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
         PolicyMode::Audit => format!("watches {count} pods, and lets all of them leave (mode Audit)"),
     };
     says(true, "Guarding", message)
+}
+
+/// ` (0 here, 2 in web)`: where such pods are, in a few namespaces.
+fn counted(elsewhere: &BTreeMap<String, usize>) -> String {
+    let named: Vec<String> =
+        elsewhere.iter().take(3).map(|(namespace, count)| format!("{count} in {namespace}")).collect();
+    if named.is_empty() { String::new() } else { format!(" (0 here, {})", named.join(", ")) }
+}
+
+/// How many pods outside its namespace the policy would select.
+fn selected_elsewhere(policy: &Policy, pods: &[Arc<Pod<'static>>], nodes: &dyn NodeLabels) -> BTreeMap<String, usize> {
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, nodes)) {
+        *found.entry(pod.metadata.namespace.to_string()).or_default() += 1;
+    }
+    found.remove(&policy.namespace);
+    found
 }
 
 /// The policies that select pods of this one too.
@@ -266,6 +287,47 @@ mod tests {
         assert!(shown(4, 1).change(&object(2)).is_some(), "one has come");
         assert!(shown(2, 0).change(&object(2)).is_some(), "the drain is over, and it did not come back");
         assert!(shown(2, 1).change(&object(1)).is_some(), "the policy was changed");
+    }
+
+    #[test]
+    fn a_policy_without_pods_says_where_such_pods_are() {
+        let (_, policy) = read_policy(
+            &serde_json::from_value(json!({
+                "metadata": {"name": "p", "namespace": "n"},
+                "spec": {"selector": {"matchLabels": {"app": "db"}},
+                    "steps": [{"name": "a", "plan": {"builtIn": "http-hook"}}]},
+            }))
+            .unwrap(),
+        )
+        .unwrap();
+        let index = crate::kubernetes::policies::compile(&[Arc::new(policy)], &[]);
+        let policy = index.get("n", "p").unwrap();
+        let pod = |namespace: &str, app: &str| {
+            let pod = json!({"metadata": {"name": "a", "namespace": namespace, "labels": {"app": app}}});
+            Arc::new(crate::pod::deserialize_owned(&pod).unwrap())
+        };
+        let nodes = Cache::<NodeFacts>::default();
+        let elsewhere = selected_elsewhere(policy, &[pod("web", "db"), pod("web", "db"), pod("n", "web")], &nodes);
+        let known = Known { pods: &[], nodes: &nodes, policies: &[], called: Ok(()), backend: None, elsewhere };
+        let told = ready(policy, &known);
+        assert_eq!(told.message, "no pod of this namespace is selected: nothing is guarded (0 here, 2 in web)");
+    }
+
+    #[test]
+    fn the_worst_condition_is_shown() {
+        let condition = |kind: &str, status: &str| Condition {
+            kind: kind.to_owned(),
+            status: status.to_owned(),
+            ..Condition::default()
+        };
+        let of = |ready: &str, seen: &str| {
+            let all = [condition("Ready", ready), condition(BACKEND_SEEN, seen)];
+            worst(&all).map(|worst| (worst.kind.clone(), worst.status.clone())).unwrap()
+        };
+        assert_eq!(of("True", "True"), ("Ready".to_owned(), "True".to_owned()));
+        assert_eq!(of("True", "False"), (BACKEND_SEEN.to_owned(), "False".to_owned()));
+        assert_eq!(of("False", "False"), ("Ready".to_owned(), "False".to_owned()));
+        assert_eq!(worst(&[]), None);
     }
 
     #[test]
