@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::lifecycle::drain::{DrainMetadata, Keeping};
-use crate::lifecycle::{Drain, DrainStatus, Outcome, Phase, stored};
+use crate::lifecycle::{Drain, DrainStatus, Phase, stored};
 
 use super::conditions::Condition;
 use super::resources::{part, pod_drains};
@@ -125,9 +125,7 @@ fn object_of(drain: &Drain) -> DynamicObject {
 }
 
 fn shown(status: &DrainStatus, before: &[Condition], now: &str) -> ShownStatus {
-    // It stays so after the pod has left: since then is how long the preparation took.
-    let left = matches!(status.phase, Phase::Restoring | Phase::Completed) && status.outcome == Some(Outcome::Prepared);
-    let prepared = left || matches!(status.phase, Phase::Drained | Phase::Departing);
+    let prepared = matches!(status.phase, Phase::Drained | Phase::Departing);
     let state = state_of(status);
     let condition =
         |kind: &str, holds: bool, reason: &str| Condition::new(kind, holds, reason, &status.message, before, now);
@@ -172,19 +170,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-
-    #[test]
-    fn a_pod_that_has_left_prepared_still_says_since_when_it_was() {
-        let at = |phase, outcome, before: &[Condition], now: &str| {
-            let status = DrainStatus { phase, outcome, ..DrainStatus::default() };
-            shown(&status, before, now).conditions
-        };
-        let drained = at(Phase::Drained, None, &[], "1");
-        let over = at(Phase::Completed, Some(Outcome::Prepared), &drained, "2");
-        assert_eq!((over[0].status.as_str(), over[0].last_transition_time.as_str()), ("True", "1"));
-        let given_up = at(Phase::Restoring, None, &drained, "2");
-        assert_eq!((given_up[0].status.as_str(), given_up[0].last_transition_time.as_str()), ("False", "2"));
-    }
 
     #[test]
     fn what_is_shown_hides_nothing_of_the_status() -> Result<(), serde_json::Error> {

@@ -156,19 +156,16 @@ pub(super) fn drain(object: &DynamicObject, now: Timestamp) -> DrainSeen {
     let is_blocked = condition("Blocked").is_some_and(|blocked| blocked.status == "True");
     let phase = kept.drain.status.phase;
     let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| Some(to?.duration_since(from?).as_secs());
-    let is_prepared = condition("Prepared").is_some_and(|prepared| prepared.status == "True");
-    let took_seconds = if is_prepared { seconds(created, since("Prepared")) } else { None };
     // One that began anew was made long before: since then `Prepared` has changed.
     let preparing_seconds = match phase {
         Phase::Queued | Phase::Draining => seconds(since("Prepared").or(created), Some(now)),
-        Phase::Drained => took_seconds,
+        Phase::Drained => seconds(created, since("Prepared")),
         _ => None,
     };
     DrainSeen {
         view: DrainView::of(object),
         blocked_seconds: if is_blocked { seconds(since("Blocked"), Some(now)) } else { None },
         preparing_seconds,
-        took_seconds,
     }
 }
 

@@ -13,11 +13,8 @@ use super::seen::{Budget, Seen};
 /// A plan that says "not now" for longer than this waits for somebody, not for something; in seconds.
 const BLOCKED_PATIENCE: i64 = 600;
 
-/// A provider, what its upgrades do, and after how many seconds.
-type Upgrade = (&'static str, &'static str, i64);
-
 /// How long managed node upgrades wait for a pod that may not leave, in seconds, by the provider that the nodes name.
-const UPGRADES: [Upgrade; 3] = [
+const UPGRADES: [(&str, &str, i64); 3] = [
     ("aws", "an EKS managed node group gives an upgrade up after 15 minutes", 15 * 60),
     ("azure", "AKS gives the drain of a node up after 30 minutes, unless set otherwise", 30 * 60),
     ("gce", "GKE deletes pods all the same after 60 minutes", 60 * 60),
@@ -128,13 +125,8 @@ pub(super) fn budgets(seen: &Seen) -> Vec<Finding> {
     seen.budgets.iter().filter(|budget| budget.never_allows).map(of).collect()
 }
 
-/// How long the upgrades of the cloud wait whose nodes these are.
-pub(super) fn upgrade(seen: &Seen) -> Option<&'static Upgrade> {
-    UPGRADES.iter().find(|(provider, ..)| seen.provider.as_deref() == Some(*provider))
-}
-
 pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
-    let upgrade = upgrade(seen);
+    let upgrade = UPGRADES.iter().find(|(provider, ..)| seen.provider.as_deref() == Some(*provider));
     let mut found = Vec::new();
     for drain in &seen.drains {
         let view = &drain.view;

@@ -17,7 +17,6 @@ use super::connect::Which;
 use super::output::{self, Output};
 use super::render::{self, Paint, painted};
 use findings::Finding;
-use seen::Seen;
 
 /// Looks for what is wrong with an installation in a cluster: what, why it matters, and the command that mends it.
 ///
@@ -50,28 +49,18 @@ struct Report {
     findings: Vec<Finding>,
     /// How much was looked at.
     looked: Vec<String>,
-    /// How long preparations took, by policy.
-    preparations: Vec<String>,
 }
 
 /// Looks, prints what is wrong, and says no if anything is.
 pub(super) async fn run(command: Doctor) -> Result<(), Failure> {
     let client = command.which.connect().await?;
     let seen = gather::gather(&client, &command.namespace).await?;
-    let report =
-        Report { findings: findings::findings(&seen), looked: seen.looked(), preparations: preparations(&seen) };
+    let report = Report { findings: findings::findings(&seen), looked: seen.looked() };
     output::print_as(command.output, &report, || {
         report.findings.iter().flat_map(lines).for_each(output::line);
         output::line(sum(&report));
-        report.preparations.iter().for_each(output::line);
     })?;
     if report.findings.iter().all(|found| found.note) { Ok(()) } else { Err(Failure::No(String::new())) }
-}
-
-/// How long preparations took, and how long the cloud whose nodes these are would wait.
-fn preparations(seen: &Seen) -> Vec<String> {
-    let waits = guarding::upgrade(seen).map_or_else(String::new, |(_, limit, _)| format!("; {limit}"));
-    seen.preparations().into_iter().map(|took| took + &waits).collect()
 }
 
 fn lines(found: &Finding) -> Vec<String> {

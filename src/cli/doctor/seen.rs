@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::cli::drains::DrainView;
-use crate::cli::render::span;
 use crate::cli::trial::Trial;
 use crate::policy::spec::LabelSelector;
 
@@ -133,30 +132,9 @@ pub(super) struct DrainSeen {
     pub blocked_seconds: Option<i64>,
     /// For how many seconds it has been prepared, or was until it was.
     pub preparing_seconds: Option<i64>,
-    /// How many seconds it took from the first request until it was prepared.
-    pub took_seconds: Option<i64>,
 }
 
 impl Seen {
-    /// How long the last preparations of each policy took, in words.
-    pub fn preparations(&self) -> Vec<String> {
-        let mut by_policy: BTreeMap<(&str, &str), Vec<i64>> = BTreeMap::new();
-        for drain in &self.drains {
-            let policy = (drain.view.namespace.as_str(), drain.view.policy.as_str());
-            by_policy.entry(policy).or_default().extend(drain.took_seconds);
-        }
-        let told = by_policy.into_iter().filter_map(|((namespace, policy), took)| {
-            let (shortest, longest) = (*took.iter().min()?, *took.iter().max()?);
-            let least = if shortest == longest { String::new() } else { format!("{} to ", span(shortest)) };
-            Some(format!(
-                "policy {namespace}/{policy}: last preparations took {least}{} ({})",
-                span(longest),
-                took.len()
-            ))
-        });
-        told.collect()
-    }
-
     /// What there was to look at, in words.
     pub fn looked(&self) -> Vec<String> {
         let count = |number: usize, word: &str| format!("{word}: {number}");

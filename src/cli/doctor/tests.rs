@@ -338,25 +338,6 @@ fn a_preparation_longer_than_an_upgrade_waits_is_found_where_such_upgrades_are()
 }
 
 #[test]
-fn how_long_preparations_took_is_told_by_policy_with_how_long_upgrades_wait() {
-    let prepared = |phase: &str, status: &str, since: &str| {
-        drain(json!({"phase": phase, "outcome": "Prepared"}), &json!([condition("Prepared", status, since)]))
-    };
-    let mut seen = healthy();
-    seen.drains = vec![
-        prepared("Completed", "True", "2030-01-01T11:00:40Z"),
-        prepared("Departing", "True", "2030-01-01T11:03:00Z"),
-        prepared("Draining", "False", "2030-01-01T11:50:00Z"),
-    ];
-    let waits = "an EKS managed node group gives an upgrade up after 15 minutes";
-    let took = "policy tidb/tikv: last preparations took 40s to 3m (2)";
-    assert_eq!(super::preparations(&seen), [format!("{took}; {waits}")]);
-    seen.provider = None;
-    seen.drains.remove(1);
-    assert_eq!(super::preparations(&seen), ["policy tidb/tikv: last preparations took 40s (1)"]);
-}
-
-#[test]
 fn what_could_not_be_looked_at_is_told_and_is_no_fault() {
     let mut seen = healthy();
     seen.hooks = None;
