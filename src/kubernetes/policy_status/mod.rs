@@ -1,5 +1,7 @@
 //! What a policy's status says: whether it guards anything, and if not, why. Pure; [`Writer`] writes it.
 
+mod backend;
+mod probes;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,13 +21,17 @@ use crate::runbook::Links;
 
 use super::cache::Cache;
 use super::conditions::Condition;
+use super::history::{Summary, remembered};
 use super::policies::{PolicyObject, said};
 
+pub use probes::Probes;
 pub use writer::Writer;
 
 /// The longest message of a condition, in bytes: the most that the API's own conditions take.
 const LONGEST_MESSAGE: usize = 32 * 1024;
 
+/// The condition that tells of backends.
+pub const BACKEND_SEEN: &str = "BackendSeen";
 const NO_PODS: &str = "no pod of this namespace is selected: nothing is guarded";
 
 /// A DrainPolicy's status.
@@ -43,8 +49,18 @@ pub struct PolicyStatus {
     /// The lock by which the last place is given to one alone. Written by Castoff alone.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["seat"]))]
     pub departing: Vec<Slot>,
+    /// `True` where every condition is, `False` where one is not: what `kubectl get` shows.
+    pub ready: String,
+    /// The reason of the first condition that is not true, else that of `Ready`.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+    /// The last ten drains that are over, the oldest first.
+    #[schemars(extend("maxItems" = 10))]
+    pub history: Vec<Summary>,
     /// `Ready`: reasons `Guarding`, `NoPods` (there is nothing to guard yet), `NotCompiled`, `Conflict`, `NotCalled`.
-    /// `NoPods`: whether no pod is selected. `Stalled`: whether the policy must be mended, `NotCompiled` or `Conflict`.
+    /// `BackendSeen`: `Seen`, `BackendNotReached`, `BackendNotBelieved`, `NothingSelected`. `NoPods`: whether no pod is
+    /// selected. `Stalled`: whether the policy must be mended, `NotCompiled` or `Conflict`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -60,6 +76,8 @@ pub struct Known<'a> {
     pub policies: &'a [Arc<Policy>],
     /// Whether the API server sends this namespace's deletes; the sentence says why it is not known to.
     pub called: Result<(), String>,
+    /// What the last look at the policy's backends has shown.
+    pub backend: Option<Verdict>,
 }
 
 /// Where a node's labels are found.
@@ -161,11 +179,27 @@ struct Shown {
     slots: usize,
     away: usize,
     conditions: Vec<Condition>,
+    history: Vec<Summary>,
+}
+
+/// The condition that people are to see first: one that is not true, else the first.
+#[must_use]
+pub fn worst(conditions: &[Condition]) -> Option<&Condition> {
+    let of_ours = |condition: &&Condition| ["Ready", BACKEND_SEEN].contains(&condition.kind.as_str());
+    let untrue = conditions.iter().filter(of_ours).find(|condition| condition.status != "True");
+    untrue.or_else(|| conditions.iter().find(of_ours))
 }
 
 impl Shown {
-    /// The status of `policy`, stored as `object`.
-    fn of(policy: &Policy, object: &PolicyObject, known: &Known<'_>, away: usize, runbook: &Links, now: &str) -> Self {
+    /// The status of `policy`, stored as `object`; `over` are its drains that are over.
+    fn of(
+        policy: &Policy,
+        object: &PolicyObject,
+        known: &Known<'_>,
+        (away, over): (usize, Vec<Summary>),
+        runbook: &Links,
+        now: &str,
+    ) -> Self {
         let condition = |verdict: Verdict| {
             let message = runbook.message(&verdict.message, verdict.reason, LONGEST_MESSAGE);
             let before = &object.conditions;
@@ -177,20 +211,33 @@ impl Shown {
         let slots = policy.spec.max_unavailable.of(pods).unwrap_or(1);
         let ready = ready(policy, known);
         let besides = besides(&ready, pods);
-        let conditions = [ready].into_iter().chain(besides).map(condition).collect();
-        Shown { observed_generation: object.generation, pods, slots, away, conditions }
+        let verdicts = [ready].into_iter().chain(known.backend.clone()).chain(besides);
+        let kept = object.status.get("history").cloned().map(serde_json::from_value);
+        let kept: Vec<Summary> = kept.and_then(Result::ok).unwrap_or_default();
+        Shown {
+            observed_generation: object.generation,
+            pods,
+            slots,
+            away,
+            conditions: verdicts.map(condition).collect(),
+            history: remembered(&kept, over),
+        }
     }
 
     /// The patch that writes it; `None` where it says nothing new.
     fn change(&self, object: &PolicyObject) -> Option<Value> {
-        let Shown { observed_generation, pods, slots, away, conditions } = self;
+        let Shown { observed_generation, pods, slots, away, conditions, history } = self;
+        let (ready, reason, message) = worst(conditions)
+            .map_or(("", "", ""), |worst| (worst.status.as_str(), worst.reason.as_str(), worst.message.as_str()));
         let status = json!({
             "observedGeneration": observed_generation, "pods": pods, "slots": slots, "away": away,
-            "conditions": conditions,
+            "conditions": conditions, "history": history, "ready": ready, "reason": reason, "message": message,
         });
         let told = |field: &str| object.status.get(field).unwrap_or(&Value::Null) == &status[field];
-        let same = ["observedGeneration", "pods", "slots", "conditions"].iter().all(|field| told(field));
-        ((!same && !self.is_only_away(object)) || !told("away")).then(|| json!({"status": status}))
+        let same =
+            ["observedGeneration", "pods", "slots", "conditions", "ready", "message"].iter().all(|field| told(field));
+        let has_history = history.is_empty() || told("history");
+        ((!same && !self.is_only_away(object)) || !told("away") || !has_history).then(|| json!({"status": status}))
     }
 
     /// Whether the pods that are missing are those that are away. Their next ones are about to come: it is not worth
@@ -231,7 +278,7 @@ mod tests {
     }
 
     fn shown(pods: usize, away: usize) -> Shown {
-        Shown { observed_generation: 2, pods, slots: 1, away, conditions: Vec::new() }
+        Shown { observed_generation: 2, pods, slots: 1, away, conditions: Vec::new(), history: Vec::new() }
     }
 
     /// A policy with these parameters of its one step, and what is said of it: conditions by kind, as status and reason.
@@ -247,8 +294,8 @@ mod tests {
         let object = Arc::new(read_policy(&object).unwrap().1);
         let index = crate::kubernetes::policies::compile(std::slice::from_ref(&object), &[]);
         let nodes = Cache::<NodeFacts>::default();
-        let known = Known { pods, nodes: &nodes, policies: index.of_namespace("n"), called: Ok(()) };
-        let shown = Shown::of(index.get("n", "p").unwrap(), &object, &known, 0, &Links::default(), "now");
+        let known = Known { pods, nodes: &nodes, policies: index.of_namespace("n"), called: Ok(()), backend: None };
+        let shown = Shown::of(index.get("n", "p").unwrap(), &object, &known, (0, Vec::new()), &Links::default(), "now");
         assert_eq!(shown.change(&object).unwrap()["status"]["observedGeneration"], 7);
         assert!(shown.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
         shown.conditions.into_iter().map(|it| (it.kind, (it.status, it.reason))).collect()
