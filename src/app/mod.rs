@@ -6,12 +6,13 @@ pub mod config;
 mod reload;
 pub mod standalone;
 
+use std::fmt::Display;
+
 use crate::runtime::readiness::{Handle, Readiness};
 use crate::runtime::shutdown::Shutdown;
 use crate::server;
 use crate::trust::{Certificates, Clients};
 
-pub use cluster::connect;
 pub use config::ServeConfig;
 
 /// What went wrong, and whose fault it is.
@@ -27,8 +28,13 @@ pub enum Failure {
 
 impl Failure {
     /// An error that says no.
-    pub fn no(error: impl std::fmt::Display) -> Self {
+    pub fn no(error: impl Display) -> Self {
         Failure::No(error.to_string())
+    }
+
+    /// An error in arguments or files.
+    pub fn usage(error: impl Display) -> Self {
+        Failure::Usage(error.to_string())
     }
 }
 

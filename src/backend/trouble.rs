@@ -1,13 +1,12 @@
 //! Why a request brought nothing, in words for users and words for the log.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 use serde_json::Value;
 
 use super::dns::ForbiddenAnswer;
 use super::metrics::Outcome;
-use crate::printable::printable;
+use crate::printable::{chain, printable};
 
 /// So much of a body is quoted, in characters.
 const QUOTED: usize = 200;
@@ -21,7 +20,6 @@ const SAYING: [&str; 6] = ["message", "error", "msg", "reason", "detail", "error
 /// Why a request brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// The kind.
     pub outcome: Outcome,
     /// For users: constant for a cause.
     pub message: String,
@@ -39,13 +37,11 @@ impl Trouble {
     }
 
     /// The same, with what the backend said.
-    #[must_use]
     pub fn with_words(self, words: String) -> Self {
         Self { words, ..self }
     }
 
     /// What became of a request by this method, in one sentence for people.
-    #[must_use]
     pub fn sentence(&self, method: &str) -> String {
         let separator = if self.words.is_empty() { "" } else { ": " };
         let sentence = format!("{method} {}{separator}{}", self.message, self.words);
@@ -58,7 +54,6 @@ impl Trouble {
     }
 
     /// What an HTTP client's error means. `trusted` names what the server's certificate was checked against.
-    #[must_use]
     pub fn of_error(url: &str, error: reqwest::Error, trusted: &str) -> Self {
         let error = error.without_url();
         let detail = chain(&error);
@@ -90,14 +85,12 @@ impl Trouble {
     }
 
     /// Whether nothing came back at all, as from a machine that is off.
-    #[must_use]
     pub fn is_silence(&self) -> bool {
         matches!(self.outcome, Outcome::Refused | Outcome::Timeout)
     }
 }
 
 /// `url` without what may be secret or varies: user, password, query, fragment.
-#[must_use]
 pub fn shown(url: &str) -> String {
     let url: String = url.chars().filter(|letter| !letter.is_control()).collect();
     let url = url.split(['?', '#']).next().unwrap_or_default();
@@ -108,7 +101,6 @@ pub fn shown(url: &str) -> String {
 }
 
 /// The beginning of `body` on one line.
-#[must_use]
 pub fn excerpt(body: &[u8]) -> String {
     let beginning = body.get(..16 * QUOTED).unwrap_or(body);
     String::from_utf8_lossy(beginning).chars().filter(|letter| !letter.is_control()).take(QUOTED).collect()
@@ -116,7 +108,6 @@ pub fn excerpt(body: &[u8]) -> String {
 
 /// What a body says to people: the text that JSON holds or the field of it that says why, else the text itself. Pages
 /// for browsers say nothing.
-#[must_use]
 pub fn words(body: &str) -> String {
     let said = match serde_json::from_str(body) {
         Ok(Value::String(text)) => text,
@@ -137,21 +128,6 @@ fn cut(text: &str, longest: usize) -> String {
         Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
         None => text.to_owned(),
     }
-}
-
-/// All that an error says, outermost first.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let said = inner.to_string();
-        if !text.ends_with(&said) {
-            // Writing to a String can't fail.
-            let _ = write!(text, ": {said}");
-        }
-        source = inner.source();
-    }
-    text
 }
 
 /// The first `T` among an error's sources, inside of I/O errors too.

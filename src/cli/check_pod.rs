@@ -5,10 +5,12 @@ use serde::Serialize;
 
 use crate::admission::dry_run::{State, StepNow};
 use crate::admission::{Stage, first_questions};
+use crate::kubernetes::cache::chain;
 use crate::kubernetes::drains;
 use crate::kubernetes::policies::said as mistakes_said;
 use crate::kubernetes::resources::pod_drains;
 use crate::policy::Policy;
+use crate::policy::spec::PolicyMode;
 
 use super::connect::{Reach, whoami};
 use super::drains::DrainView;
@@ -64,7 +66,7 @@ struct Report {
 #[serde(rename_all = "camelCase")]
 struct GuardedBy {
     policy: String,
-    mode: String,
+    mode: PolicyMode,
     steps: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mistake: Option<String>,
@@ -93,7 +95,8 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
     let drains = crate::cli::connect::list(&client, &pod_drains(), Some(&namespace)).await?;
     let is_its = |object: &&kube::core::DynamicObject| pod.metadata.uid == *drains::read(object).drain.pod_uid();
     let view = drains.iter().find(is_its).map(DrainView::of);
-    let trial = trial::delete(&client, &namespace, &command.pod, &pod.metadata.uid).await.map_err(Failure::No)?;
+    let trial = trial::delete(&client, &namespace, &command.pod, &pod.metadata.uid).await;
+    let trial = trial.map_err(|error| Failure::No(chain(&error)))?;
     let report = Report::of(&pod.full_name(), guarded_by, view, &trial);
     output::print_as(command.output, &report, || {
         report.lines().iter().for_each(output::line);
@@ -106,7 +109,7 @@ impl GuardedBy {
         let steps = policy.steps.as_ref().map(Vec::as_slice).unwrap_or_default();
         GuardedBy {
             policy: policy.name.clone(),
-            mode: format!("{:?}", policy.spec.mode),
+            mode: policy.spec.mode,
             steps: steps.iter().map(|step| format!("{} ({})", step.name, step.plan_name)).collect(),
             mistake: policy.steps.as_ref().err().map(|mistakes| mistakes_said(mistakes)),
         }
@@ -119,7 +122,7 @@ impl Report {
         let program = program();
         let doctor = || Some(format!("{program} doctor"));
         let wait = || Some(format!("{program} prepare {name} -n {namespace} --wait"));
-        let enforced = guarded_by.iter().any(|guard| guard.mode == "Enforce");
+        let enforced = guarded_by.iter().any(|guard| guard.mode == PolicyMode::Enforce);
         let (may_leave, answer, next) = match trial.said() {
             // Castoff says something on every dry run of a pod that a policy selects.
             Said::Allowed { asked: false } if enforced => {
@@ -141,7 +144,7 @@ impl Report {
             pod: pod.to_owned(),
             guarded_by,
             view,
-            backend: trial.steps().into_iter().map(Backend::from).collect(),
+            backend: trial.steps.iter().map(Backend::of).collect(),
             may_leave,
             // What a person who deletes is told, and who only tries it out need not be.
             answer: answer.replace(crate::admission::messages::NOT_KEPT, ""),
@@ -156,7 +159,7 @@ impl Report {
         for guard in &self.guarded_by {
             let how = match &guard.mistake {
                 Some(mistake) => format!("policy {}, which is not valid: {mistake}", guard.policy),
-                None => format!("policy {}, mode {}: {}", guard.policy, guard.mode, guard.steps.join(", then ")),
+                None => format!("policy {}, mode {:?}: {}", guard.policy, guard.mode, guard.steps.join(", then ")),
             };
             rows.push(vec![plain("guarded by"), plain(&how)]);
         }
@@ -180,13 +183,13 @@ impl Report {
     }
 }
 
-impl From<StepNow> for Backend {
-    fn from(now: StepNow) -> Self {
+impl Backend {
+    fn of(now: &StepNow) -> Self {
         let state = match now.state {
             State::Unknown => "not known",
             state => state.as_str(),
         };
-        Backend { step: now.step, plan: now.plan, state, text: now.text }
+        Backend { step: now.step.clone(), plan: now.plan.clone(), state, text: now.remark() }
     }
 }
 
@@ -196,15 +199,23 @@ mod tests {
 
     use super::*;
     use crate::cli::trial::Trial;
+    use crate::plan::Progress;
 
-    fn guard(mode: &str) -> GuardedBy {
+    fn guard(mode: PolicyMode) -> GuardedBy {
         let steps = vec!["evict-leaders (tikv)".to_owned()];
-        GuardedBy { policy: "tikv".to_owned(), mode: mode.to_owned(), steps, mistake: None }
+        GuardedBy { policy: "tikv".to_owned(), mode, steps, mistake: None }
     }
 
     fn report(guards: Vec<GuardedBy>, code: u16, message: &str, warnings: &[&str]) -> Report {
         let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
-        Report::of("tidb/tikv-2", guards, None, &Trial { code, message: message.to_owned(), warnings })
+        let trial = Trial { code, message: message.to_owned(), warnings, steps: Vec::new() };
+        Report::of("tidb/tikv-2", guards, None, &trial)
+    }
+
+    fn step() -> StepNow {
+        let left = Some(Progress { remaining: 40, unit: "leaders".to_owned() });
+        let (step, plan, text) = ("evict-leaders".to_owned(), "tikv".to_owned(), String::new());
+        StepNow { step, plan, state: State::ToDo, left, text }
     }
 
     #[test]
@@ -212,7 +223,9 @@ mod tests {
         let message = "admission webhook \"pods.castoff.dev\" denied the request: tidb/tikv-2 may not leave yet \
                        (policy tikv): it is to be prepared. This delete is not kept: repeat it until it is allowed.";
         let warnings = ["castoff: step evict-leaders (tikv): to do: 40 leaders left", "something is deprecated"];
-        let report = report(vec![guard("Enforce")], 429, message, &warnings);
+        let warnings = warnings.map(str::to_owned).to_vec();
+        let trial = Trial { code: 429, message: message.to_owned(), warnings, steps: vec![step()] };
+        let report = Report::of("tidb/tikv-2", vec![guard(PolicyMode::Enforce)], None, &trial);
         assert!(!report.may_leave);
         assert_eq!(
             report.lines().iter().map(|line| strip_str(line).to_string()).collect::<Vec<_>>(),
@@ -229,10 +242,10 @@ mod tests {
 
     #[test]
     fn a_guarded_pod_that_castoff_is_not_asked_about_is_no_pod_that_may_leave() {
-        let unasked = report(vec![guard("Enforce")], 200, "", &[]);
+        let unasked = report(vec![guard(PolicyMode::Enforce)], 200, "", &[]);
         assert!(!unasked.may_leave && unasked.answer.contains("does not ask Castoff"), "{unasked:?}");
         let asked = ["castoff: step evict-leaders (tikv): done"];
-        assert!(report(vec![guard("Enforce")], 200, "", &asked).may_leave);
+        assert!(report(vec![guard(PolicyMode::Enforce)], 200, "", &asked).may_leave);
         assert!(report(vec![], 200, "", &[]).may_leave);
     }
 
@@ -241,7 +254,7 @@ mod tests {
         let other = report(vec![], 400, "admission webhook \"other.example\" denied the request: no", &[]);
         assert!(!other.may_leave && other.answer.contains("other.example"));
         let failing = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": connection refused";
-        let failing = report(vec![guard("Enforce")], 500, failing, &[]);
+        let failing = report(vec![guard(PolicyMode::Enforce)], 500, failing, &[]);
         assert!(failing.next.is_some_and(|next| next.ends_with("doctor")));
     }
 }

@@ -51,37 +51,31 @@ pub struct WatchedCluster {
 }
 
 /// Pods, as the API names them.
-#[must_use]
 pub fn pods() -> ApiResource {
     ApiResource::erase::<core::v1::Pod>(&())
 }
 
 /// Nodes, as the API names them.
-#[must_use]
 pub fn nodes() -> ApiResource {
     ApiResource::erase::<core::v1::Node>(&())
 }
 
 /// Namespaces, as the API names them.
-#[must_use]
 pub fn namespaces() -> ApiResource {
     ApiResource::erase::<core::v1::Namespace>(&())
 }
 
 /// How a pod becomes an entry of the cache.
-#[must_use]
 pub fn read_pod(object: &DynamicObject) -> Option<(String, Pod<'static>)> {
     Some((super::cache::key_of(object), pod_of(object)?))
 }
 
 /// How a node becomes an entry of the cache.
-#[must_use]
 pub fn read_node(object: &DynamicObject) -> Option<(String, NodeFacts)> {
     Some((super::cache::key_of(object), read::node(&whole(object)).ok()?))
 }
 
 /// How a namespace becomes an entry of the cache.
-#[must_use]
 pub fn read_namespace(object: &DynamicObject) -> Option<(String, NamespaceFacts)> {
     Some((super::cache::key_of(object), read::namespace(&whole(object)).ok()?))
 }
@@ -99,7 +93,6 @@ pub(super) fn whole(object: &DynamicObject) -> Value {
 
 impl WatchedCluster {
     /// A cluster of which nothing is known yet.
-    #[must_use]
     pub fn new(client: Client, registration: watch::Receiver<Seen>, registration_is_ours: bool) -> Self {
         let (pods, nodes, namespaces) = Default::default();
         let owners = Owners::new(client.clone());

@@ -4,16 +4,15 @@ use async_trait::async_trait;
 use k8s_openapi::api::core::v1;
 use kube::{Api, Client};
 
-use crate::backend::credentials::{KEYS, Secret, Secrets};
+use crate::backend::credentials::{KEYS, Secret, SecretError, Secrets};
 
 use super::cache::chain;
 
-/// Secrets of the cluster.
 pub struct ClusterSecrets(pub Client);
 
 #[async_trait]
 impl Secrets for ClusterSecrets {
-    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, String> {
+    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, SecretError> {
         let api: Api<v1::Secret> = Api::namespaced(self.0.clone(), namespace);
         match api.get_opt(name).await {
             Ok(Some(secret)) => {
@@ -24,11 +23,13 @@ impl Secrets for ClusterSecrets {
                     .map(|(key, value)| (key, value.0))
                     .collect())
             }
-            Ok(None) => Err(format!("there is no Secret {namespace}/{name}")),
+            Ok(None) => Err(format!("there is no Secret {namespace}/{name}").into()),
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
-                Err(format!("Castoff may not read the Secret {namespace}/{name}: allow it by a Role in that namespace"))
+                let why =
+                    format!("Castoff may not read the Secret {namespace}/{name}: allow it by a Role in that namespace");
+                Err(why.into())
             }
-            Err(error) => Err(format!("the Secret {namespace}/{name} can't be read: {}", chain(&error))),
+            Err(error) => Err(format!("the Secret {namespace}/{name} can't be read: {}", chain(&error)).into()),
         }
     }
 }

@@ -41,7 +41,7 @@ mod parameters;
 mod pieces;
 mod request;
 mod round;
-pub mod rounds;
+pub(crate) mod rounds;
 mod scope;
 pub mod spec;
 mod syntax;

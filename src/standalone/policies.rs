@@ -14,6 +14,8 @@ use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
 use crate::printable::printable;
 use crate::yaml::{self, Document, YamlError};
 
+use super::{FileError, at};
+
 /// The version of the resources that files hold.
 const API_VERSION: &str = "castoff.dev/v1alpha1";
 
@@ -103,16 +105,27 @@ pub struct Checked {
     pub complaints: Vec<Complaint>,
 }
 
+/// Why the policies of a directory are not followed.
+#[derive(Debug, thiserror::Error)]
+pub enum PoliciesError {
+    /// A file can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] FileError),
+    /// All mistakes, a line each.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Wrong(Vec<Complaint>),
+}
+
 /// Reads every policy and plan of a directory. A file may hold several documents.
 ///
 /// # Errors
-/// All mistakes, a line each: file, line, field, what is wrong, and what to write instead.
-pub fn read(directory: &Path) -> Result<PolicyIndex, String> {
+/// All mistakes: file, line, field, what is wrong, and what to write instead.
+pub fn read(directory: &Path) -> Result<PolicyIndex, PoliciesError> {
     let checked = check(&read_directory(directory)?);
     if checked.complaints.is_empty() {
         return Ok(PolicyIndex::new(checked.policies.into_iter().map(|found| found.policy)));
     }
-    Err(checked.complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    Err(PoliciesError::Wrong(checked.complaints))
 }
 
 /// Checks files, each with its path and text.
@@ -279,15 +292,14 @@ impl fmt::Display for Complaint {
 /// The YAML and JSON files of a directory, by name, with their texts.
 ///
 /// # Errors
-/// A sentence that names the directory or file that can't be read.
-pub fn read_directory(directory: &Path) -> Result<Vec<(PathBuf, String)>, String> {
-    let said = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+/// The directory or file that can't be read.
+pub fn read_directory(directory: &Path) -> Result<Vec<(PathBuf, String)>, FileError> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(|error| said(directory, &error))? {
-        let path = entry.map_err(|error| said(directory, &error))?.path();
+    for entry in std::fs::read_dir(directory).map_err(at(directory))? {
+        let path = entry.map_err(at(directory))?.path();
         let is_read = path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
         if is_read && path.is_file() {
-            let text = std::fs::read_to_string(&path).map_err(|error| said(&path, &error))?;
+            let text = std::fs::read_to_string(&path).map_err(at(&path))?;
             files.push((path, text));
         }
     }

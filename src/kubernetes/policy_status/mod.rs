@@ -44,22 +44,16 @@ pub struct PolicyStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// What a status is made from.
 #[derive(Debug)]
 pub struct Known<'a> {
-    /// The pods of the policy's namespace.
     pub pods: &'a [Arc<Pod<'static>>],
-    /// Labels of nodes.
     pub nodes: &'a dyn NodeLabels,
-    /// All policies of the namespace.
     pub policies: &'a [Arc<Policy>],
-    /// Whether the API server sends this namespace's deletes; the sentence says why it is not known to.
-    pub called: Result<(), String>,
+    /// Why the API server is not known to send this namespace's deletes; `None` where it is.
+    pub not_called: Option<String>,
 }
 
-/// Where a node's labels are found.
 pub trait NodeLabels: std::fmt::Debug + Sync {
-    /// The node's labels; `None` where they are not known.
     fn labels(&self, node: &str) -> Option<BTreeMap<String, String>>;
 }
 
@@ -69,26 +63,19 @@ impl NodeLabels for Cache<NodeFacts> {
     }
 }
 
-/// What a condition is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What it is about.
     pub kind: &'static str,
-    /// Whether it holds.
     pub holds: bool,
-    /// In one word.
     pub reason: &'static str,
-    /// In a sentence.
     pub message: String,
 }
 
-/// The pods that the policy guards.
 fn guarded<'a>(policy: &Policy, known: &Known<'a>) -> Vec<&'a Arc<Pod<'static>>> {
     known.pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, known.nodes)).collect()
 }
 
 /// What `Ready` says of a policy.
-#[must_use]
 pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
     let says = |holds, reason, message| Verdict { kind: "Ready", holds, reason, message };
     let selected = guarded(policy, known);
@@ -105,7 +92,7 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
     if selected.is_empty() {
         return says(false, "NoPods", "no pod of this namespace is selected: nothing is guarded".to_owned());
     }
-    if let Err(why) = &known.called {
+    if let Some(why) = &known.not_called {
         return says(false, "NotCalled", why.clone());
     }
     let count = selected.len();
@@ -127,7 +114,6 @@ fn rivals<'a>(policy: &Policy, selected: &[&Arc<Pod<'static>>], known: &Known<'a
 
 /// How many of these drains, each with its pod, have a pod of the policy being drained or away, under whichever policy
 /// that began.
-#[must_use]
 pub fn away<'a>(
     policy: &Policy,
     drains: impl IntoIterator<Item = (Phase, &'a Pod<'static>)>,

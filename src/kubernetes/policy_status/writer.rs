@@ -30,25 +30,15 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// Writes the status of policies while this process leads.
 pub struct Writer {
-    /// The API.
     pub client: Client,
-    /// Policies as they are stored.
     pub objects: Arc<Cache<PolicyObject>>,
-    /// Policies in force.
     pub index: Arc<ArcSwap<PolicyIndex>>,
-    /// Pods.
     pub pods: Arc<Cache<Pod<'static>>>,
-    /// Drains.
     pub drains: Arc<Cache<Kept>>,
-    /// Nodes.
     pub nodes: Arc<Cache<NodeFacts>>,
-    /// The registration with the API server.
     pub registration: Arc<Registration>,
-    /// What is seen of it.
     pub seen: watch::Receiver<Seen>,
-    /// Whether this process leads.
     pub leadership: Leadership,
-    /// Where people read on.
     pub runbook: Links,
 }
 
@@ -82,32 +72,35 @@ impl Writer {
         }
     }
 
-    /// Whether the API server really sends the deletes of the policy's namespace: proven by a dry run of our own.
-    async fn is_called(&self, policy: &Policy, pods: &[Arc<Pod<'static>>], proofs: &Proofs) -> Result<(), String> {
+    /// Why the API server is not known to send the deletes of the policy's namespace; `None` where a dry run of our own
+    /// has proven that it does.
+    async fn not_called(&self, policy: &Policy, pods: &[Arc<Pod<'static>>], proofs: &Proofs) -> Option<String> {
         let namespace = &policy.namespace;
         if let Some(refusal) = self.registration.refusal(namespace) {
-            return Err(refusal.to_owned());
+            return Some(refusal.to_owned());
         }
         let seen = self.seen.borrow().clone();
         if proofs.hold(namespace, &seen) {
-            return Ok(());
+            return None;
         }
         if seen.covers(namespace) == Some(false) {
-            return Err("the registration with the API server does not name this namespace (yet)".to_owned());
+            return Some("the registration with the API server does not name this namespace (yet)".to_owned());
         }
         // One whose delete the gate would deny shows most.
         let shows_most = |pod: &&Arc<Pod<'static>>| {
             pod.is_ready() && !pod.is_terminating() && !pod.is_mirror() && is_selected(policy, pod, &*self.nodes)
         };
-        let Some(pod) = pods.iter().find(shows_most) else { return Ok(()) };
+        let pod = pods.iter().find(shows_most)?;
         match prove(&self.client, namespace, &pod.metadata.name, &pod.metadata.uid).await {
             Sent::Yes => {
                 proofs.note(namespace, &seen);
-                Ok(())
+                None
             }
-            Sent::Failing(error) => Err(format!("the API server can't ask Castoff: {error}")),
-            Sent::NotDenied => Err(format!("a dry run of the delete of {} was not sent to Castoff", pod.metadata.name)),
-            Sent::Unclear(error) => Err(format!("it is not known yet whether deletes are sent to Castoff: {error}")),
+            Sent::Failing(error) => Some(format!("the API server can't ask Castoff: {error}")),
+            Sent::NotDenied => {
+                Some(format!("a dry run of the delete of {} was not sent to Castoff", pod.metadata.name))
+            }
+            Sent::Unclear(error) => Some(format!("it is not known yet whether deletes are sent to Castoff: {error}")),
         }
     }
 
@@ -115,8 +108,9 @@ impl Writer {
         let index = self.index.load();
         let Some(policy) = index.get(&object.namespace, &object.name) else { return };
         let pods = self.pods.pick(|pod| pod.metadata.namespace == *object.namespace);
-        let called = self.is_called(policy, &pods, proofs).await;
-        let known = Known { pods: &pods, nodes: &*self.nodes, policies: index.of_namespace(&object.namespace), called };
+        let not_called = self.not_called(policy, &pods, proofs).await;
+        let known =
+            Known { pods: &pods, nodes: &*self.nodes, policies: index.of_namespace(&object.namespace), not_called };
         let drains = self.drains.pick(|kept| kept.drain.metadata.namespace == *object.namespace);
         let drains = drains.iter().filter_map(|kept| Some((kept.drain.status.phase, kept.drain.status.pod.as_ref()?)));
         let away = away(policy, drains, &*self.nodes);

@@ -48,7 +48,6 @@ pub enum Target {
 pub(super) struct Asking<'a> {
     /// The authorities that it is to trust (PEM); `None` where others put them in.
     pub bundle: Option<&'a str>,
-    /// On which path.
     pub path: &'a str,
 }
 
@@ -115,8 +114,7 @@ impl Settings {
     }
 
     /// Why pods of this namespace are never guarded, whatever its policies say; `None` where they may be.
-    #[must_use]
-    pub fn refusal(&self, namespace: &str) -> Option<&'static str> {
+    pub(crate) fn refusal(&self, namespace: &str) -> Option<&'static str> {
         if namespace == self.own_namespace {
             return Some("Castoff does not guard the namespace that it runs in: it could not replace itself");
         }
@@ -126,7 +124,6 @@ impl Settings {
         )
     }
 
-    /// The annotations that are ours.
     pub(super) fn annotations(&self) -> BTreeMap<String, String> {
         // AKS has a controller that rewrites every webhook's namespaceSelector but of those that say so.
         let mut annotations = BTreeMap::from([("admissions.enforcer/disabled".to_owned(), "true".to_owned())]);
@@ -240,12 +237,10 @@ pub(super) fn namespaces_of(webhook: &ValidatingWebhook) -> Option<BTreeSet<Stri
     }
 }
 
-/// All namespaces that any entry names.
 pub(super) fn namespaces(live: &ValidatingWebhookConfiguration) -> BTreeSet<String> {
     live.webhooks.iter().flatten().filter_map(namespaces_of).flatten().collect()
 }
 
-/// The authority that an entry's caller trusts (PEM).
 pub(super) fn bundle_of(webhook: &ValidatingWebhook) -> Option<String> {
     let bytes = webhook.client_config.ca_bundle.as_ref()?;
     String::from_utf8(bytes.0.clone()).ok().filter(|bundle| !bundle.is_empty())
@@ -256,7 +251,6 @@ pub(super) fn bundle(live: &ValidatingWebhookConfiguration) -> Option<String> {
     live.webhooks.iter().flatten().find_map(bundle_of)
 }
 
-/// The path that an entry's caller asks on.
 pub(super) fn path_of(webhook: &ValidatingWebhook) -> Option<String> {
     let WebhookClientConfig { service, url, .. } = &webhook.client_config;
     match (service, url) {
@@ -267,17 +261,14 @@ pub(super) fn path_of(webhook: &ValidatingWebhook) -> Option<String> {
     }
 }
 
-/// The paths that entries of Castoff's name.
 pub(super) fn paths(live: &ValidatingWebhookConfiguration) -> BTreeSet<String> {
     live.webhooks.iter().flatten().filter(|webhook| is_ours(&webhook.name)).filter_map(path_of).collect()
 }
 
-/// Whether an entry is one of Castoff's.
 pub(super) fn is_ours(name: &str) -> bool {
     name == PODS || name == EVICTIONS
 }
 
-/// As it stands in JSON.
 pub(super) fn encoded(bundle: &str) -> Value {
     serde_json::to_value(ByteString(bundle.as_bytes().to_vec())).unwrap_or_default()
 }
