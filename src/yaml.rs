@@ -108,7 +108,7 @@ fn holds_something(line: &str) -> bool {
 /// innermost part that is there. `None` where the text is no YAML.
 #[must_use]
 pub fn line_of(text: &str, field: &str) -> Option<usize> {
-    let root: Spanned<Node> = parse(text).ok()?;
+    let root: Spanned<Node> = serde_saphyr::from_str_with_options(text, options()).ok()?;
     let mut line = usize::try_from(root.referenced.line()).ok()?;
     let mut rest = field;
     let mut node = root.value;

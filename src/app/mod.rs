@@ -3,10 +3,9 @@
 pub mod assemble;
 mod cluster;
 pub mod config;
+mod failure;
 mod reload;
 pub mod standalone;
-
-use std::fmt::Display;
 
 use crate::runtime::readiness::{Handle, Readiness};
 use crate::runtime::shutdown::Shutdown;
@@ -14,29 +13,7 @@ use crate::server;
 use crate::trust::{Certificates, Clients};
 
 pub use config::ServeConfig;
-
-/// What went wrong, and whose fault it is.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The answer is no.
-    #[error("{0}")]
-    No(String),
-    /// The arguments, or the files that they name, can't be used.
-    #[error("{0}")]
-    Usage(String),
-}
-
-impl Failure {
-    /// An error that says no.
-    pub fn no(error: impl Display) -> Self {
-        Failure::No(error.to_string())
-    }
-
-    /// An error in arguments or files.
-    pub fn usage(error: impl Display) -> Self {
-        Failure::Usage(error.to_string())
-    }
-}
+pub use failure::Failure;
 
 /// Serves until a signal says to stop.
 ///

@@ -15,8 +15,8 @@ use crate::runtime::readiness::Handle;
 use crate::standalone::policies;
 use crate::trust::{Certificates, Clients, Expiry};
 
-use super::Failure;
 use super::config::ClientCertificates;
+use super::failure::Failure;
 
 /// How often files are looked at. What they hold is compared, not their times: a mounted Secret changes by a link that
 /// is swapped, and editors write in their own ways.

@@ -29,7 +29,7 @@ use crate::plan::spec::{Accept, Parse};
 use crate::plan::{Act, BackendRead, Next, Observation, Observations, Round, Source, Verdict};
 use crate::pod::Pod;
 
-pub use cluster::SeesCluster;
+pub use cluster::{SeesCluster, Unseen};
 pub use exchange::BODY_LIMIT;
 pub use guard::{Pattern, Settings};
 pub use metrics::Metrics;
