@@ -28,6 +28,7 @@ pub mod pod;
 pub mod policy;
 pub(crate) mod ports;
 pub(crate) mod printable;
+pub(crate) mod remedy;
 pub mod runbook;
 pub mod runtime;
 pub(crate) mod schema;

@@ -6,15 +6,30 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAcces
 use serde_path_to_error::{Path, Segment};
 use serde_saphyr::{Error, MessageFormatter, Options, Spanned, UserMessageFormatter};
 
-use crate::nearest::did_you_mean;
+use crate::nearest::{did_you_mean, nearest};
 use crate::printable::printable;
 
 /// The longest document that is read, in bytes.
 pub const LONGEST: usize = 1024 * 1024;
 
+/// What kind of mistake it is, for whoever would mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A field is not there.
+    Missing,
+    /// There is no such field; what was meant, where that can be told.
+    UnknownField(Option<String>),
+    /// There is no such word for a value; what was meant, where that can be told.
+    UnknownWord(Option<String>),
+    /// Something else.
+    Other,
+}
+
 /// What is wrong with a YAML text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlError {
+    /// Its kind.
+    pub kind: Kind,
     /// The line, from 1, where it is known.
     pub line: Option<usize>,
     /// The field, where it is known.
@@ -32,7 +47,7 @@ pub struct YamlError {
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     if text.len() > LONGEST {
         let message = format!("is longer than {LONGEST} bytes");
-        return Err(YamlError { line: None, field: None, message, hint: None });
+        return Err(YamlError { kind: Kind::Other, line: None, field: None, message, hint: None });
     }
     let mut field = None;
     let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
@@ -247,15 +262,21 @@ fn describe(error: &Error, text: &str, field: Option<String>) -> YamlError {
     let line = error.location().and_then(|place| usize::try_from(place.line()).ok()).filter(|line| *line > 0);
     let cause = cause(error);
     let message = printable(&UserMessageFormatter.format_message(cause)).into_owned();
-    let told = YamlError { line, field, message, hint: None };
+    let told = YamlError { kind: Kind::Other, line, field, message, hint: None };
+    let meant = |word: &str, known: &[&'static str]| nearest(word, known.iter().copied()).map(str::to_owned);
     match cause {
         Error::SerdeMissingField { field: name, .. } => {
             let field = beneath(told.field.as_deref().unwrap_or_default(), name);
-            YamlError { line: line_of(text, &field), message: "is missing".to_owned(), field: Some(field), ..told }
+            let (line, message) = (line_of(text, &field), "is missing".to_owned());
+            YamlError { kind: Kind::Missing, line, message, field: Some(field), ..told }
         }
-        Error::SerdeUnknownField { field: word, expected, .. }
-        | Error::SerdeUnknownVariant { variant: word, expected, .. } => {
-            YamlError { hint: did_you_mean(word, expected.iter().copied()), ..told }
+        Error::SerdeUnknownField { field: word, expected, .. } => {
+            let hint = did_you_mean(word, expected.iter().copied());
+            YamlError { kind: Kind::UnknownField(meant(word, expected)), hint, ..told }
+        }
+        Error::SerdeUnknownVariant { variant: word, expected, .. } => {
+            let hint = did_you_mean(word, expected.iter().copied());
+            YamlError { kind: Kind::UnknownWord(meant(word, expected)), hint, ..told }
         }
         Error::InvalidScalar { ty, .. } if ty.starts_with(['u', 'i']) => {
             YamlError { message: "is no whole number, or one that is too large".to_owned(), ..told }

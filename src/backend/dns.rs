@@ -108,7 +108,7 @@ pub struct NoAnswer(pub String);
 /// A host that has no address.
 #[derive(Debug, thiserror::Error)]
 #[error("no address for {host}: {reason}")]
-struct NoAddress {
+pub struct NoAddress {
     host: String,
     reason: NoAnswer,
 }

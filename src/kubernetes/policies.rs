@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::lifecycle::limit::Slots;
 use crate::plan::{self, Mistake, Plan};
 use crate::policy::spec::{PlanReference, PolicySpec};
-use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
+use crate::policy::{NoPlan, Plans, Policy, PolicyIndex, find_built_in};
 use crate::ports::VersionedSlots;
 
 use super::cache::{Cache, key_of};
@@ -142,15 +142,17 @@ pub(crate) fn compile(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>])
 }
 
 /// Plans that are resources, or what is wrong with each.
-struct Known<'a>(HashMap<&'a str, Result<Arc<Plan>, String>>);
+struct Known<'a>(HashMap<&'a str, Result<Arc<Plan>, NoPlan>>);
 
 impl Plans for Known<'_> {
-    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String> {
+    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
         match (&reference.built_in, &reference.name) {
             (None, Some(name)) => match self.0.get(name.as_str()) {
                 Some(plan) => plan.clone(),
                 None => {
-                    Err(format!("there is no DrainPlan {name}; a plan that comes with Castoff is named by builtIn"))
+                    let why =
+                        format!("there is no DrainPlan {name}; a plan that comes with Castoff is named by builtIn");
+                    Err(NoPlan(why))
                 }
             },
             _ => find_built_in(reference),
@@ -158,8 +160,8 @@ impl Plans for Known<'_> {
     }
 }
 
-fn compile_plan(plan: &PlanObject) -> Result<Arc<Plan>, String> {
-    let wrong = |what: String| format!("the DrainPlan {} can't be followed: {what}", plan.name);
+fn compile_plan(plan: &PlanObject) -> Result<Arc<Plan>, NoPlan> {
+    let wrong = |what: String| NoPlan(format!("the DrainPlan {} can't be followed: {what}", plan.name));
     let spec = serde_json::from_value(plan.spec.clone()).map_err(|error| wrong(error.to_string()))?;
     match plan::compile(&spec) {
         Ok(compiled) => Ok(Arc::new(compiled.named(plan.name.as_str()))),

@@ -28,9 +28,10 @@ impl Layer {
     }
 }
 
-const LAYERS: [Layer; 23] = [
+const LAYERS: [Layer; 24] = [
     Layer { name: "nearest", pure: true, knows: "" },
     Layer { name: "printable", pure: true, knows: "" },
+    Layer { name: "remedy", pure: true, knows: "" },
     Layer { name: "runbook", pure: true, knows: "" },
     Layer { name: "schema", pure: true, knows: "" },
     Layer { name: "yaml", pure: true, knows: "nearest printable" },
@@ -44,7 +45,7 @@ const LAYERS: [Layer; 23] = [
     Layer { name: "ports", pure: false, knows: "facts pod policy lifecycle admission" },
     Layer { name: "runtime", pure: false, knows: "printable" },
     Layer { name: "trust", pure: false, knows: "" },
-    Layer { name: "backend", pure: false, knows: "printable pod plan" },
+    Layer { name: "backend", pure: false, knows: "printable remedy pod plan" },
     Layer { name: "controller", pure: false, knows: "runbook facts pod plan policy lifecycle ports runtime backend" },
     // What keeps the state without a cluster: it implements the ports, and only `app` and `cli` name it.
     Layer {
@@ -62,7 +63,7 @@ const LAYERS: [Layer; 23] = [
     Layer {
         name: "kubernetes",
         pure: false,
-        knows: "printable runbook schema facts pod plan policy lifecycle ports runtime trust backend controller",
+        knows: "printable remedy runbook schema facts pod plan policy lifecycle ports runtime trust backend controller",
     },
     // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
     Layer { name: "simulation", pure: false, knows: "" },
@@ -76,7 +77,7 @@ const LAYERS: [Layer; 23] = [
     Layer {
         name: "cli",
         pure: false,
-        knows: "nearest runbook yaml facts pod plan policy lifecycle admission ports runtime trust backend controller standalone server gate kubernetes simulation app",
+        knows: "nearest remedy runbook yaml facts pod plan policy lifecycle admission ports runtime trust backend controller standalone server gate kubernetes simulation app",
     },
 ];
 

@@ -8,7 +8,7 @@ use crate::lifecycle::drain::DrainSpec;
 use super::definition::{Column, Schemas};
 use super::schema::{patch, rules, schema_of, without_defaults};
 
-pub(super) const COLUMNS: [Column; 10] = [
+pub(super) const COLUMNS: [Column; 11] = [
     ("Pod", "string", ".spec.pod.name", 0),
     ("Policy", "string", ".spec.policy", 0),
     ("Phase", "string", ".status.state", 0),
@@ -18,6 +18,7 @@ pub(super) const COLUMNS: [Column; 10] = [
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Node", "string", ".status.pod.spec.nodeName", 1),
     ("Requester", "string", ".spec.requester", 1),
+    ("Outcome", "string", ".status.outcome", 1),
     ("UID", "string", ".spec.pod.uid", 1),
 ];
 

@@ -10,11 +10,11 @@ use super::schema::{patch, rules, schema_of};
 
 pub(super) const COLUMNS: [Column; 6] = [
     ("Mode", "string", ".spec.mode", 0),
-    ("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status", 0),
+    ("Ready", "string", ".status.ready", 0),
     ("Pods", "integer", ".status.pods", 0),
     ("Departing", "integer", ".status.away", 0),
-    ("Reason", "string", ".status.conditions[?(@.type==\"Ready\")].reason", 0),
-    ("Message", "string", ".status.conditions[?(@.type==\"Ready\")].message", 1),
+    ("Reason", "string", ".status.reason", 0),
+    ("Message", "string", ".status.message", 0),
 ];
 
 pub(super) fn schemas() -> Schemas {

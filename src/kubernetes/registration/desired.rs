@@ -61,6 +61,15 @@ pub enum FailurePolicy {
     Ignore,
 }
 
+impl FailurePolicy {
+    fn as_str(self) -> &'static str {
+        match self {
+            FailurePolicy::Fail => "Fail",
+            FailurePolicy::Ignore => "Ignore",
+        }
+    }
+}
+
 /// Which authority the API server is to trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -172,7 +181,7 @@ impl Settings {
             name: name.to_owned(),
             admission_review_versions: vec!["v1".to_owned()],
             client_config: self.client_config(asking),
-            failure_policy: Some(format!("{:?}", self.failure_policy)),
+            failure_policy: Some(self.failure_policy.as_str().to_owned()),
             match_conditions: Some(conditions()),
             match_policy: Some("Equivalent".to_owned()),
             namespace_selector: Some(named(namespaces)),

@@ -10,6 +10,7 @@ mod ended;
 mod endings;
 mod leaving;
 mod limits;
+mod looking;
 mod mended;
 mod ordered;
 mod own_pods;
@@ -89,6 +90,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(real_etcd::ALL);
     all.extend(replacements::ALL);
     all.extend(rolling::ALL);
+    all.extend(rolling::IPV6);
     all.extend(scaling::ALL);
     all.extend(selection::ALL);
     all.extend(selection::ON_TWO_NODES);
@@ -117,6 +119,8 @@ pub fn all() -> Vec<Scenario> {
     all.extend(ordered::ALL);
     all.extend(unasked::ALL);
     all.extend(unasked::ALONE);
+    all.extend(unasked::ON_OWN_CONTROL_PLANE);
+    all.extend(looking::ALL);
     all.extend(mended::ALL);
     all.extend(versions::ALL);
     all.extend(apart::all());
