@@ -6,6 +6,8 @@ mod drains;
 mod policies;
 mod schema;
 
+pub use definition::VERSION_LABEL;
+
 use serde_json::Value;
 
 use crate::plan::spec::PlanSpec;
