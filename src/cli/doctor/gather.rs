@@ -191,7 +191,7 @@ impl Look<'_> {
                     pods: &pods,
                     nodes: &nodes,
                     policies,
-                    called: Ok(()),
+                    not_called: None,
                     backend: None,
                     elsewhere: BTreeMap::default(),
                 };
@@ -233,7 +233,10 @@ impl Look<'_> {
         for tried in tried {
             match tried {
                 Ok(trial) => self.seen.trials.push(trial),
-                Err(why) => self.seen.unseen.push(("a delete that is tried out".to_owned(), why)),
+                Err(error) => self
+                    .seen
+                    .unseen
+                    .push(("a delete that is tried out".to_owned(), crate::kubernetes::cache::chain(&error))),
             }
         }
     }

@@ -65,26 +65,20 @@ pub struct PolicyStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// What a status is made from.
 #[derive(Debug)]
 pub struct Known<'a> {
-    /// The pods of the policy's namespace.
     pub pods: &'a [Arc<Pod<'static>>],
-    /// Labels of nodes.
     pub nodes: &'a dyn NodeLabels,
-    /// All policies of the namespace.
     pub policies: &'a [Arc<Policy>],
-    /// Whether the API server sends this namespace's deletes; the sentence says why it is not known to.
-    pub called: Result<(), String>,
+    /// Why the API server is not known to send this namespace's deletes; `None` where it is.
+    pub not_called: Option<String>,
     /// What the last look at the policy's backends has shown.
     pub backend: Option<Verdict>,
     /// How many pods of other namespaces the policy would select, where it selects none of its own.
     pub elsewhere: BTreeMap<String, usize>,
 }
 
-/// Where a node's labels are found.
 pub trait NodeLabels: std::fmt::Debug + Sync {
-    /// The node's labels; `None` where they are not known.
     fn labels(&self, node: &str) -> Option<BTreeMap<String, String>>;
 }
 
@@ -94,26 +88,19 @@ impl NodeLabels for Cache<NodeFacts> {
     }
 }
 
-/// What a condition is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What it is about.
     pub kind: &'static str,
-    /// Whether it holds.
     pub holds: bool,
-    /// In one word.
     pub reason: &'static str,
-    /// In a sentence.
     pub message: String,
 }
 
-/// The pods that the policy guards.
 fn guarded<'a>(policy: &Policy, known: &Known<'a>) -> Vec<&'a Arc<Pod<'static>>> {
     known.pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, known.nodes)).collect()
 }
 
 /// What `Ready` says of a policy.
-#[must_use]
 pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
     let says = |holds, reason, message| Verdict { kind: "Ready", holds, reason, message };
     let selected = guarded(policy, known);
@@ -127,7 +114,7 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
         let message = format!("{names} selects the same pods: they may not leave until one of the two is narrowed");
         return says(false, "Conflict", message);
     }
-    if let Err(why) = &known.called {
+    if let Some(why) = &known.not_called {
         return says(false, "NotCalled", why.clone());
     }
     // A policy may come before its workload: it is ready, and has nothing to do.
@@ -180,7 +167,6 @@ fn rivals<'a>(policy: &Policy, selected: &[&Arc<Pod<'static>>], known: &Known<'a
 
 /// How many of these drains, each with its pod, have a pod of the policy being drained or away, under whichever policy
 /// that began.
-#[must_use]
 pub fn away<'a>(
     policy: &Policy,
     drains: impl IntoIterator<Item = (Phase, &'a Pod<'static>)>,
@@ -315,7 +301,7 @@ mod tests {
         let nodes = Cache::<NodeFacts>::default();
         let policies = index.of_namespace("n");
         let elsewhere = BTreeMap::new();
-        let known = Known { pods, nodes: &nodes, policies, called: Ok(()), backend: None, elsewhere };
+        let known = Known { pods, nodes: &nodes, policies, not_called: None, backend: None, elsewhere };
         let shown = Shown::of(index.get("n", "p").unwrap(), &object, &known, (0, Vec::new()), &Links::default(), "now");
         assert_eq!(shown.change(&object).unwrap()["status"]["observedGeneration"], 7);
         assert!(shown.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
@@ -375,7 +361,7 @@ mod tests {
         };
         let nodes = Cache::<NodeFacts>::default();
         let elsewhere = selected_elsewhere(policy, &[pod("web", "db"), pod("web", "db"), pod("n", "web")], &nodes);
-        let known = Known { pods: &[], nodes: &nodes, policies: &[], called: Ok(()), backend: None, elsewhere };
+        let known = Known { pods: &[], nodes: &nodes, policies: &[], not_called: None, backend: None, elsewhere };
         let told = ready(policy, &known);
         assert_eq!(told.message, "no pod of this namespace is selected: nothing is guarded (0 here, 2 in web)");
     }
