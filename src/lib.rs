@@ -28,6 +28,7 @@ pub mod pod;
 pub mod policy;
 pub mod ports;
 pub mod printable;
+pub mod remedy;
 pub mod runbook;
 pub mod runtime;
 pub mod schema;

@@ -12,7 +12,9 @@ pub fn section(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "DrainStalled" | "Stalled" => "stalled",
         "DrainBlocked" | "Blocked" => "blocked",
-        "BackendSilent" => "backend-does-not-answer",
+        "BackendSilent" | "BackendNotReached" | "BackendNotBelieved" => "backend-does-not-answer",
+        "NothingSelected" => "nothing-selected",
+        "PolicyChanged" => "policy-changed",
         "LeftUnprepared" => "left-unprepared",
         "NotRestored" => "not-restored",
         "DrainUnasked" | "Unasked" => "prepared-but-nobody-asks",
@@ -61,7 +63,12 @@ impl Links {
         };
         let room = most.saturating_sub(link.len());
         let kept = &message[..message.floor_char_boundary(room)];
-        if link.is_empty() { kept.to_owned() } else { format!("{}{link}", kept.trim_end_matches('.')) }
+        match (link.as_str(), kept.ends_with('?')) {
+            ("", _) => kept.to_owned(),
+            // A question ends by its own mark.
+            (link, true) => format!("{kept}{}", link.trim_start_matches('.')),
+            (link, false) => format!("{}{link}", kept.trim_end_matches('.')),
+        }
     }
 }
 
@@ -123,6 +130,8 @@ mod tests {
         let long = "ü".repeat(1000);
         let cut = Links::default().message(&long, "DrainBlocked", 100);
         assert!(cut.len() <= 100 && cut.ends_with("ü. Runbook: castoff runbook blocked"), "{cut}");
+        let asked = Links::default().message("is the port right?", "BackendNotReached", 100);
+        assert_eq!(asked, "is the port right? Runbook: castoff runbook backend-does-not-answer");
         assert_eq!(Links::default().message("prepared in 2s", "Drained", 100), "prepared in 2s");
         assert_eq!(Links::default().message("prepared", "Drained", 3), "pre");
     }

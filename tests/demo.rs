@@ -42,7 +42,7 @@ fn without_the_guard_leaders_are_lost() {
 
 #[test]
 fn pd_down_denies_names_the_request_and_goes_on() {
-    comes_through("pd-down", 3, "does not answer.", "Bring PD back");
+    comes_through("pd-down", 3, "does not answer: ", "Bring PD back");
 }
 
 #[test]

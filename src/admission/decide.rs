@@ -267,13 +267,21 @@ fn deny(case: &Case<'_>, reason: Reason, mut message: String) -> Answer {
             message.push_str(&messages::bypass_does_not_count(place, why));
         }
     }
-    if is_stopped(case) && !case.exempts(Exemption::NotRunning) {
+    // One next step at the most: of two, nobody knows which one is his.
+    let has_step = matches!(
+        reason,
+        Reason::Blocked | Reason::Conflict | Reason::InvalidPolicy | Reason::UnknownPhase | Reason::Unconfirmed
+    );
+    let stopped = !has_step && is_stopped(case) && !case.exempts(Exemption::NotRunning);
+    let not_ready = !has_step && !stopped && is_held_though_not_ready(case);
+    if stopped {
         message.push_str(messages::NONE_RUNS);
-    } else if is_held_though_not_ready(case) {
+    } else if not_ready {
         message.push_str(&messages::not_ready());
     }
     if reason.passes_by_itself() && !case.request.tries_again() {
-        message.push_str(messages::NOT_KEPT);
+        let is_prepared = matches!(reason, Reason::Queued | Reason::Draining | Reason::Stalled | Reason::NotClaimed);
+        message.push_str(&messages::not_kept(&case.subject(false), stopped || not_ready, is_prepared));
     }
     let mut answer = Answer::deny(reason, message);
     answer.retry_after_seconds = case.request.caller.waits_when_told().then_some(RETRY_AFTER_SECONDS);

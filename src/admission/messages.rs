@@ -12,8 +12,24 @@ use crate::printable::printable;
 
 use super::bypass;
 
-/// For callers that do not try again by themselves.
-pub const NOT_KEPT: &str = " This delete is not kept: repeat it until it is allowed.";
+/// For callers that do not try again by themselves; what follows is their next step.
+const NOT_KEPT: &str = " This delete is not kept";
+
+/// For a caller who does not try again by itself: what to do, and how to have a preparation undone that was begun for
+/// it. Where the message names a next step already, only that the delete is not kept.
+#[must_use]
+pub fn not_kept(subject: &Subject<'_>, has_next_step: bool, is_prepared: bool) -> String {
+    let (namespace, name) = (printable(subject.namespace), printable(subject.name));
+    let repeat = if has_next_step { "" } else { ": repeat it until it is allowed" };
+    let undo = if is_prepared { format!(" To undo: castoff cancel {name} -n {namespace}.") } else { String::new() };
+    format!("{NOT_KEPT}{repeat}.{undo}")
+}
+
+/// A message without what [`not_kept`] says, for who only tries a delete out.
+#[must_use]
+pub fn without_not_kept(message: &str) -> &str {
+    message.split_once(NOT_KEPT).map_or(message, |(before, _)| before)
+}
 
 /// For a pod that its policy holds although it serves nobody.
 pub const NONE_RUNS: &str =
@@ -73,8 +89,8 @@ pub fn waiting(subject: &Subject<'_>, reason: &str) -> String {
 pub fn blocked(subject: &Subject<'_>, reason: &str) -> String {
     let (reason_key, until_key) = (bypass::REASON, bypass::UNTIL);
     format!(
-        "{} must not leave now ({subject}): {}. If this pod must go all the same, annotate it with {reason_key} and \
-         {until_key}.",
+        "{} must not leave now ({subject}): {}. If this pod must go all the same, whoever has the role castoff-bypass \
+         annotates it with {reason_key} and {until_key}.",
         subject.pod(),
         clause(reason)
     )
@@ -96,14 +112,21 @@ pub fn invalid_policy(subject: &Subject<'_>, mistakes: &[Mistake]) -> String {
         || "it has a mistake".to_owned(),
         |mistake| format!("{}: {}", printable(&mistake.field), clause(&mistake.message)),
     );
-    format!("{} may not leave: its {subject} is not valid: {first}.", subject.pod())
+    format!("{} may not leave: its {subject} is not valid: {first}. {}", subject.pod(), edit(subject))
 }
 
 /// Two policies select the pod.
 #[must_use]
 pub fn conflict(subject: &Subject<'_>, rival: &str) -> String {
     let (one, other) = (printable(subject.policy), printable(rival));
-    format!("{} may not leave: the policies {one} and {other} both select it. Let one of them do so.", subject.pod())
+    let narrow = edit(&Subject { policy: rival, ..*subject });
+    format!("{} may not leave: the policies {one} and {other} both select it. {narrow}", subject.pod())
+}
+
+/// The command that mends a policy.
+fn edit(subject: &Subject<'_>) -> String {
+    let (policy, namespace) = (printable(subject.policy), printable(subject.namespace));
+    format!("To mend it: kubectl edit drainpolicy {policy} -n {namespace}.")
 }
 
 /// This version can't read the drain.

@@ -104,7 +104,8 @@ fn tls(secret: &Secret, roots: RootCertStore) -> Result<ClientConfig, String> {
 
 /// The system's own CAs are never trusted: a backend's CA is a decision of whoever wrote the policy.
 fn roots(secret: &Secret) -> Result<RootCertStore, String> {
-    let pem = secret.get("ca.crt").ok_or("it has no ca.crt, which https needs")?;
+    let missing = || format!("it has no ca.crt, which https needs ({})", secret.found());
+    let pem = secret.get("ca.crt").ok_or_else(missing)?;
     let mut roots = RootCertStore::empty();
     for certificate in certificates("ca.crt", pem)? {
         roots.add(certificate).map_err(|error| format!("its ca.crt can't be used: {error}"))?;

@@ -30,6 +30,13 @@ impl Secret {
         self.0.get(key).map(Vec::as_slice).filter(|value| !value.is_empty())
     }
 
+    /// What it has, by key alone: `it has ca.crt, token`. Keys without a value are named too: they may be mistyped.
+    #[must_use]
+    pub fn found(&self) -> String {
+        let keys: Vec<&str> = self.0.keys().map(String::as_str).collect();
+        if keys.is_empty() { "it is empty".to_owned() } else { format!("it has {}", keys.join(", ")) }
+    }
+
     fn text(&self, key: &str) -> Result<Option<&str>, String> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let text = std::str::from_utf8(value).map_err(|_| format!("its {key} is no text"))?;

@@ -103,7 +103,7 @@ pub enum ForbiddenAnswer {
 /// There is no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("no address for {host}: {reason}")]
-struct NoAnswer {
+pub struct NoAnswer {
     host: String,
     reason: String,
 }

@@ -10,6 +10,7 @@ use super::metrics::Outcome;
 use super::trouble::{Trouble, excerpt, words};
 use super::{Backend, Scope, guard};
 use crate::plan::Request;
+use crate::remedy::NAMES_NO_SECRET;
 
 /// The longest body that is read.
 pub const BODY_LIMIT: usize = 4 << 20;
@@ -41,6 +42,8 @@ struct Means {
     authorization: Option<Authorization>,
     /// What a server's certificate is checked against, in words.
     trusted: String,
+    /// Why there is no authorization, in words; empty where there is.
+    unsigned: String,
 }
 
 /// Sends `request` and reads its answer, all before `limit`.
@@ -63,7 +66,7 @@ pub async fn exchange(
     };
     timeout_at(limit, asked).await.unwrap_or_else(|_| {
         let waited = limit.saturating_duration_since(begun);
-        Err(Trouble::silence(Outcome::Timeout, url, format!("nothing within {waited:.1?}")))
+        Err(Trouble::silence(url, format!("nothing within {waited:.1?}")))
     })
 }
 
@@ -85,8 +88,10 @@ async fn send(request: &Request, url: url::Url, means: Means) -> Result<Exchange
         // Whether all of it comes does not matter: the status says enough.
         let (body, _) = read(&mut response, 4096).await;
         let said = quoted(means.authorization.as_ref(), &body);
-        let trouble =
-            Trouble::new(Outcome::Status, &request.url, &format!("answers {code}"), format!("HTTP {code}: {said}"));
+        // Whoever is not let in wants to know whom the backend took him for.
+        let unsigned = if matches!(code, 401 | 403) { means.unsigned.as_str() } else { "" };
+        let predicate = format!("answers {code}{unsigned}");
+        let trouble = Trouble::new(Outcome::Status, &request.url, &predicate, format!("HTTP {code}: {said}"));
         return Err(trouble.with_words(spoken(means.authorization.as_ref(), &body)));
     }
     match read(&mut response, BODY_LIMIT).await {
@@ -135,19 +140,28 @@ async fn means(backend: &Backend, scope: &Scope, request: &Request, https: bool)
     let auth = secret(backend, scope, &auth_name).await.map_err(|error| unfit(&auth_name, &error))?;
     let authorization = Authorization::of(&auth).map_err(|error| unfit(&auth_name, &error))?;
     if authorization.is_none() && !request.auth_secret.is_empty() {
-        return Err(unfit(&auth_name, "it has no token, nor username and password"));
+        return Err(unfit(&auth_name, &format!("it has no token, nor username and password ({})", auth.found())));
     }
+    let unsigned = match &authorization {
+        Some(_) => String::new(),
+        None if auth_name.is_empty() => format!(" to a request without credentials: {NAMES_NO_SECRET}"),
+        None => format!(
+            " to a request without credentials: of Secret {}/{auth_name} token, or username and password, are wanted; {}",
+            scope.namespace,
+            auth.found()
+        ),
+    };
     if !https {
         let client = backend.clients.plain().map_err(|error| unfit(&tls_name, &error))?;
-        return Ok(Means { client, authorization, trusted: "nothing".to_owned() });
+        return Ok(Means { client, authorization, trusted: "nothing".to_owned(), unsigned });
     }
     if tls_name.is_empty() {
-        let predicate = "can't be asked: https needs a Secret with ca.crt, and the step names none";
-        return Err(Trouble::new(Outcome::Credentials, &request.url, predicate, "not sent"));
+        let predicate = format!("can't be asked: https needs a Secret with ca.crt, and {NAMES_NO_SECRET}");
+        return Err(Trouble::new(Outcome::Credentials, &request.url, &predicate, "not sent"));
     }
     let tls = if tls_name == auth_name { Ok(auth) } else { secret(backend, scope, &tls_name).await };
     let client = tls.and_then(|tls| backend.clients.with(&tls)).map_err(|error| unfit(&tls_name, &error))?;
-    Ok(Means { client, authorization, trusted: format!("Secret {}/{tls_name}", scope.namespace) })
+    Ok(Means { client, authorization, trusted: format!("Secret {}/{tls_name}", scope.namespace), unsigned })
 }
 
 /// Reads a Secret of the policy's own namespace; no name, no values.

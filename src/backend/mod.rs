@@ -221,7 +221,7 @@ impl Backend {
         let parsed = if answer.body.len() < LONG_BODY {
             parse(read, &answer)
         } else {
-            let late = || Trouble::silence(Outcome::Timeout, &read.request.url, "its answer was not parsed in time");
+            let late = || Trouble::silence(&read.request.url, "its answer was not parsed in time");
             let parsed = self.evaluations.run(&scope.namespace, limit, || parse(read, &answer)).await;
             parsed.unwrap_or_else(|| Err(late()))
         };

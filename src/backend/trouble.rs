@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 
 use serde_json::Value;
 
-use super::dns::ForbiddenAnswer;
+use super::dns::{ForbiddenAnswer, NoAnswer};
 use super::metrics::Outcome;
 use crate::printable::printable;
+use crate::remedy::{BROKEN, NO_NAME, NOT_TRUSTED, REFUSED, SILENT, TLS_REFUSED, UNREACHED};
 
 /// So much of a body is quoted, in characters.
 const QUOTED: usize = 200;
@@ -52,9 +54,9 @@ impl Trouble {
         cut(&printable(&sentence), SENTENCE)
     }
 
-    /// Nothing came back: the word for it does not depend on why.
-    pub fn silence(outcome: Outcome, url: &str, detail: impl Into<String>) -> Self {
-        Self::new(outcome, url, "does not answer", detail)
+    /// Nothing came back in time.
+    pub fn silence(url: &str, detail: impl Into<String>) -> Self {
+        Self::new(Outcome::Timeout, url, SILENT, detail)
     }
 
     /// What an HTTP client's error means. `trusted` names what the server's certificate was checked against.
@@ -73,19 +75,16 @@ impl Trouble {
             None => {}
         }
         match find::<rustls::Error>(&error) {
-            Some(rustls::Error::InvalidCertificate(_)) => Self::new(
-                Outcome::Credentials,
-                url,
-                "shows a certificate that is not trusted",
-                format!("{detail}; checked against {trusted}"),
-            ),
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                Self::new(Outcome::Credentials, url, NOT_TRUSTED, format!("{detail}; checked against {trusted}"))
+            }
             Some(rustls::Error::AlertReceived(_)) => Self::new(
                 Outcome::Credentials,
                 url,
-                "refuses the TLS connection",
+                TLS_REFUSED,
                 format!("{detail}; the certificate shown to it, if any, is of {trusted}"),
             ),
-            _ => Self::silence(Outcome::Refused, url, detail),
+            _ => Self::new(Outcome::Refused, url, unreached(&error), detail),
         }
     }
 
@@ -93,6 +92,18 @@ impl Trouble {
     #[must_use]
     pub fn is_silence(&self) -> bool {
         matches!(self.outcome, Outcome::Refused | Outcome::Timeout)
+    }
+}
+
+/// Why nothing came back over a connection, in words that are constant for a cause.
+fn unreached(error: &reqwest::Error) -> &'static str {
+    if find::<NoAnswer>(error).is_some() {
+        return NO_NAME;
+    }
+    match find::<std::io::Error>(error).map(std::io::Error::kind) {
+        Some(ErrorKind::ConnectionRefused) => REFUSED,
+        Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => UNREACHED,
+        _ => BROKEN,
     }
 }
 
@@ -220,7 +231,7 @@ mod tests {
         assert_eq!(refused.sentence("POST"), "POST http://pg-0:8008/switchover answers 412");
         let told = refused.with_words("no".to_owned()).sentence("POST");
         assert_eq!(told, "POST http://pg-0:8008/switchover answers 412: no");
-        let long = Trouble::silence(Outcome::Refused, &format!("http://{}/", "a".repeat(1000)), "").sentence("GET");
+        let long = Trouble::silence(&format!("http://{}/", "a".repeat(1000)), "").sentence("GET");
         assert_eq!(long.chars().count(), SENTENCE);
     }
 

@@ -1,5 +1,7 @@
 //! `castoff check`.
 
+mod beside;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,16 +9,19 @@ use clap::Args;
 use crate::standalone::policies::{self, Checked};
 
 use super::Failure;
+use super::connect::Which;
 use super::output::{self, Output};
 
 /// Checks policies and plans: every mistake with file, line and field, and policies that are in each other's way.
 ///
-/// What it accepts, `serve` accepts.
+/// What it accepts, `serve` accepts. With --cluster it also looks whether selectors match pods, whether plans and
+/// Secrets are there, and whether a Role lets Castoff read those.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   castoff check policies
   castoff check -o json policies/tikv.yaml plans
+  castoff check --cluster policies.yaml
 
 Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage.")]
 pub(super) struct Check {
@@ -24,18 +29,36 @@ pub(super) struct Check {
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 
+    /// Also look at the cluster that they are for
+    #[arg(long)]
+    cluster: bool,
+
+    /// The namespace that Castoff runs in, for --cluster
+    #[arg(long, env = "CASTOFF_NAMESPACE", default_value = "castoff-system", value_name = "NAME")]
+    castoff_namespace: String,
+
     /// How to print
     #[arg(short, long, default_value = "table", value_name = "FORMAT")]
     output: Output,
+
+    #[command(flatten)]
+    which: Which,
 }
 
 /// Checks the files, prints what is wrong with them, and says no if anything is.
-pub(super) fn run(command: &Check) -> Result<(), Failure> {
+pub(super) async fn run(command: Check) -> Result<(), Failure> {
     let mut files = Vec::new();
     for path in &command.paths {
         files.extend(read(path).map_err(Failure::Usage)?);
     }
-    let mut checked = policies::check(&files);
+    let mut checked = if command.cluster {
+        let client = command.which.connect().await?;
+        let mut checked = policies::check_beside(&files, beside::plans(&client).await?);
+        checked.complaints.extend(beside::complaints(&client, &command.castoff_namespace, &checked.policies).await?);
+        checked
+    } else {
+        policies::check(&files)
+    };
     checked.complaints.extend(checked.conflicts());
     output::print_as(command.output, &checked.complaints, || print(&checked))?;
     if checked.complaints.is_empty() { Ok(()) } else { Err(Failure::No(String::new())) }

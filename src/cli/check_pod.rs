@@ -3,19 +3,17 @@
 use clap::Args;
 use serde::Serialize;
 
-use crate::admission::dry_run::{State, StepNow};
-use crate::admission::{Stage, first_questions};
+use crate::admission::{Stage, first_questions, messages};
 use crate::kubernetes::drains;
-use crate::kubernetes::policies::said as mistakes_said;
 use crate::kubernetes::resources::pod_drains;
-use crate::policy::Policy;
 
 use super::connect::{Reach, whoami};
 use super::drains::DrainView;
+use super::held::{Backend, GuardedBy};
 use super::output::{self, Output};
-use super::render::{Paint, painted, program, table};
+use super::render::{Paint, painted, table};
 use super::trial::{self, Said};
-use super::{Failure, guards};
+use super::{Failure, guards, next, waits};
 
 /// Says what would happen if a pod were deleted now: which policy guards it, how its backend stands, may it leave.
 ///
@@ -60,24 +58,6 @@ struct Report {
     next: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct GuardedBy {
-    policy: String,
-    mode: String,
-    steps: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mistake: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Backend {
-    step: String,
-    plan: String,
-    state: &'static str,
-    text: String,
-}
-
 /// Tries the delete out, prints what it comes to, and says no if the pod may not leave.
 pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
     let (client, namespace) = command.reach.connect().await?;
@@ -92,7 +72,8 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
     let guarded_by: Vec<GuardedBy> = guard.iter().flatten().map(GuardedBy::of).collect();
     let drains = crate::cli::connect::list(&client, &pod_drains(), Some(&namespace)).await?;
     let is_its = |object: &&kube::core::DynamicObject| pod.metadata.uid == *drains::read(object).drain.pod_uid();
-    let view = drains.iter().find(is_its).map(DrainView::of);
+    let mut view = drains.iter().find(is_its).map(DrainView::of);
+    waits::explain(&client, view.as_mut_slice()).await;
     let trial = trial::delete(&client, &namespace, &command.pod, &pod.metadata.uid).await.map_err(Failure::No)?;
     let report = Report::of(&pod.full_name(), guarded_by, view, &trial);
     output::print_as(command.output, &report, || {
@@ -101,50 +82,42 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
     if report.may_leave { Ok(()) } else { Err(Failure::No(String::new())) }
 }
 
-impl GuardedBy {
-    fn of(policy: &std::sync::Arc<Policy>) -> Self {
-        let steps = policy.steps.as_ref().map(Vec::as_slice).unwrap_or_default();
-        GuardedBy {
-            policy: policy.name.clone(),
-            mode: format!("{:?}", policy.spec.mode),
-            steps: steps.iter().map(|step| format!("{} ({})", step.name, step.plan_name)).collect(),
-            mistake: policy.steps.as_ref().err().map(|mistakes| mistakes_said(mistakes)),
-        }
-    }
-}
-
 impl Report {
     fn of(pod: &str, guarded_by: Vec<GuardedBy>, view: Option<DrainView>, trial: &trial::Trial) -> Self {
-        let (namespace, name) = pod.split_once('/').unwrap_or(("", pod));
-        let program = program();
-        let doctor = || Some(format!("{program} doctor"));
-        let wait = || Some(format!("{program} prepare {name} -n {namespace} --wait"));
+        let backend: Vec<Backend> = trial.steps().into_iter().map(Backend::from).collect();
         let enforced = guarded_by.iter().any(|guard| guard.mode == "Enforce");
+        let held = || next::about_held(pod, &guarded_by, view.as_ref(), &backend);
         let (may_leave, answer, next) = match trial.said() {
             // Castoff says something on every dry run of a pod that a policy selects.
             Said::Allowed { asked: false } if enforced => {
                 let answer = "the delete would be carried out: the API server does not ask Castoff about it";
-                (false, answer.to_owned(), doctor())
+                (false, answer.to_owned(), Some(next::doctor()))
             }
             Said::Allowed { .. } if guarded_by.is_empty() => (true, "no policy guards it".to_owned(), None),
             Said::Allowed { .. } => (true, "the delete would be allowed".to_owned(), None),
-            Said::Held(message) => (false, message, wait()),
+            Said::Held(message) => {
+                let next = held();
+                (false, message, Some(next))
+            }
             Said::HeldBy(webhook, message) => {
-                (false, format!("another webhook, {webhook}, denies it: {message}"), None)
+                (false, format!("another webhook, {webhook}, denies it: {message}"), Some(next::webhooks()))
             }
             Said::NotReached(webhook, why) => {
-                (false, format!("the API server can't ask the webhook {webhook}: {why}"), doctor())
+                (false, format!("the API server can't ask the webhook {webhook}: {why}"), Some(next::doctor()))
             }
-            Said::Refused(message) => (false, format!("the API server refuses: {message}"), None),
+            Said::Refused(message) => {
+                let next = next::may_i("delete pods", pod.split_once('/').map_or("", |(namespace, _)| namespace));
+                (false, format!("the API server refuses: {message}"), Some(next))
+            }
         };
         Report {
             pod: pod.to_owned(),
             guarded_by,
             view,
-            backend: trial.steps().into_iter().map(Backend::from).collect(),
+            backend,
             may_leave,
             // What a person who deletes is told, and who only tries it out need not be.
-            answer: answer.replace(crate::admission::messages::NOT_KEPT, ""),
+            answer: messages::without_not_kept(&answer).to_owned(),
             warnings: trial.further_warnings(),
             next,
         }
@@ -180,16 +153,6 @@ impl Report {
     }
 }
 
-impl From<StepNow> for Backend {
-    fn from(now: StepNow) -> Self {
-        let state = match now.state {
-            State::Unknown => "not known",
-            state => state.as_str(),
-        };
-        Backend { step: now.step, plan: now.plan, state, text: now.text }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use anstream::adapter::strip_str;
@@ -199,7 +162,8 @@ mod tests {
 
     fn guard(mode: &str) -> GuardedBy {
         let steps = vec!["evict-leaders (tikv)".to_owned()];
-        GuardedBy { policy: "tikv".to_owned(), mode: mode.to_owned(), steps, mistake: None }
+        let secrets = std::collections::BTreeMap::default();
+        GuardedBy { policy: "tikv".to_owned(), mode: mode.to_owned(), steps, mistake: None, secrets }
     }
 
     fn report(guards: Vec<GuardedBy>, code: u16, message: &str, warnings: &[&str]) -> Report {

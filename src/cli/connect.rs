@@ -76,9 +76,30 @@ pub(super) fn refused(what: &str, error: &kube::Error) -> Failure {
             let program = program();
             format!("can't {what}: the cluster does not know {GROUP}. Install it: {program} crds | kubectl apply -f -")
         }
+        kube::Error::Api(status) if status.is_forbidden() => {
+            let role = role_for(what).map_or_else(String::new, |role| format!(". The role {role} allows it"));
+            format!("can't {what}: {}{role}", status.message)
+        }
         kube::Error::Api(status) => format!("can't {what}: {}", status.message),
         error => format!("can't {what}: {}", chain(error)),
     })
+}
+
+/// The role that makes, cancels and ends drains.
+pub(super) const PREPARES: &str = "castoff-prepare (part of edit)";
+
+/// The role of the manifests that allows what was tried, as `list poddrains`.
+fn role_for(what: &str) -> Option<&'static str> {
+    let (verb, object) = what.split_once(' ')?;
+    match verb {
+        "list" | "get" if ["poddrains", "drainpolicies"].iter().any(|kind| object.starts_with(kind)) => {
+            Some("castoff-view (part of view)")
+        }
+        "list" if object.starts_with("drainplans") => Some(PREPARES),
+        "cancel" => Some(PREPARES),
+        "delete" if object.starts_with("poddrain") => Some(PREPARES),
+        _ => None,
+    }
 }
 
 /// Whether a "not found" is about the kind and not about one object of it.

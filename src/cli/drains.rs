@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::kubernetes::drains::{self, Kept};
 use crate::kubernetes::policies::read_policy;
+use crate::kubernetes::policy_status::worst;
 use crate::lifecycle::{Caller, Drain, Phase};
 
 use super::render::{Paint, span, table};
@@ -152,7 +153,7 @@ impl Guarding {
     /// What this DrainPolicy's status says.
     pub fn of(object: &DynamicObject) -> Option<Self> {
         let (_, policy) = read_policy(object)?;
-        let ready = policy.conditions.iter().find(|condition| condition.kind == "Ready");
+        let ready = worst(&policy.conditions);
         let not_seen = "Castoff has not looked at it yet: does it run?";
         Some(Guarding {
             ready: ready.is_some_and(|ready| ready.status == "True"),
@@ -212,6 +213,7 @@ impl Overview {
         let pods = count(usize::try_from(pods).unwrap_or(usize::MAX), "pod");
         let policies = match (self.policies.is_empty(), ready.len()) {
             (true, _) => "no policy here: nothing is guarded".to_owned(),
+            (false, 0) => format!("no policy is ready, of {}", self.policies.len()),
             (false, 1) => format!("{pods} guarded by 1 policy"),
             (false, ready) => format!("{pods} guarded by {ready} policies"),
         };

@@ -13,7 +13,10 @@ mod doctor;
 mod drains;
 mod forget;
 mod guards;
+mod held;
+mod history;
 mod live;
+mod next;
 mod output;
 mod plans;
 mod plugin;
@@ -28,8 +31,11 @@ mod simulate;
 #[cfg(feature = "demo")]
 mod stand_in;
 mod status;
+mod suggest;
 mod trial;
 mod uninstall;
+mod upgrades;
+mod waits;
 
 use std::process::ExitCode;
 
@@ -68,10 +74,12 @@ enum Command {
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
     Status(status::Status),
+    History(history::History),
     Prepare(prepare::Prepare),
     Cancel(cancel::Cancel),
     Forget(forget::Forget),
     CheckPod(check_pod::CheckPod),
+    Suggest(suggest::Suggest),
     Doctor(doctor::Doctor),
     Uninstall(uninstall::Uninstall),
     Runbook(runbook::Runbook),
@@ -100,7 +108,7 @@ pub fn run() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.command {
             Command::Serve(command) => Box::pin(serve::run(*command)).await,
-            Command::Check(command) => check::run(&command),
+            Command::Check(command) => check::run(command).await,
             Command::Review(command) => review::run(command).await,
             Command::Runbook(command) => runbook::run(&command),
             Command::Plans(command) => plans::run(&command),
@@ -111,6 +119,8 @@ pub fn run() -> ExitCode {
             #[cfg(feature = "demo")]
             Command::Demo(command) => demo::run(command).await,
             Command::Status(command) => status::run(command).await,
+            Command::History(command) => history::run(command).await,
+            Command::Suggest(command) => suggest::run(command).await,
             Command::Prepare(command) => prepare::run(command).await,
             Command::Cancel(command) => cancel::run(command).await,
             Command::Forget(command) => forget::run(command).await,

@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::plan::Plan;
 use crate::plan::catalogue;
 use crate::plan::spec::{ActSpec, ParameterType, PlanSpec, ReadSpec, Removal};
+use crate::policy::find_built_in;
+use crate::policy::spec::PlanReference;
 
 use super::Failure;
 use super::output::{self, Output};
@@ -37,8 +39,8 @@ pub(super) fn run(command: &Plans) -> Result<(), Failure> {
     let Some(name) = &command.name else { return list(command.output) };
     let source = catalogue::SOURCES.iter().find(|(known, _)| known == name);
     let (Some((name, text)), Some(plan)) = (source, catalogue::builtin(name)) else {
-        let known = catalogue::names().join(", ");
-        return Err(Failure::Usage(format!("there is no built-in plan {name}; there are {known}")));
+        let reference = PlanReference { built_in: Some(name.clone()), name: None };
+        return Err(Failure::Usage(find_built_in(&reference).err().unwrap_or_default()));
     };
     output::print_as(command.output, plan.spec(), || output::line(document(name, text, plan).trim_end()))
 }
@@ -146,7 +148,7 @@ spec:
   selector: {{matchLabels: {{app: my-app}}}}
   steps:
   - name: prepare
-    plan: {{name: {name}}}   # or {{builtIn: {name}}}, without the DrainPlan above
+    plan: {{builtIn: {name}}}   # or {{name: {name}}}: the DrainPlan above, applied and changed
     parameters: {{{parameters}}}
 "
     )

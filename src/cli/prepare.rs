@@ -20,7 +20,7 @@ use crate::lifecycle::{Drain, Phase, claim};
 use crate::ports::{Store, StoreError};
 
 use super::begin::{Begin, Next, begin, next};
-use super::connect::{Reach, whoami};
+use super::connect::{PREPARES, Reach, whoami};
 use super::drains::{DrainView, Left};
 use super::live::Live;
 use super::render::{program, span};
@@ -287,5 +287,10 @@ pub(super) async fn until(time: Option<Instant>) {
 }
 
 fn failed(error: &StoreError) -> Failure {
-    Failure::No(error.to_string())
+    match error {
+        StoreError::Forbidden(_) => {
+            Failure::No(format!("{error}. The role {PREPARES} allows it, where rights are missing"))
+        }
+        _ => Failure::No(error.to_string()),
+    }
 }

@@ -33,16 +33,48 @@ pub(super) fn run(command: &Runbook) -> Result<(), Failure> {
     let Some(found) = sections().find(|section| section.name() == wanted) else {
         return Err(Failure::Usage(unknown(name)));
     };
-    output::line(format_args!("{}\n\n{}", found.heading, found.text));
+    output::line(format_args!("{}\n\n{}", found.heading, plain(found.text)));
     Ok(())
 }
 
-/// What a section is about, in a few words: how its explanation begins.
-fn means(section: &Section) -> &'static str {
+/// What a section is about: the first sentence of its explanation.
+fn means(section: &Section) -> String {
     let (_, explanation) = section.text.split_once("**Means** ").unwrap_or_default();
     let line = explanation.lines().next().unwrap_or_default();
-    let end = [". ", ": ", "; ", " ("].iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
-    line[..end].trim_end_matches('.')
+    let sentence = line.find(". ").map_or(line, |end| &line[..end]);
+    plain(sentence).trim_end_matches('.').to_owned()
+}
+
+/// Markdown as a terminal shows it best: links are their words, words that it makes bold stand in capitals, and code
+/// as it is.
+fn plain(markdown: &str) -> String {
+    let mut text = String::with_capacity(markdown.len());
+    let mut rest = markdown;
+    while let Some(at) = rest.find(['[', '*']) {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let bold = rest.strip_prefix("**").and_then(|inner| inner.split_once("**"));
+        let link = rest.strip_prefix('[').and_then(|inner| inner.split_once("](")).and_then(|(words, after)| {
+            let (_, after) = after.split_once(')')?;
+            (!words.contains([']', '\n'])).then_some((words, after))
+        });
+        rest = match (bold, link) {
+            (Some((words, after)), _) => {
+                text.push_str(&words.to_uppercase());
+                after
+            }
+            (None, Some((words, after))) => {
+                text.push_str(words);
+                after
+            }
+            (None, None) => {
+                text.push_str(&rest[..1]);
+                &rest[1..]
+            }
+        };
+    }
+    text.push_str(rest);
+    text.replace('`', "")
 }
 
 fn unknown(name: &str) -> String {
@@ -50,4 +82,18 @@ fn unknown(name: &str) -> String {
     let guess = nearest::nearest(name, names.iter().map(String::as_str));
     let meant = guess.map_or(String::new(), |guess| format!(" Did you mean {guess}?"));
     format!("the runbook has no section {name}.{meant} It has {}", names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_printed_without_markup_and_a_title_ends_with_its_sentence() {
+        let told = plain("**Do** see [no leader](#no-leader) and `kubectl get pdr`: a[0] * 2");
+        assert_eq!(told, "DO see no leader and kubectl get pdr: a[0] * 2");
+        let section =
+            Section { heading: "X", text: "**Means** the plan says \"not now\", in MESSAGE: another is away. More." };
+        assert_eq!(means(&section), "the plan says \"not now\", in MESSAGE: another is away");
+    }
 }

@@ -18,6 +18,7 @@ use super::connect::Which;
 use super::drains::{Looks, Overview};
 use super::live::Live;
 use super::output::{self, Output};
+use super::waits;
 
 /// Shows drains: how far each is, who waits for what and why; and policies that guard nothing.
 #[derive(Debug, Args)]
@@ -67,7 +68,8 @@ pub(super) async fn run(command: Status) -> Result<(), Failure> {
     if command.watch {
         return watch(&command, &client, namespace.as_deref()).await;
     }
-    let overview = Overview::of(&drains, &policies);
+    let mut overview = Overview::of(&drains, &policies);
+    waits::explain(&client, &mut overview.drains).await;
     output::print_as(command.output, &overview, || {
         let looks = Looks { bars: std::io::stdout().is_terminal(), ..command.looks() };
         overview.lines(looks, Timestamp::now()).iter().for_each(output::line);

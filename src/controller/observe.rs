@@ -11,7 +11,7 @@ use crate::backend::trouble::shown;
 use crate::backend::{Backend, Scope, Sharing};
 use crate::lifecycle::{Drain, DrainStep, Look};
 use crate::plan::spec::PlanSpec;
-use crate::plan::{self, Inputs, Plan, Round, Verdict};
+use crate::plan::{self, ClusterRead, Inputs, Next, Observations, Plan, Round, Source, Task, Verdict};
 
 use super::cluster_reads::ClusterReads;
 use crate::ports::Cluster;
@@ -79,6 +79,39 @@ impl Observer {
         }
     }
 
+    /// Looks at every step of a drain that is only thought of, side by side, and tells what was asked of the cluster.
+    pub async fn probe(&self, drain: &Drain, limit: Instant) -> Vec<Probed> {
+        let pod = serde_json::to_value(&drain.status.pod).unwrap_or(Value::Null);
+        let now = jiff::Timestamp::now().to_string();
+        let probes = drain.status.steps.iter().map(|step| {
+            let (pod, now) = (&pod, now.as_str());
+            async move {
+                let (parameters, mode, task) = (&step.parameters, drain.status.mode, Task::Prepare);
+                let inputs = Inputs { pod, parameters, member: None, mode, task, now };
+                self.probe_step(&scope(drain, step, true), step, inputs, limit).await
+            }
+        });
+        join_all(probes).await
+    }
+
+    async fn probe_step(&self, scope: &Scope, step: &DrainStep, inputs: Inputs<'_>, limit: Instant) -> Probed {
+        let Ok(plan) = self.plan(step) else { return Probed::default() };
+        let reads = Mutex::new(Vec::new());
+        let next = |seen: &Observations| {
+            let next = plan.next(&inputs, seen);
+            if let Next::Read(wanted) = &next {
+                let of_cluster = wanted.iter().filter_map(|read| match &read.source {
+                    Source::Cluster(read) => Some(read.clone()),
+                    Source::Backend(_) => None,
+                });
+                reads.lock().unwrap_or_else(PoisonError::into_inner).extend(of_cluster);
+            }
+            next
+        };
+        let round = self.backend.observe(scope, limit, next).await;
+        Probed { round: Some(round), reads: reads.into_inner().unwrap_or_else(PoisonError::into_inner) }
+    }
+
     /// Sends an act of a step. Its answer decides nothing: the next round does.
     pub async fn send(&self, drain: &Drain, step: usize, pod_present: bool, act: &plan::Act) -> ActSent {
         let Some(step) = drain.status.steps.get(step) else { return ActSent::default() };
@@ -110,6 +143,15 @@ impl Observer {
         plans.insert(step.hash.clone(), (step.plan_spec.clone(), Arc::clone(&plan)));
         Ok(plan)
     }
+}
+
+/// What a look at a step, for its own sake, has shown.
+#[derive(Debug, Default)]
+pub struct Probed {
+    /// How it stands; `None` where no round could be made.
+    pub round: Option<Round>,
+    /// What was asked of the cluster.
+    pub reads: Vec<ClusterRead>,
 }
 
 /// What came of an act.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use kube::core::{DynamicObject, ObjectMeta};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use crate::lifecycle::drain::{DrainMetadata, Keeping};
 use crate::lifecycle::{Drain, DrainStatus, Phase, stored};
 
 use super::conditions::Condition;
+use super::history::Times;
 use super::resources::{part, pod_drains};
 
 /// Keeps a PodDrain until what was set at a backend is restored.
@@ -33,6 +35,8 @@ pub struct ShownStatus {
     pub observed_generation: Option<i64>,
     /// How much is left, as `12 of 40 leaders`. Not named as any field of the status that it is flattened with.
     pub remaining: String,
+    /// How long it has been in which phase.
+    pub times: Times,
     /// `Prepared`, `Blocked`, `Stalled`, `Unasked`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -51,6 +55,10 @@ pub struct Kept {
     pub spec: Value,
     /// Who keeps it from being removed.
     pub finalizers: Vec<String>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// How long it has been in which phase.
+    pub times: Times,
 }
 
 /// Reads a PodDrain, as far as it can be read.
@@ -59,6 +67,7 @@ pub fn read(object: &DynamicObject) -> Kept {
     let meta = &object.metadata;
     let stored = stored::read(&part(object, "spec"), &part(object, "status"));
     let conditions = part(object, "status").get("conditions").cloned().unwrap_or_else(|| json!([]));
+    let times = part(object, "status").get("times").cloned().unwrap_or_else(|| json!({}));
     let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
     let annotation = meta.annotations.as_ref().and_then(|annotations| annotations.get(ASKED));
     let drain = Drain {
@@ -83,6 +92,8 @@ pub fn read(object: &DynamicObject) -> Kept {
         generation: meta.generation,
         spec: part(object, "spec"),
         finalizers: meta.finalizers.clone().unwrap_or_default(),
+        created: meta.creation_timestamp.as_ref().and_then(|created| created.0.to_string().parse().ok()),
+        times: serde_json::from_value(times).unwrap_or_default(),
     }
 }
 
@@ -106,6 +117,9 @@ pub fn with_status(drain: &Drain, before: Option<&Kept>, now: &str) -> Result<Dy
     let generation = before.and_then(|before| before.generation);
     let mut shown = shown(&drain.status, conditions, now);
     shown.observed_generation = generation;
+    if let (Some(before), Ok(now)) = (before, now.parse()) {
+        shown.times = before.times.then(&before.drain, drain, before.created, now);
+    }
     shown.conditions.iter_mut().for_each(|condition| condition.observed_generation = generation);
     let mut object = object_of(drain);
     object.metadata.resource_version = Some(drain.metadata.resource_version.clone());
@@ -138,6 +152,7 @@ fn shown(status: &DrainStatus, before: &[Condition], now: &str) -> ShownStatus {
             condition("Unasked", status.unasked, if status.unasked { "NobodyAsks" } else { "NotWaiting" }),
         ],
         observed_generation: None,
+        times: Times::default(),
         state,
         status: status.clone(),
     }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, PostParams};
@@ -262,7 +263,7 @@ impl Election {
     }
 
     fn spec(&self, since: Option<MicroTime>, changes: i32) -> LeaseSpec {
-        let now = MicroTime(jiff_now());
+        let now = MicroTime(Timestamp::now());
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             acquire_time: Some(since.unwrap_or_else(|| now.clone())),
@@ -303,8 +304,4 @@ fn was_ours(written: kube::Result<Lease>) -> kube::Result<bool> {
         Err(error) if is_conflict(&error) => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn jiff_now() -> k8s_openapi::jiff::Timestamp {
-    k8s_openapi::jiff::Timestamp::now()
 }

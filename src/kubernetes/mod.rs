@@ -11,6 +11,7 @@ pub mod drains;
 pub mod events;
 pub mod follow;
 pub mod health;
+pub mod history;
 pub mod lease;
 mod owners;
 pub mod policies;

@@ -1,6 +1,7 @@
 //! Label selectors as kubectl writes them: `app=web,tier in (a,b),!canary`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::pod::{Text, TextMap};
 
@@ -58,10 +59,34 @@ impl Labels {
         parts(text).into_iter().map(requirement).collect::<Result<_, _>>().map(Labels)
     }
 
+    /// Whether it asks for nothing: all labels match.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether these labels match.
     #[must_use]
     pub fn matches(&self, labels: &TextMap<'_>) -> bool {
         self.0.iter().all(|requirement| requirement.test.holds(labels.get(requirement.key.as_str())))
+    }
+}
+
+/// As kubectl writes it.
+impl fmt::Display for Labels {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Requirement { key, test }) in self.0.iter().enumerate() {
+            formatter.write_str(if index > 0 { "," } else { "" })?;
+            match test {
+                Test::Among(values) if values.len() == 1 => write!(formatter, "{key}={}", values.concat())?,
+                Test::NotAmong(values) if values.len() == 1 => write!(formatter, "{key}!={}", values.concat())?,
+                Test::Among(values) => write!(formatter, "{key} in ({})", values.join(","))?,
+                Test::NotAmong(values) => write!(formatter, "{key} notin ({})", values.join(","))?,
+                Test::Exists => formatter.write_str(key)?,
+                Test::Absent => write!(formatter, "!{key}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -151,6 +176,14 @@ mod tests {
         ] {
             assert_eq!(Labels::parse(selector).unwrap().matches(&labels), expected, "{selector}");
         }
+    }
+
+    #[test]
+    fn is_shown_as_it_is_written() {
+        for selector in ["app=web,tier in (a,b),!canary", "app!=web,x notin (a,b),y"] {
+            assert_eq!(Labels::parse(selector).unwrap().to_string(), selector);
+        }
+        assert!(Labels::parse(" ").unwrap().is_any() && !Labels::parse("a").unwrap().is_any());
     }
 
     #[test]

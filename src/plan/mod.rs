@@ -39,6 +39,7 @@ mod metrics_text;
 mod names;
 mod parameters;
 mod pieces;
+mod pod_fields;
 mod request;
 mod round;
 pub mod rounds;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Mistake;
 use super::expression::Expression;
 use super::functions;
+use super::pod_fields;
 use super::spec::ReadSpec;
 use crate::nearest::did_you_mean;
 
@@ -118,6 +119,7 @@ impl Names {
             let hint = did_you_mean(function, COMMON_FUNCTIONS.split(' '));
             mistakes.push(mistake(field, format!("there is no function {function}"), hint));
         }
+        mistakes.extend(references.of_pod.iter().filter_map(|path| pod_fields::check(field, path)));
         for (name, taken) in &references.fields {
             self.check_field(field, name, taken, mistakes);
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::compiled::Plan;
 use super::labels::{self, Labels};
+use super::pod_fields;
 use super::spec::{Parameter, ParameterType};
 use super::syntax::References;
 use super::template::Template;
@@ -148,6 +149,9 @@ fn check_template(field: &str, text: &str, mistakes: &mut Vec<Mistake>) {
         for name in functions.iter().filter(strange) {
             add(format!("calls {name}, which a parameter can't; a variable of a plan can"));
         }
+    }
+    for References { of_pod, .. } in template.expressions().map(|it| &it.references) {
+        mistakes.extend(of_pod.iter().filter_map(|path| pod_fields::check(field, path)));
     }
 }
 

@@ -155,6 +155,8 @@ pub(super) struct References {
     pub functions: BTreeSet<String>,
     /// Fields taken of a name, as `(params, pd)` in `params.pd`.
     pub fields: BTreeSet<(String, String)>,
+    /// Fields taken below `pod`, as `[metadata, name]`.
+    pub of_pod: BTreeSet<Vec<String>>,
 }
 
 /// Collects the references of an expression that was made strict.
@@ -213,6 +215,15 @@ impl Walk {
         {
             self.found.fields.insert((name.clone(), field.inner().to_owned()));
         }
+        if let Some((operand, field)) = taken
+            && let Some((root, mut path)) = path_of(operand)
+            && let Expr::Literal(LiteralValue::String(field)) = &field.expr
+            && root == "pod"
+            && !self.bound.iter().any(|bound| bound == root)
+        {
+            path.push(field.inner().to_owned());
+            self.found.of_pod.insert(path);
+        }
         let named = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '.';
         if call.func_name.chars().all(named) && call.func_name.chars().any(char::is_alphabetic) {
             self.found.functions.insert(call.func_name.clone());
@@ -233,6 +244,21 @@ impl Walk {
         for (index, argument) in call.args.iter().enumerate() {
             self.visit(argument, certain && !(conditional && index > 0));
         }
+    }
+}
+
+/// The name that a chain of fields begins with, and the fields.
+fn path_of(node: &IdedExpr) -> Option<(&str, Vec<String>)> {
+    match &node.expr {
+        Expr::Ident(name) => Some((name, Vec::new())),
+        Expr::Call(CallExpr { func_name, args, .. }) if func_name == operators::INDEX => {
+            let [operand, field] = args.as_slice() else { return None };
+            let Expr::Literal(LiteralValue::String(field)) = &field.expr else { return None };
+            let (root, mut path) = path_of(operand)?;
+            path.push(field.inner().to_owned());
+            Some((root, path))
+        }
+        _ => None,
     }
 }
 

@@ -1,18 +1,21 @@
 //! Policies and plans from files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::nearest::did_you_mean;
 use crate::plan::spec::PlanSpec;
-use crate::plan::{self, Mistake, Plan};
+use crate::plan::{self, Mistake, Plan, catalogue};
 use crate::policy::spec::{PlanReference, PolicySpec};
 use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
 use crate::printable::printable;
 use crate::yaml::{self, Document, YamlError};
+
+use super::mistakes::{self, Reading};
 
 /// The version of the resources that files hold.
 const API_VERSION: &str = "castoff.dev/v1alpha1";
@@ -47,13 +50,27 @@ struct Metadata {
 
 /// The plans that a policy may name.
 #[derive(Default)]
-struct Known(BTreeMap<String, Arc<Plan>>);
+struct Known {
+    plans: BTreeMap<String, Arc<Plan>>,
+    /// Those that have mistakes, which are told where they stand.
+    broken: BTreeSet<String>,
+    /// There is a document of which not even the name can be read.
+    unread: bool,
+}
+
+/// What is said of a step whose plan has mistakes. They are told already.
+const BROKEN: &str = "its DrainPlan has mistakes";
 
 impl Plans for Known {
     fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String> {
         match (&reference.built_in, &reference.name) {
-            (None, Some(name)) => self.0.get(name).cloned().ok_or_else(|| {
-                format!("there is no DrainPlan {name} beside the policies; a plan that comes with Castoff is named by builtIn")
+            (None, Some(name)) => self.plans.get(name).cloned().ok_or_else(|| {
+                if self.unread || self.broken.contains(name) {
+                    return BROKEN.to_owned();
+                }
+                let meant = did_you_mean(name, self.plans.keys().map(String::as_str).chain(catalogue::names()));
+                let meant = meant.map_or_else(String::new, |meant| format!("; {meant}"));
+                format!("there is no DrainPlan {name} beside the policies; a plan that comes with Castoff is named by builtIn{meant}")
             }),
             _ => find_built_in(reference),
         }
@@ -118,6 +135,12 @@ pub fn read(directory: &Path) -> Result<PolicyIndex, String> {
 /// Checks files, each with its path and text.
 #[must_use]
 pub fn check(files: &[(PathBuf, String)]) -> Checked {
+    check_beside(files, Vec::new())
+}
+
+/// The same, where a policy may also name these plans, which are elsewhere.
+#[must_use]
+pub fn check_beside(files: &[(PathBuf, String)], elsewhere: Vec<(String, Arc<Plan>)>) -> Checked {
     let sources = || {
         files
             .iter()
@@ -128,7 +151,10 @@ pub fn check(files: &[(PathBuf, String)]) -> Checked {
     for source in sources() {
         checked.complaints.extend(source.add_plan(&mut plans).err().unwrap_or_default());
     }
-    checked.plans = plans.0.len();
+    checked.plans = plans.plans.len();
+    for (name, plan) in elsewhere {
+        plans.plans.entry(name).or_insert(plan);
+    }
     for source in sources() {
         match source.policy(&plans) {
             Ok(None) => {}
@@ -175,10 +201,21 @@ impl Checked {
 
 type Complaints = Vec<Complaint>;
 
+/// The mistakes that are to be told: not those that follow from what could not be read, nor those of a plan that are
+/// told where it stands.
+fn told<T>(reading: &Reading<T>, mistakes: Vec<Mistake>, prefix: &str) -> Vec<Mistake> {
+    let is_news =
+        |mistake: &Mistake| mistake.message != BROKEN && !reading.explains(&format!("{prefix}{}", mistake.field));
+    mistakes.into_iter().filter(is_news).collect()
+}
+
 impl Source<'_> {
     /// Takes a DrainPlan up; other kinds are passed over.
     fn add_plan(&self, plans: &mut Known) -> Result<(), Complaints> {
-        let header = self.header()?;
+        let header = self.header().inspect_err(|_| match self.name() {
+            Some(name) => drop(plans.broken.insert(name)),
+            None => plans.unread = true,
+        })?;
         match header.kind.as_str() {
             "DrainPolicy" => return Ok(()),
             "DrainPlan" => {}
@@ -187,14 +224,33 @@ impl Source<'_> {
                 return Err(vec![self.complaint("kind", &message, "")]);
             }
         }
-        let resource: Resource<PlanSpec> = self.parse()?;
-        let plan = plan::compile(&resource.spec).map_err(|mistakes| self.complaints(&mistakes, "spec."))?;
-        let plan = Arc::new(plan.named(resource.metadata.name.as_str()));
-        if plans.0.insert(resource.metadata.name.clone(), plan).is_some() {
-            let message = format!("there are two DrainPlans {}", resource.metadata.name);
-            return Err(vec![self.complaint("metadata.name", &message, "")]);
+        let reading = mistakes::read::<Resource<PlanSpec>>(self.document.text);
+        let compiled = reading.value.as_ref().map(|resource| (&resource.metadata.name, plan::compile(&resource.spec)));
+        let mut complaints = self.unread(&reading);
+        match compiled {
+            Some((name, Ok(plan))) if complaints.is_empty() => {
+                if plans.plans.insert(name.clone(), Arc::new(plan.named(name.as_str()))).is_some() {
+                    let message = format!("there are two DrainPlans {name}");
+                    complaints.push(self.complaint("metadata.name", &message, ""));
+                }
+            }
+            Some((_, Err(mistakes))) => complaints.extend(self.complaints(&told(&reading, mistakes, "spec."), "spec.")),
+            _ => {}
         }
-        Ok(())
+        if complaints.is_empty() {
+            return Ok(());
+        }
+        plans.broken.extend(self.name());
+        Err(complaints)
+    }
+
+    /// What this document is called, where nothing else of it can be read.
+    fn name(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Named {
+            metadata: Metadata,
+        }
+        yaml::parse::<Named>(self.document.text).ok().map(|named| named.metadata.name)
     }
 
     fn policy(&self, plans: &Known) -> Result<Option<Policy>, Complaints> {
@@ -202,19 +258,31 @@ impl Source<'_> {
         if self.header().map_or(true, |header| header.kind != "DrainPolicy") {
             return Ok(None);
         }
-        let resource: Resource<PolicySpec> = self.parse()?;
-        if resource.metadata.namespace.is_empty() {
-            return Err(vec![self.complaint("metadata", "a DrainPolicy needs metadata.namespace", "")]);
+        let mut reading = mistakes::read::<Resource<PolicySpec>>(self.document.text);
+        let mut complaints = self.unread(&reading);
+        let Some(resource) = reading.value.take() else { return Err(complaints) };
+        if resource.metadata.namespace.is_empty() && !reading.explains("metadata.namespace") {
+            complaints.push(self.complaint("metadata", "a DrainPolicy needs metadata.namespace", ""));
         }
         let policy = Policy::new(&resource.metadata.namespace, &resource.metadata.name, resource.spec, plans);
-        match &policy.steps {
-            Ok(_) => Ok(Some(policy)),
-            Err(mistakes) => Err(self.complaints(mistakes, "")),
+        let mistakes = policy.steps.as_ref().err().cloned().unwrap_or_default();
+        let is_followed = mistakes.is_empty();
+        complaints.extend(self.complaints(&told(&reading, mistakes, ""), ""));
+        match (complaints.is_empty(), is_followed) {
+            (true, true) => Ok(Some(policy)),
+            // All that is wrong with it is wrong with its plan.
+            (true, false) => Ok(None),
+            (false, _) => Err(complaints),
         }
     }
 
+    /// What can't be read of this document.
+    fn unread<T>(&self, reading: &Reading<T>) -> Complaints {
+        reading.mistakes.iter().map(|error| self.of_yaml(error.clone())).collect()
+    }
+
     fn header(&self) -> Result<Header, Complaints> {
-        let header: Header = self.parse()?;
+        let header: Header = yaml::parse(self.document.text).map_err(|error| vec![self.of_yaml(error)])?;
         if header.api_version == API_VERSION {
             return Ok(header);
         }
@@ -222,16 +290,14 @@ impl Source<'_> {
         Err(vec![self.complaint("apiVersion", &message, &format!("write {API_VERSION}"))])
     }
 
-    fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Complaints> {
-        yaml::parse(self.document.text).map_err(|error: YamlError| {
-            vec![Complaint {
-                file: self.path.to_owned(),
-                line: error.line.map(|line| self.document.line(line)),
-                field: printable(&error.field.unwrap_or_default()).into_owned(),
-                message: error.message,
-                hint: error.hint.unwrap_or_default(),
-            }]
-        })
+    fn of_yaml(&self, error: YamlError) -> Complaint {
+        Complaint {
+            file: self.path.to_owned(),
+            line: error.line.map(|line| self.document.line(line)),
+            field: printable(&error.field.unwrap_or_default()).into_owned(),
+            message: error.message,
+            hint: error.hint.unwrap_or_default(),
+        }
     }
 
     fn complaints(&self, mistakes: &[Mistake], prefix: &str) -> Complaints {

@@ -201,7 +201,7 @@ async fn says_which_secret_or_key_is_missing() {
     let https = [
         ("", "https needs a Secret with ca.crt, and the step names none"),
         ("unknown", "Secret tidb/unknown: not found"),
-        ("no-ca", "Secret tidb/no-ca: it has no ca.crt, which https needs"),
+        ("no-ca", "Secret tidb/no-ca: it has no ca.crt, which https needs (it has tls.crt)"),
         ("no-key", "Secret tidb/no-key: it has tls.crt but no tls.key"),
         ("no-pem", "Secret tidb/no-pem: its ca.crt holds no certificates in PEM"),
         ("../x", "Secret tidb/../x: that is no name of a Secret"),
@@ -212,14 +212,36 @@ async fn says_which_secret_or_key_is_missing() {
         let (message, _) = failure(observe_one(&backend, &scope(), request).await);
         assert_eq!(message, format!("https://127.0.0.1:1/x can't be asked: {expected}"));
     }
-    let http =
-        [("no-password", "it has username but no password"), ("no-ca", "it has no token, nor username and password")];
+    let http = [
+        ("no-password", "it has username but no password"),
+        ("no-ca", "it has no token, nor username and password (it has tls.crt)"),
+    ];
     for (name, expected) in http {
         let mut request = get("http://127.0.0.1:1/x");
         request.auth_secret = name.to_owned();
         let (message, _) = failure(observe_one(&backend, &scope(), request).await);
         assert_eq!(message, format!("http://127.0.0.1:1/x can't be asked: Secret tidb/{name}: {expected}"));
     }
+}
+
+#[tokio::test]
+async fn tells_whoever_is_not_let_in_which_keys_were_found_and_which_are_wanted() {
+    let router = Router::new().fallback(axum::routing::any(async || StatusCode::UNAUTHORIZED));
+    let url = format!("http://{}/x", serve(router).await);
+    let backend =
+        Bench::new().secret("mistyped", &[("Token", "t"), ("ca.crt", "x")]).secret("right", &[("token", "t")]);
+    let backend = backend.backend();
+    let told = async |scope: Scope| failure(observe_one(&backend, &scope, get(&url)).await).0;
+    assert_eq!(
+        told(scope_with("mistyped")).await,
+        format!(
+            "{url} answers 401 to a request without credentials: of Secret tidb/mistyped token, or username and \
+             password, are wanted; it has Token, ca.crt"
+        )
+    );
+    assert_eq!(told(scope_with("right")).await, format!("{url} answers 401"));
+    let none = format!("{url} answers 401 to a request without credentials: the step names none");
+    assert_eq!(told(scope()).await, none);
 }
 
 #[tokio::test]

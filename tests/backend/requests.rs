@@ -63,7 +63,7 @@ async fn tells_that_nobody_listens() {
     let url = closed().await;
     let backend = Bench::new().backend();
     let (message, detail) = failure(observe_one(&backend, &scope(), get(&url)).await);
-    assert_eq!(message, format!("{url} does not answer"));
+    assert_eq!(message, format!("{url} does not answer: it refuses connections"));
     assert!(detail.contains("os error 111"), "{detail}");
     let mut request = get(&url);
     request.ok = Accept::Any(AnyWord::Any);
@@ -182,7 +182,7 @@ async fn follows_no_service_that_is_another_name_for_something_else() {
 #[tokio::test]
 async fn tells_a_name_that_nobody_knows() {
     let (message, detail) = failure(observe_one(&Bench::new().backend(), &scope(), get("http://pd:1/x")).await);
-    assert_eq!(message, "http://pd:1/x does not answer");
+    assert_eq!(message, "http://pd:1/x does not answer: DNS does not know its name");
     assert!(detail.contains("no address for pd.tidb.svc: no such name"), "{detail}");
 }
 
@@ -216,7 +216,7 @@ async fn tells_an_act_that_was_not_accepted() {
     let url = closed().await;
     let sent = Bench::new().backend().send(&scope(), &act(get(&url))).await;
     assert!(!sent.accepted);
-    assert_eq!(sent.message, format!("{url} does not answer"));
+    assert_eq!(sent.message, format!("{url} does not answer: it refuses connections"));
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn tells_a_refused_act_in_the_backends_own_words() {
     let silent = backend.send(&scope(), &act(hasty)).await;
     assert!(silent.cut_off && silent.refused.is_none(), "it may be carried out yet: {silent:?}");
     let unreachable = backend.send(&scope(), &act(get(closed().await))).await;
-    assert!(unreachable.refused.is_some_and(|told| told.ends_with("does not answer")));
+    assert!(unreachable.refused.is_some_and(|told| told.ends_with("does not answer: it refuses connections")));
 }
 
 #[tokio::test]

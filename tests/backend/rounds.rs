@@ -97,7 +97,7 @@ async fn ends_in_time_when_a_backend_hangs() {
     let observed = observe(&backend, &scope(), limit, &[read("hangs", get(&url))]).await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     let (message, detail) = failure(observed.into_values().next().unwrap());
-    assert_eq!(message, format!("{url} does not answer"));
+    assert_eq!(message, format!("{url} does not answer in time"));
     assert!(detail.starts_with("nothing within"), "{detail}");
 }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use castoff_test_support::proxy::Proxy;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::ground::Clocks;
 use crate::installation::{self, Printed};
 use crate::scene::Scene;
 
@@ -42,13 +42,17 @@ pub async fn findings() -> Vec<Finding> {
     findings_of("castoff doctor -o json").await
 }
 
-/// What it finds by a clock that is so many seconds ahead: as if things had stood as they do for as long.
-pub async fn findings_in(seconds: i64) -> Vec<Finding> {
-    let directory = tempfile::tempdir().unwrap();
-    let clocks = Clocks::make(directory.path()).await;
-    clocks.shift(0, seconds);
-    let environment = clocks.environment(0).map(|(name, value)| format!("{name}='{}'", value.display())).join(" ");
-    findings_of(&format!("{environment} castoff doctor -o json")).await
+impl Scene {
+    /// What it finds by an API server's clock that is so many seconds ahead: as if things had stood as they do for as
+    /// long.
+    pub async fn findings_in(&self, seconds: i64) -> Vec<Finding> {
+        let proxy = Proxy::to(self.client.clone()).await;
+        proxy.ahead(seconds);
+        let directory = tempfile::tempdir().unwrap();
+        let kubeconfig = directory.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, proxy.kubeconfig()).unwrap();
+        findings_of(&format!("KUBECONFIG='{}' castoff doctor -o json", kubeconfig.display())).await
+    }
 }
 
 async fn findings_of(line: &str) -> Vec<Finding> {

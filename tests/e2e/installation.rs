@@ -42,6 +42,7 @@ impl Installation {
         let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.unwrap();
         let (hooks, ground) = ground::choose(&client, &deployment).await;
         ground.make_whole().await;
+        somebody_leads(&*ground).await;
         Installation { client, hooks, nodes: nodes.items.iter().map(ResourceExt::name_any).collect(), ground }
     }
 
@@ -57,6 +58,17 @@ impl Installation {
             need => self.ground.lacks(need).map(str::to_owned),
         }
     }
+}
+
+/// Waits until a leader is there: where no Lease has ever been seen, that takes twice as long as one lasts.
+async fn somebody_leads(ground: &dyn Ground) {
+    for _ in 0..60 {
+        if ground.leader().await.is_some() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("nobody leads:\n{}", ground.log("").await);
 }
 
 /// Applies all that the manifests hold but the Deployment, which is returned: replicas run where the ground says.

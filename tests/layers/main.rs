@@ -22,9 +22,10 @@ struct Layer {
     knows: &'static [&'static str],
 }
 
-const LAYERS: [Layer; 23] = [
+const LAYERS: [Layer; 24] = [
     Layer { name: "nearest", pure: true, knows: &[] },
     Layer { name: "printable", pure: true, knows: &[] },
+    Layer { name: "remedy", pure: true, knows: &[] },
     Layer { name: "runbook", pure: true, knows: &[] },
     Layer { name: "schema", pure: true, knows: &[] },
     Layer { name: "yaml", pure: true, knows: &["nearest", "printable"] },
@@ -38,7 +39,7 @@ const LAYERS: [Layer; 23] = [
     Layer { name: "ports", pure: false, knows: &["facts", "pod", "policy", "lifecycle", "admission"] },
     Layer { name: "runtime", pure: false, knows: &["printable"] },
     Layer { name: "trust", pure: false, knows: &[] },
-    Layer { name: "backend", pure: false, knows: &["printable", "pod", "plan"] },
+    Layer { name: "backend", pure: false, knows: &["printable", "remedy", "pod", "plan"] },
     Layer {
         name: "controller",
         pure: false,
@@ -84,6 +85,7 @@ const LAYERS: [Layer; 23] = [
         name: "kubernetes",
         pure: false,
         knows: &[
+            "remedy",
             "runbook",
             "schema",
             "facts",
@@ -128,6 +130,7 @@ const LAYERS: [Layer; 23] = [
         pure: false,
         knows: &[
             "nearest",
+            "remedy",
             "runbook",
             "yaml",
             "facts",

@@ -2,15 +2,19 @@
 //! root.
 
 mod differences;
+mod dist;
 mod etcd;
 mod manifests;
 mod oci;
+mod options;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: hack/task manifests [FOLDER]    checks what manifests/ builds; with a folder, prints what that one builds
+       hack/task manifests --write     writes the chart's README
        hack/task etcd [--check]        records what a real etcd answers into tests/recordings, or compares with it
+       hack/task dist OPTION...        packs everything that a release has (hack/dist)
        hack/task oci image OPTION...   packs Castoff's program as an image (hack/image)
        hack/task oci pause PROGRAM NAME:TAG ARCHIVE
                                        packs the program that holds a pod's namespaces
@@ -57,9 +61,11 @@ fn run(arguments: &[&str]) -> Outcome {
             Ok(true)
         }
         ["manifests"] => manifests::check(),
+        ["manifests", "--write"] => manifests::write(),
         ["manifests", folder] if !folder.starts_with('-') => manifests::print(folder),
         ["etcd"] => etcd::record_all(),
         ["etcd", "--check"] => etcd::check_all(),
+        ["dist", options @ ..] => dist::make(options),
         ["oci", "image", options @ ..] => oci::image(options),
         ["oci", "pause", program, name, output] => oci::pause(program, name, output),
         _ => Err(Failure::Usage),

@@ -7,6 +7,7 @@ mod chart;
 mod expected;
 mod objects;
 mod rules;
+mod values;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +21,11 @@ const ROOT: &str = "manifests";
 pub fn print(folder: &str) -> Outcome {
     print!("{}", text_of(Path::new(folder))?);
     Ok(true)
+}
+
+/// Writes what is made from other files: the chart's README.
+pub fn write() -> Outcome {
+    values::write()
 }
 
 /// Checks all of it, and tells what is wrong.

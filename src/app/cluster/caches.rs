@@ -36,6 +36,8 @@ pub(super) struct Caches {
     pub cluster: Arc<WatchedCluster>,
     /// The policies in force.
     pub index: Arc<ArcSwap<PolicyIndex>>,
+    /// Changes once others are in force: later than the copies that they are compiled from.
+    pub in_force: watch::Receiver<()>,
 }
 
 impl Caches {
@@ -46,11 +48,13 @@ impl Caches {
         (readiness, liveness): (&Readiness, &Liveness),
         tasks: &mut Supervised,
     ) -> Self {
+        let (tell, in_force) = watch::channel(());
         let caches = Caches {
             policies: Arc::default(),
             plans: Arc::default(),
             drains: Arc::default(),
             index: Arc::default(),
+            in_force,
             cluster: Arc::new(WatchedCluster::new(client.clone(), registration, registration_is_ours)),
         };
         let mut follower = Follower { client, readiness, liveness, tasks };
@@ -63,6 +67,7 @@ impl Caches {
         let index = Arc::clone(&caches.index);
         let compiled = policies::follow(Arc::clone(&caches.policies), Arc::clone(&caches.plans), index, move || {
             compiled.ready();
+            tell.send_replace(());
         });
         tasks.spawn("policies", compiled);
         caches

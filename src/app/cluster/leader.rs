@@ -13,7 +13,7 @@ use crate::kubernetes::certificates::{self, Access, Lives, Place};
 use crate::kubernetes::cluster;
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;
-use crate::kubernetes::policy_status::Writer;
+use crate::kubernetes::policy_status::{Probes, Writer};
 use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
 use crate::runtime::liveness::{Liveness, Pulse};
@@ -89,7 +89,9 @@ impl Leader {
         let pods = Api::all_with(self.client.clone(), &cluster::pods());
         let pods = Source { pace: self.pace, ..Source::new(pods, "pods", cluster::read_pod) };
         tasks.spawn("pods", Arc::clone(&self.caches.cluster.pods).follow(pods));
-        tasks.spawn("policy status", self.writer().run());
+        let probes = Arc::new(self.probes());
+        tasks.spawn("backend probes", Arc::clone(&probes).run());
+        tasks.spawn("policy status", self.writer(probes).run());
         tasks
     }
 
@@ -119,11 +121,20 @@ impl Leader {
         self.caches.policies.filled().await;
     }
 
-    fn writer(&self) -> Writer {
+    fn probes(&self) -> Probes {
+        let Caches { index, in_force, cluster, .. } = &self.caches;
+        let observer = Arc::clone(&self.controller.observer);
+        let (pods, nodes) = (Arc::clone(&cluster.pods), Arc::clone(&cluster.nodes));
+        Probes::new(observer, Arc::clone(index), in_force.clone(), pods, nodes, self.leadership.clone())
+    }
+
+    fn writer(&self, probes: Arc<Probes>) -> Writer {
         Writer {
+            probes,
             client: self.client.clone(),
             objects: Arc::clone(&self.caches.policies),
             index: Arc::clone(&self.caches.index),
+            in_force: self.caches.in_force.clone(),
             pods: Arc::clone(&self.caches.cluster.pods),
             drains: Arc::clone(&self.caches.drains),
             nodes: Arc::clone(&self.caches.cluster.nodes),

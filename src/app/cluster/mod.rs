@@ -113,7 +113,7 @@ fn assemble(
         policies: Arc::clone(&caches.index),
         store: Arc::new(ClusterStore::new(client.clone(), drains, policies)),
         cluster: Arc::clone(&caches.cluster) as _,
-        secrets: Arc::new(ClusterSecrets(client.clone())),
+        secrets: Arc::new(ClusterSecrets { client: client.clone(), own_user: connection.own_user.clone() }),
         events: Arc::new(events),
         endpoints: guard::Settings {
             loopback: config.allow_loopback,

@@ -27,6 +27,9 @@ pub(super) struct Finding {
 
 /// All that is wrong, in the order in which it is best mended.
 pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
+    if let Some(absent) = installation::absent(seen) {
+        return vec![absent];
+    }
     let checks: [fn(&Seen) -> Vec<Finding>; 16] = [
         installation::definitions,
         installation::replicas,
@@ -46,11 +49,16 @@ pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
         guarding::drains,
     ];
     let mut found: Vec<Finding> = checks.iter().flat_map(|check| check(seen)).collect();
-    found.extend(seen.unseen.iter().map(|(what, why)| Finding {
-        note: true,
-        ..finding("NotSeen", &format!("{what} could not be looked at"), why, "look with more rights")
-    }));
+    found.extend(unseen(seen));
     found
+}
+
+/// What could not be looked at, in one note: whoever has few rights need not read it for each kind.
+fn unseen(seen: &Seen) -> Option<Finding> {
+    let (_, first) = seen.unseen.first()?;
+    let parts: Vec<&str> = seen.unseen.iter().map(|(what, _)| what.as_str()).collect();
+    let what = format!("not looked at: {}", parts.join(", "));
+    Some(Finding { note: true, ..finding("NotSeen", &what, first, "kubectl auth whoami   # it needs more rights") })
 }
 
 /// A finding that has to be mended.

@@ -185,7 +185,7 @@ impl Look<'_> {
             let policies = index.of_namespace(&namespace);
             let mut guarded = Vec::new();
             for policy in policies {
-                let known = Known { pods: &pods, nodes: &nodes, policies, called: Ok(()) };
+                let known = Known { pods: &pods, nodes: &nodes, policies, called: Ok(()), backend: None };
                 let object = objects.iter().find(|it| it.namespace == namespace && it.name == policy.name);
                 self.seen.policies.push(judged(policy, &known, object.map(Arc::as_ref)));
                 let labels = |pod: &Pod<'_>| nodes.labels(&pod.spec.node_name);
@@ -215,6 +215,7 @@ impl Look<'_> {
                     policy: policy.name.clone(),
                     enforced: policy.spec.mode == PolicyMode::Enforce,
                     trial,
+                    secrets: secrets_of(&policy),
                 })
             })
             .buffered(AT_ONCE)
@@ -244,9 +245,15 @@ impl Look<'_> {
     }
 }
 
+/// The Secrets that a policy's steps name, by step.
+fn secrets_of(policy: &Policy) -> BTreeMap<String, String> {
+    let steps = policy.steps.as_deref().unwrap_or_default();
+    steps.iter().filter_map(|step| Some((step.name.clone(), step.credentials.clone()?))).collect()
+}
+
 fn judged(policy: &Policy, known: &Known<'_>, object: Option<&PolicyObject>) -> PolicySeen {
     let judged = policy_status::ready(policy, known);
-    let ready = object.and_then(|object| object.conditions.iter().find(|condition| condition.kind == "Ready"));
+    let ready = object.and_then(|object| policy_status::worst(&object.conditions));
     PolicySeen {
         namespace: policy.namespace.clone(),
         name: policy.name.clone(),

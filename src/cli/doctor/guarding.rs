@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::admission::dry_run::State;
+use crate::cli::next;
 use crate::cli::render::{program, span};
 use crate::cli::trial::Said;
+use crate::cli::upgrades::UPGRADES;
+use crate::remedy::{self, Place};
 
 use super::findings::{Finding, finding, ours};
 use super::installation::{restart, whereabouts};
@@ -12,13 +15,6 @@ use super::seen::{Budget, Seen};
 
 /// A plan that says "not now" for longer than this waits for somebody, not for something; in seconds.
 const BLOCKED_PATIENCE: i64 = 600;
-
-/// How long managed node upgrades wait for a pod that may not leave, in seconds, by the provider that the nodes name.
-const UPGRADES: [(&str, &str, i64); 3] = [
-    ("aws", "an EKS managed node group gives an upgrade up after 15 minutes", 15 * 60),
-    ("azure", "AKS gives the drain of a node up after 30 minutes, unless set otherwise", 30 * 60),
-    ("gce", "GKE deletes pods all the same after 60 minutes", 60 * 60),
-];
 
 pub(super) fn policies(seen: &Seen) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -65,12 +61,12 @@ pub(super) fn called(seen: &Seen) -> Vec<Finding> {
             Said::Allowed { asked: false } if trial.enforced && ours(seen).next().is_some() => {
                 let what = format!("a delete of {pod} would be carried out without asking Castoff");
                 let why = format!("policy {} does not guard it", trial.policy);
-                let fix = format!("{} check-pod {} -n {}", program(), trial.pod, trial.namespace);
+                let fix = format!("kubectl describe drainpolicy {} -n {}", trial.policy, trial.namespace);
                 found.push(finding("NotAsked", &what, &why, &fix));
             }
             Said::Refused(why) => {
                 let what = format!("a delete of {pod} could not be tried out");
-                let fix = format!("kubectl auth can-i delete pods -n {}", trial.namespace);
+                let fix = next::may_i("delete pods", &trial.namespace);
                 found.push(Finding { note: true, ..finding("NotTried", &what, &why, &fix) });
             }
             _ => {}
@@ -92,12 +88,7 @@ pub(super) fn others(seen: &Seen) -> Vec<Finding> {
             _ => continue,
         };
         let why = "the pod is prepared, and stays all the same";
-        found.push(finding(
-            "OtherWebhook",
-            &what,
-            why,
-            "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations",
-        ));
+        found.push(finding("OtherWebhook", &what, why, &next::webhooks()));
     }
     found
 }
@@ -108,7 +99,9 @@ pub(super) fn backends(seen: &Seen) -> Vec<Finding> {
         for step in trial.trial.steps().into_iter().filter(|step| step.state == State::Unknown) {
             let what = format!("policy {}/{}, step {}: {}", trial.namespace, trial.policy, step.step, step.text);
             let why = "while nothing can be learnt from the backend, its pods may not leave";
-            let fix = format!("{} check-pod {} -n {}", program(), trial.pod, trial.namespace);
+            let secret = trial.secrets.get(&step.step).map(String::as_str);
+            let place = Place { namespace: &trial.namespace, policy: &trial.policy, secret };
+            let fix = next::called(&remedy::command(&step.text, &place));
             found.push(finding("BackendSilent", &what, why, &fix));
         }
     }
@@ -126,7 +119,7 @@ pub(super) fn budgets(seen: &Seen) -> Vec<Finding> {
 }
 
 pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
-    let upgrade = UPGRADES.iter().find(|(provider, ..)| seen.provider.as_deref() == Some(*provider));
+    let upgrade = UPGRADES.iter().find(|upgrade| seen.provider.as_deref() == Some(upgrade.provider));
     let mut found = Vec::new();
     for drain in &seen.drains {
         let view = &drain.view;
@@ -145,7 +138,7 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
         if view.unasked {
             let what = format!("{pod} is prepared, and nobody has asked for it for a minute");
             let why = "it is out of service as long as it is prepared, and holds its policy's place";
-            let fix = format!("{} cancel {} -n {namespace}   (or delete the pod again)", program(), view.pod);
+            let fix = format!("{} cancel {} -n {namespace}   # or delete the pod again", program(), view.pod);
             found.push(finding("Unasked", &what, why, &fix));
         }
         if view.state == "Unreadable" || view.state == "Unknown" {
@@ -154,12 +147,12 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
             let fix = format!("{} forget {} -n {namespace} --yes", program(), view.pod);
             found.push(finding("DrainNotKnown", &what, why, &fix));
         }
-        if let (Some((_, limit, seconds)), Some(took)) = (upgrade, drain.preparing_seconds)
-            && took > *seconds
+        if let (Some(upgrade), Some(took)) = (upgrade, drain.preparing_seconds)
+            && took > upgrade.seconds
         {
-            let what = format!("the preparation of {pod} takes {}, and {limit}", span(took));
+            let what = format!("the preparation of {pod} takes {}, and {}", span(took), upgrade.says);
             let why = "an upgrade does not wait so long";
-            let fix = format!("{} prepare {} -n {namespace} --wait   (before the upgrade)", program(), view.pod);
+            let fix = format!("{} prepare {} -n {namespace} --wait   # before the upgrade", program(), view.pod);
             found.push(finding("SlowerThanUpgrades", &what, why, &fix));
         }
     }

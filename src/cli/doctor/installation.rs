@@ -10,6 +10,22 @@ use super::seen::{Definition, LeaseSeen, Seen};
 /// A lease that nobody has renewed for so many of its durations is nobody's. The clocks here and there may differ.
 const LEASE_PATIENCE: i64 = 4;
 
+/// What installs, or installs again.
+pub(super) fn apply() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("kubectl apply -k manifests/base   # in the sources of {version}; with Helm: helm upgrade")
+}
+
+/// Nothing of Castoff is here: one finding, not one for each part.
+pub(super) fn absent(seen: &Seen) -> Option<Finding> {
+    let definitions = seen.definitions.as_ref()?;
+    let none_is_defined = definitions.iter().all(|(_, state)| *state == Definition::Missing);
+    let none_runs = seen.replicas.as_ref().is_none_or(Vec::is_empty);
+    let what = format!("Castoff is not installed in this cluster, nor does it run in {}", seen.namespace);
+    let absent = none_is_defined && none_runs && ours(seen).next().is_none();
+    absent.then(|| finding("NotInstalled", &what, "nothing is guarded", &apply()))
+}
+
 pub(super) fn definitions(seen: &Seen) -> Vec<Finding> {
     let fix = format!("{} crds | kubectl apply --server-side --force-conflicts -f -", program());
     let of = |(name, state): &(String, Definition)| match state {
@@ -107,5 +123,5 @@ pub(super) fn rights(seen: &Seen) -> Vec<Finding> {
     let Some(missing) = seen.missing_rights.as_ref().filter(|missing| !missing.is_empty()) else { return Vec::new() };
     let what = format!("Castoff may not {}", missing.join(", "));
     let why = "what it needs that for does not happen";
-    vec![finding("RightsMissing", &what, why, "kubectl apply -f rbac.yaml, of the manifests of this version")]
+    vec![finding("RightsMissing", &what, why, &apply())]
 }

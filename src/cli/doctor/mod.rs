@@ -47,6 +47,8 @@ pub(super) struct Doctor {
 #[derive(Serialize)]
 struct Report {
     findings: Vec<Finding>,
+    /// Too little may be looked at to say that nothing is wrong.
+    blind: bool,
     /// How much was looked at.
     looked: Vec<String>,
 }
@@ -55,12 +57,16 @@ struct Report {
 pub(super) async fn run(command: Doctor) -> Result<(), Failure> {
     let client = command.which.connect().await?;
     let seen = gather::gather(&client, &command.namespace).await?;
-    let report = Report { findings: findings::findings(&seen), looked: seen.looked() };
+    let report = Report { findings: findings::findings(&seen), blind: seen.is_blind(), looked: seen.looked() };
     output::print_as(command.output, &report, || {
         report.findings.iter().flat_map(lines).for_each(output::line);
         output::line(sum(&report));
     })?;
-    if report.findings.iter().all(|found| found.note) { Ok(()) } else { Err(Failure::No(String::new())) }
+    if report.findings.iter().all(|found| found.note) && !report.blind {
+        Ok(())
+    } else {
+        Err(Failure::No(String::new()))
+    }
 }
 
 fn lines(found: &Finding) -> Vec<String> {
@@ -77,6 +83,9 @@ fn sum(report: &Report) -> String {
     let notes = report.findings.iter().filter(|found| found.note).count();
     let looked = report.looked.join(", ");
     match (report.findings.len() - notes, notes) {
+        (0, _) if report.blind => {
+            format!("nothing can be said: most of it may not be looked at by whoever asks; looked at {looked}")
+        }
         (0, 0) => format!("nothing is wrong; looked at {looked}"),
         (0, notes) => format!("nothing is wrong, to be known: {notes}; looked at {looked}"),
         (faults, 0) => format!("wrong: {faults}; looked at {looked}"),

@@ -108,6 +108,8 @@ pub(super) struct TrialSeen {
     pub policy: String,
     pub enforced: bool,
     pub trial: Trial,
+    /// The Secrets that the policy's steps name, by step.
+    pub secrets: BTreeMap<String, String>,
 }
 
 /// A PodDisruptionBudget, and one guarded pod that it selects.
@@ -131,6 +133,11 @@ pub(super) struct DrainSeen {
 }
 
 impl Seen {
+    /// Whether what tells most could not be looked at: the registration, or the replicas.
+    pub fn is_blind(&self) -> bool {
+        self.hooks.is_none() && self.replicas.is_none()
+    }
+
     /// What there was to look at, in words.
     pub fn looked(&self) -> Vec<String> {
         let count = |number: usize, word: &str| format!("{word}: {number}");

@@ -68,7 +68,14 @@ fn policy(reason: &str) -> PolicySeen {
 fn trial(code: u16, message: &str, warnings: &[&str]) -> TrialSeen {
     let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
     let trial = Trial { code, message: message.to_owned(), warnings };
-    TrialSeen { namespace: "tidb".into(), pod: "tikv-0".into(), policy: "tikv".into(), enforced: true, trial }
+    TrialSeen {
+        namespace: "tidb".into(),
+        pod: "tikv-0".into(),
+        policy: "tikv".into(),
+        enforced: true,
+        trial,
+        secrets: BTreeMap::new(),
+    }
 }
 
 fn replica(name: &str, image: &str, ready: bool) -> Replica {
@@ -133,7 +140,17 @@ fn healthy() -> Seen {
 fn found(plant: impl FnOnce(&mut Seen)) -> Vec<&'static str> {
     let mut seen = healthy();
     plant(&mut seen);
-    findings(&seen).iter().map(|found| found.reason).collect()
+    reasons(&seen)
+}
+
+/// What is found; each fix is a command that can be typed, or says what to do where no command can.
+fn reasons(seen: &Seen) -> Vec<&'static str> {
+    let found = findings(seen);
+    let is_told = |fix: &str| ["start Castoff with --", "restart `castoff serve`"].iter().any(|it| fix.starts_with(it));
+    for found in found.iter().filter(|found| !is_told(&found.fix)) {
+        crate::cli::next::typed::can_be_typed(&found.fix);
+    }
+    found.iter().map(|found| found.reason).collect()
 }
 
 /// Plants a fault in the registration.
@@ -144,7 +161,7 @@ fn registered(plant: impl FnOnce(&mut Value)) -> Vec<&'static str> {
     let mut seen = healthy();
     seen.certificate = None;
     seen.hooks = Some(api::hooks(&object(value)));
-    findings(&seen).iter().map(|found| found.reason).collect()
+    reasons(&seen)
 }
 
 #[test]
@@ -233,6 +250,33 @@ fn outside_of_the_cluster_nothing_is_said_of_pods() {
         });
         assert!(matches!(found.as_slice(), [only] if only.fix.contains("`castoff serve`")), "{found:?}");
     }
+}
+
+#[test]
+fn where_nothing_of_castoff_is_there_is_one_finding_and_whoever_sees_little_hears_of_no_health() {
+    let nothing = found(|seen| {
+        (seen.hooks, seen.replicas, seen.lease) = (Some(Vec::new()), Some(Vec::new()), Some(LeaseSeen::default()));
+        seen.definitions = Some(vec![("poddrains.castoff.dev".into(), Definition::Missing)]);
+        (seen.policies, seen.trials, seen.drains) = (Vec::new(), Vec::new(), Vec::new());
+    });
+    assert_eq!(nothing, ["NotInstalled"]);
+    let mut blind = healthy();
+    (blind.hooks, blind.replicas) = (None, None);
+    assert!(blind.is_blind() && !healthy().is_blind());
+    blind.unseen = vec![("pods".into(), "pods is forbidden".into()), ("leases castoff".into(), "forbidden".into())];
+    let told = findings(&blind);
+    let notes: Vec<&str> = told.iter().filter(|found| found.note).map(|found| found.what.as_str()).collect();
+    assert_eq!(notes, ["not looked at: pods, leases castoff"]);
+}
+
+#[test]
+fn a_silent_backend_has_the_fix_of_its_cause() {
+    let mut seen = healthy();
+    let refused = "castoff: step evict (tikv): unknown: http://10.0.0.1:1/x does not answer: it refuses connections";
+    let denied = "admission webhook \"pods.castoff.dev\" denied the request: no";
+    seen.trials = vec![trial(429, denied, &[refused])];
+    let found = findings(&seen);
+    assert_eq!(found[0].fix, "kubectl edit drainpolicy tikv -n tidb   # is the port right?");
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) fn registered(seen: &Seen) -> Vec<Finding> {
     let namespace = &seen.namespace;
     let again = if seen.was_registered {
         format!(
-            "kubectl delete configmap castoff-registration -n {namespace}   (somebody has deleted it; this makes it again)"
+            "kubectl delete configmap castoff-registration -n {namespace}   # somebody has deleted the registration; this makes it again"
         )
     } else {
         restart(seen)
@@ -72,7 +72,7 @@ pub(super) fn entries(seen: &Seen) -> Vec<Finding> {
             let what = format!("the webhook {name} waits only {timeout_seconds}s for an answer");
             let why =
                 "a look at a backend takes up to 3s; an answer that is late is an error 500, and drains end there";
-            found.push(finding("TimeoutTooSmall", &what, why, &format!("{edit}   (timeoutSeconds: 10)")));
+            found.push(finding("TimeoutTooSmall", &what, why, &format!("{edit}   # timeoutSeconds: 10")));
         }
         if hook.selects_objects {
             let what = format!("the webhook {name} has an objectSelector");
@@ -99,7 +99,7 @@ pub(super) fn paths(seen: &Seen) -> Vec<Finding> {
     let what = format!("the path of the webhook {} can be guessed", hook.name);
     let why = "whoever reaches Castoff's port can pass for the API server, and begin drains";
     let fix = format!(
-        "kubectl edit validatingwebhookconfiguration {}   (a path of random letters, as by `openssl rand -hex 32`)",
+        "kubectl edit validatingwebhookconfiguration {}   # a path of random letters, as by openssl rand -hex 32",
         hook.configuration
     );
     vec![Finding { note: true, ..finding("PathGuessed", &what, why, &fix) }]
@@ -133,7 +133,7 @@ pub(super) fn covered(seen: &Seen) -> Vec<Finding> {
         let fix = match namespace {
             "kube-system" => "start Castoff with --allow-namespace kube-system".to_owned(),
             own if own == seen.namespace => {
-                format!("kubectl delete drainpolicies --all -n {own}   (it can't guard itself)")
+                format!("kubectl delete drainpolicies --all -n {own}   # it can't guard itself")
             }
             _ => logs(seen),
         };

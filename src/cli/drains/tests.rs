@@ -69,10 +69,7 @@ fn a_policy_that_guards_nothing_is_told_and_not_counted() {
     let told = lines(&[], &[policy("tikv", "False", "NoPods")], Looks::default());
     assert_eq!(
         told,
-        [
-            "policy tidb/tikv is not ready (NoPods): so it is",
-            "0 drains under way, 0 over; 0 pods guarded by 0 policies",
-        ]
+        ["policy tidb/tikv is not ready (NoPods): so it is", "0 drains under way, 0 over; no policy is ready, of 1",]
     );
     assert!(lines(&[], &[], Looks::default()).concat().contains("nothing is guarded"));
 }

@@ -10,7 +10,7 @@ use super::definition::{Column, Definition};
 use super::schema::{patch, rules, schema_of, without_defaults};
 
 pub(super) fn definition() -> Value {
-    let columns: [Column; 10] = [
+    let columns: [Column; 11] = [
         ("Pod", "string", ".spec.pod.name", 0),
         ("Policy", "string", ".spec.policy", 0),
         ("Phase", "string", ".status.state", 0),
@@ -20,6 +20,7 @@ pub(super) fn definition() -> Value {
         ("Age", "date", ".metadata.creationTimestamp", 0),
         ("Node", "string", ".status.pod.spec.nodeName", 1),
         ("Requester", "string", ".spec.requester", 1),
+        ("Outcome", "string", ".status.outcome", 1),
         ("UID", "string", ".spec.pod.uid", 1),
     ];
     let mut status = schema_of::<ShownStatus>();

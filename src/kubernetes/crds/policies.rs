@@ -12,11 +12,11 @@ use super::schema::{patch, rules, schema_of};
 pub(super) fn definition() -> Value {
     let columns: [Column; 6] = [
         ("Mode", "string", ".spec.mode", 0),
-        ("Ready", "string", ".status.conditions[?(@.type==\"Ready\")].status", 0),
+        ("Ready", "string", ".status.ready", 0),
         ("Pods", "integer", ".status.pods", 0),
         ("Departing", "integer", ".status.away", 0),
-        ("Reason", "string", ".status.conditions[?(@.type==\"Ready\")].reason", 0),
-        ("Message", "string", ".status.conditions[?(@.type==\"Ready\")].message", 1),
+        ("Reason", "string", ".status.reason", 0),
+        ("Message", "string", ".status.message", 0),
     ];
     let mut spec = schema_of::<PolicySpec>();
     rules(

@@ -1,5 +1,7 @@
 //! What a policy's status says: whether it guards anything, and if not, why. Pure; [`Writer`] writes it.
 
+mod backend;
+mod probes;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +21,17 @@ use crate::runbook::Links;
 
 use super::cache::Cache;
 use super::conditions::Condition;
+use super::history::{Summary, remembered};
 use super::policies::{PolicyObject, said};
 
+pub use probes::Probes;
 pub use writer::Writer;
 
 /// The longest message of a condition, in bytes: the most that the API's own conditions take.
 const LONGEST_MESSAGE: usize = 32 * 1024;
+
+/// The condition that tells of backends.
+pub const BACKEND_SEEN: &str = "BackendSeen";
 
 /// A DrainPolicy's status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,7 +46,17 @@ pub struct PolicyStatus {
     /// The lock by which the last place is given to one alone. Written by Castoff alone.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["seat"]))]
     pub departing: Vec<Slot>,
-    /// `Ready`: reasons `Guarding`, `NoPods`, `NotCompiled`, `Conflict`, `NotCalled`.
+    /// `True` where every condition is, `False` where one is not: what `kubectl get` shows.
+    pub ready: String,
+    /// The reason of the first condition that is not true, else that of `Ready`.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+    /// The last ten drains that are over, the oldest first.
+    #[schemars(extend("maxItems" = 10))]
+    pub history: Vec<Summary>,
+    /// `Ready`: reasons `Guarding`, `NoPods`, `NotCompiled`, `Conflict`, `NotCalled`. `BackendSeen`: `Seen`,
+    /// `BackendNotReached`, `BackendNotBelieved`, `NothingSelected`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -55,6 +72,8 @@ pub struct Known<'a> {
     pub policies: &'a [Arc<Policy>],
     /// Whether the API server sends this namespace's deletes; the sentence says why it is not known to.
     pub called: Result<(), String>,
+    /// What the last look at the policy's backends has shown.
+    pub backend: Option<Verdict>,
 }
 
 /// Where a node's labels are found.
@@ -144,11 +163,27 @@ struct Shown {
     slots: usize,
     away: usize,
     conditions: Vec<Condition>,
+    history: Vec<Summary>,
+}
+
+/// The condition that people are to see first: one that is not true, else the first.
+#[must_use]
+pub fn worst(conditions: &[Condition]) -> Option<&Condition> {
+    let of_ours = |condition: &&Condition| ["Ready", BACKEND_SEEN].contains(&condition.kind.as_str());
+    let untrue = conditions.iter().filter(of_ours).find(|condition| condition.status != "True");
+    untrue.or_else(|| conditions.iter().find(of_ours))
 }
 
 impl Shown {
-    /// The status of `policy`, stored as `object`.
-    fn of(policy: &Policy, object: &PolicyObject, known: &Known<'_>, away: usize, runbook: &Links, now: &str) -> Self {
+    /// The status of `policy`, stored as `object`; `over` are its drains that are over.
+    fn of(
+        policy: &Policy,
+        object: &PolicyObject,
+        known: &Known<'_>,
+        (away, over): (usize, Vec<Summary>),
+        runbook: &Links,
+        now: &str,
+    ) -> Self {
         let condition = |verdict: Verdict| {
             let message = runbook.message(&verdict.message, verdict.reason, LONGEST_MESSAGE);
             let before = &object.conditions;
@@ -158,16 +193,28 @@ impl Shown {
         };
         let pods = guarded(policy, known).len();
         let slots = policy.spec.max_unavailable.of(pods).unwrap_or(1);
-        Shown { pods, slots, away, conditions: vec![condition(ready(policy, known))] }
+        let verdicts = std::iter::once(ready(policy, known)).chain(known.backend.clone());
+        let kept: Vec<Summary> = object
+            .status
+            .get("history")
+            .cloned()
+            .map_or_else(Vec::new, |history| serde_json::from_value(history).unwrap_or_default());
+        Shown { pods, slots, away, conditions: verdicts.map(condition).collect(), history: remembered(&kept, over) }
     }
 
     /// The patch that writes it; `None` where it says nothing new.
     fn change(&self, object: &PolicyObject) -> Option<Value> {
-        let Shown { pods, slots, away, conditions } = self;
-        let status = json!({"pods": pods, "slots": slots, "away": away, "conditions": conditions});
+        let Shown { pods, slots, away, conditions, history } = self;
+        let (ready, reason, message) = worst(conditions)
+            .map_or(("", "", ""), |worst| (worst.status.as_str(), worst.reason.as_str(), worst.message.as_str()));
+        let status = json!({
+            "pods": pods, "slots": slots, "away": away, "conditions": conditions, "history": history,
+            "ready": ready, "reason": reason, "message": message,
+        });
         let told = |field: &str| object.status.get(field).unwrap_or(&Value::Null) == &status[field];
-        let same = ["pods", "slots", "conditions"].iter().all(|field| told(field));
-        ((!same && !self.is_only_away(object)) || !told("away")).then(|| json!({"status": status}))
+        let same = ["pods", "slots", "conditions", "ready", "message"].iter().all(|field| told(field));
+        let has_history = history.is_empty() || told("history");
+        ((!same && !self.is_only_away(object)) || !told("away") || !has_history).then(|| json!({"status": status}))
     }
 
     /// Whether the pods that are missing are those that are away. Their next ones are about to come: it is not worth
@@ -208,7 +255,7 @@ mod tests {
     }
 
     fn shown(pods: usize, away: usize) -> Shown {
-        Shown { pods, slots: 1, away, conditions: Vec::new() }
+        Shown { pods, slots: 1, away, conditions: Vec::new(), history: Vec::new() }
     }
 
     #[test]

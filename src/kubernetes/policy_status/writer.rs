@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::facts::NodeFacts;
 use crate::kubernetes::cache::{Cache, chain};
 use crate::kubernetes::drains::Kept;
+use crate::kubernetes::history::Summary;
 use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::policies::PolicyObject;
 use crate::kubernetes::registration::{Proofs, Registration, Seen, Sent, prove};
@@ -20,7 +21,7 @@ use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
 use crate::runbook::Links;
 
-use super::{Known, Shown, away, is_selected};
+use super::{Known, Probes, Shown, away, is_selected};
 
 /// Changes that come quickly one after the other are told together.
 const TOGETHER: Duration = Duration::from_millis(500);
@@ -36,6 +37,8 @@ pub struct Writer {
     pub objects: Arc<Cache<PolicyObject>>,
     /// Policies in force.
     pub index: Arc<ArcSwap<PolicyIndex>>,
+    /// Changes once others are in force.
+    pub in_force: watch::Receiver<()>,
     /// Pods.
     pub pods: Arc<Cache<Pod<'static>>>,
     /// Drains.
@@ -50,6 +53,8 @@ pub struct Writer {
     pub leadership: Leadership,
     /// Where people read on.
     pub runbook: Links,
+    /// What is seen of backends.
+    pub probes: Arc<Probes>,
 }
 
 impl Writer {
@@ -57,15 +62,18 @@ impl Writer {
     pub async fn run(self) {
         let (proofs, mut seen) = (Proofs::default(), self.seen.clone());
         let (mut pods, mut objects) = (self.pods.changes(), self.objects.changes());
-        let mut drains = self.drains.changes();
+        let mut in_force = self.in_force.clone();
+        let (mut drains, mut probes) = (self.drains.changes(), self.probes.changes());
         self.pods.filled().await;
         self.objects.filled().await;
         self.drains.filled().await;
         loop {
             pods.mark_unchanged();
             objects.mark_unchanged();
+            in_force.mark_unchanged();
             drains.mark_unchanged();
             seen.mark_unchanged();
+            probes.mark_unchanged();
             for object in self.objects.all() {
                 if self.leadership.holds() {
                     self.write(&object, &proofs).await;
@@ -74,8 +82,11 @@ impl Writer {
             tokio::select! {
                 _ = pods.changed() => {}
                 _ = objects.changed() => {}
+                // A policy that was not compiled yet was passed over.
+                Ok(()) = in_force.changed() => {}
                 _ = drains.changed() => {}
                 _ = seen.changed() => {}
+                _ = probes.changed() => {}
                 () = tokio::time::sleep(AGAIN) => {}
             }
             tokio::time::sleep(TOGETHER).await;
@@ -116,12 +127,15 @@ impl Writer {
         let Some(policy) = index.get(&object.namespace, &object.name) else { return };
         let pods = self.pods.pick(|pod| pod.metadata.namespace == *object.namespace);
         let called = self.is_called(policy, &pods, proofs).await;
-        let known = Known { pods: &pods, nodes: &*self.nodes, policies: index.of_namespace(&object.namespace), called };
+        let (policies, backend) = (index.of_namespace(&object.namespace), self.probes.of(policy));
+        let known = Known { pods: &pods, nodes: &*self.nodes, policies, called, backend };
         let drains = self.drains.pick(|kept| kept.drain.metadata.namespace == *object.namespace);
+        let its = drains.iter().filter(|kept| kept.drain.spec.policy == object.name);
+        let over = its.filter_map(|kept| Summary::of(&kept.drain, &kept.times)).collect();
         let drains = drains.iter().filter_map(|kept| Some((kept.drain.status.phase, kept.drain.status.pod.as_ref()?)));
         let away = away(policy, drains, &*self.nodes);
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let shown = Shown::of(policy, object, &known, away, &self.runbook, &now);
+        let shown = Shown::of(policy, object, &known, (away, over), &self.runbook, &now);
         let Some(change) = shown.change(object) else { return };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &drain_policies());
         if let Err(error) = api.patch_status(&object.name, &PatchParams::default(), &Patch::Merge(&change)).await {

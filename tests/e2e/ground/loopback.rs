@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use castoff_test_support::proxy::Proxy;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
@@ -29,6 +32,14 @@ pub struct Loopback {
 struct Further {
     arguments: Vec<String>,
     clocks: Option<Arc<Clocks>>,
+    /// Each replica's own way to the API server.
+    proxies: Option<Arc<[Proxy; 2]>>,
+}
+
+impl Further {
+    fn is_usual(&self) -> bool {
+        self.arguments.is_empty() && self.clocks.is_none() && self.proxies.is_none()
+    }
 }
 
 struct Replica {
@@ -77,7 +88,7 @@ impl Loopback {
     /// Ends both replicas, and starts them with these further arguments.
     pub async fn serve_with(&self, further: &[&str]) {
         let arguments = further.iter().map(|&argument| argument.to_owned()).collect();
-        self.restart(Further { arguments, clocks: None }).await;
+        self.restart(Further { arguments, ..Further::default() }).await;
     }
 
     /// Ends both replicas, and starts them so that they go by these clocks.
@@ -85,6 +96,24 @@ impl Loopback {
         let clocks = Arc::new(Clocks::make(self.directory.path()).await);
         self.restart(Further { clocks: Some(Arc::clone(&clocks)), ..Further::default() }).await;
         clocks
+    }
+
+    /// Ends both replicas, and starts them so that each reaches the API server by a proxy of its own.
+    pub async fn serve_through_proxies(&self) -> Arc<[Proxy; 2]> {
+        let account = Kubeconfig::read_from(self.path("kubeconfig")).unwrap();
+        let mut config = Config::from_custom_kubeconfig(account, &KubeConfigOptions::default()).await.unwrap();
+        config.default_retry = false;
+        let upstream = Client::try_from(config).unwrap();
+        let proxies = Arc::new([Proxy::to(upstream.clone()).await, Proxy::to(upstream).await]);
+        for (number, proxy) in proxies.iter().enumerate() {
+            std::fs::write(self.proxied(number), proxy.kubeconfig()).unwrap();
+        }
+        self.restart(Further { proxies: Some(Arc::clone(&proxies)), ..Further::default() }).await;
+        proxies
+    }
+
+    fn proxied(&self, number: usize) -> PathBuf {
+        self.path(&format!("proxied-{number}"))
     }
 
     async fn restart(&self, further: Further) {
@@ -98,6 +127,11 @@ impl Loopback {
     /// Where the replicas answer.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.replicas.lock().unwrap().iter().map(|replica| SocketAddr::from(([127, 0, 0, 1], replica.port))).collect()
+    }
+
+    /// Where the replicas tell of themselves.
+    pub fn admin_addresses(&self) -> Vec<SocketAddr> {
+        self.replicas.lock().unwrap().iter().map(|replica| SocketAddr::from(([127, 0, 0, 1], replica.admin))).collect()
     }
 
     /// What a replica says of its readiness.
@@ -126,9 +160,11 @@ impl Loopback {
         let identity = format!("replica-{}-{}", replica.number, std::process::id());
         let further = self.further.lock().unwrap();
         let clock = further.clocks.iter().flat_map(|clocks| clocks.environment(replica.number));
+        let proxied = further.proxies.iter().map(|_| ("KUBECONFIG", self.proxied(replica.number)));
         self.replica(&identity, listen(replica.port), listen(replica.admin), &self.log_file(replica.number))
             .args(&further.arguments)
             .envs(clock)
+            .envs(proxied)
             .spawn()
             .unwrap()
     }
@@ -171,8 +207,7 @@ impl Ground for Loopback {
     async fn put_back(&self) {
         kubectl(&["delete", "deployment", "castoff", "-n", NAMESPACE, "--ignore-not-found"]).await;
         install().await;
-        let as_usual =
-            matches!(&*self.further.lock().unwrap(), Further { arguments, clocks: None } if arguments.is_empty());
+        let as_usual = self.further.lock().unwrap().is_usual();
         if as_usual {
             self.make_whole().await;
         } else {

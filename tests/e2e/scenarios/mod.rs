@@ -10,6 +10,7 @@ mod ended;
 mod endings;
 mod leaving;
 mod limits;
+mod looking;
 mod mended;
 mod ordered;
 mod own_pods;
@@ -117,6 +118,8 @@ pub fn all() -> Vec<Scenario> {
     all.extend(ordered::ALL);
     all.extend(unasked::ALL);
     all.extend(unasked::ALONE);
+    all.extend(unasked::ON_OWN_CONTROL_PLANE);
+    all.extend(looking::ALL);
     all.extend(mended::ALL);
     all.extend(versions::ALL);
     all.extend(apart::all());

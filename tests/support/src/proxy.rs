@@ -11,8 +11,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
+use k8s_openapi::jiff::fmt::rfc2822::DateTimePrinter;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{Client, Config};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -39,6 +41,8 @@ enum Fault {
     Swallow(Which),
     /// Every so many of these are answered with this code, and not passed on.
     Answer { which: Which, code: u16, every: usize, seen: usize },
+    /// By the dates of the answers it is so many seconds later than it is.
+    Ahead(i64),
 }
 
 impl Proxy {
@@ -57,6 +61,17 @@ impl Proxy {
         Config::new(format!("http://{}", self.address).parse().unwrap())
     }
 
+    /// The same as a file that kubectl and Castoff read.
+    pub fn kubeconfig(&self) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "proxied",
+            "clusters": [{"name": "proxied", "cluster": {"server": format!("http://{}", self.address)}}],
+            "contexts": [{"name": "proxied", "context": {"cluster": "proxied", "user": "proxied"}}],
+            "users": [{"name": "proxied", "user": {}}],
+        })
+        .to_string()
+    }
+
     /// Swallows these from now on, those that are under way too.
     pub fn swallow(&self, which: Which) {
         self.faults.set(Fault::Swallow(which));
@@ -65,6 +80,11 @@ impl Proxy {
     /// Answers one in `every` of these with `code`.
     pub fn answer(&self, which: Which, code: u16, every: usize) {
         self.faults.set(Fault::Answer { which, code, every, seen: 0 });
+    }
+
+    /// Tells whoever asks that it is so many seconds later than it is.
+    pub fn ahead(&self, seconds: i64) {
+        self.faults.set(Fault::Ahead(seconds));
     }
 
     /// Passes everything on again. What was swallowed stays so.
@@ -92,6 +112,14 @@ impl Faults {
             _ => None,
         }
     }
+
+    /// The date to be told.
+    fn date(&self) -> Option<HeaderValue> {
+        let Fault::Ahead(seconds) = *self.0.lock().unwrap() else { return None };
+        let later = Timestamp::now() + SignedDuration::from_secs(seconds);
+        let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&later).unwrap();
+        Some(HeaderValue::from_str(&date).unwrap())
+    }
 }
 
 async fn pass_on(State((upstream, faults)): State<(Client, Faults)>, request: Request) -> Response {
@@ -110,7 +138,10 @@ async fn pass_on(State((upstream, faults)): State<(Client, Faults)>, request: Re
     }
     match answer {
         Ok(answer) => {
-            let (head, body) = answer.into_parts();
+            let (mut head, body) = answer.into_parts();
+            if let Some(date) = faults.date() {
+                head.headers.insert(http::header::DATE, date);
+            }
             Response::from_parts(head, Body::from_stream(unless_swallowed(body.into_data_stream(), faults, asked)))
         }
         Err(error) => {

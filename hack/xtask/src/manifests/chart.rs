@@ -6,13 +6,17 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::expected::{CHANGED, CHART, REFUSED};
+use super::expected::{CHANGED, CHART, REFUSED, WITHOUT};
 use super::objects::{Object, read};
-use super::{ROOT, build, text_of, tool};
+use super::{ROOT, build, text_of, tool, values};
 use crate::{Failure, differences};
 
 /// What Helm adds to a definition, so that an uninstall takes no policies away.
 const KEPT: &str = "helm.sh/resource-policy";
+
+/// Labels that tell how something was installed, and so differ.
+const BY_INSTALLER: [&str; 4] =
+    ["app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "app.kubernetes.io/version", "helm.sh/chart"];
 
 /// What is wrong with the chart.
 pub fn complaints() -> Result<Vec<String>, Failure> {
@@ -32,6 +36,12 @@ pub fn complaints() -> Result<Vec<String>, Failure> {
         let missing = words.iter().filter(|word| !text.contains(**word));
         wrong.extend(missing.map(|word| format!("with '{values}' there is no {word}")));
     }
+    for (values, words) in WITHOUT {
+        if rendered(&helm, values, "castoff-system")?.contains(words) {
+            wrong.push(format!("with '{values}' there is still {words}"));
+        }
+    }
+    wrong.extend(values::complaints()?);
     if rendered(&helm, "monitoring.enabled=true,certManager.enabled=true", "elsewhere")?.contains("castoff-system") {
         wrong.push("in another namespace castoff-system is still named".to_owned());
     }
@@ -40,7 +50,7 @@ pub fn complaints() -> Result<Vec<String>, Failure> {
         Err(error) if error.contains("schema") => None,
         Err(error) => Some(format!("the mistake '{values}' is not told as one: {error}")),
     }));
-    let (same, changed, refused) = (CHART.len(), CHANGED.len(), REFUSED.len());
+    let (same, changed, refused) = (CHART.len(), CHANGED.len() + WITHOUT.len(), REFUSED.len());
     println!("helm: {same} times as kustomize, {changed} other values, {refused} mistakes refused");
     Ok(wrong)
 }
@@ -65,6 +75,11 @@ fn rendered(helm: &str, values: &str, namespace: &str) -> Result<String, String>
 fn compared(objects: Vec<Object>) -> BTreeMap<String, Value> {
     let same = objects.into_iter().filter(|object| !object.identity.starts_with("Namespace/"));
     same.map(|mut object| {
+        for place in ["/metadata/labels", "/spec/template/metadata/labels"] {
+            if let Some(labels) = object.content.pointer_mut(place).and_then(Value::as_object_mut) {
+                labels.retain(|name, _| !BY_INSTALLER.contains(&name.as_str()));
+            }
+        }
         let metadata = &mut object.content["metadata"];
         if let Some(annotations) = metadata["annotations"].as_object_mut() {
             annotations.remove(KEPT);
@@ -99,6 +114,8 @@ mod tests {
         );
         let kept = "kind: A\nmetadata: {name: a, annotations: {helm.sh/resource-policy: keep}}\nspec: {x: 1}\n";
         assert!(differ(&wanted, &objects(kept)).is_empty());
+        let labelled = objects(&kept.replace("annotations:", "labels: {helm.sh/chart: x}, annotations:"));
+        assert_eq!(differ(&wanted, &labelled), ["objects: A/a: metadata: labels is new"]);
         let other = objects(&kept.replace("x: 1", "x: 2"));
         assert_eq!(differ(&wanted, &other), ["objects: A/a: spec: x: was 1, is 2"]);
         assert_eq!(differ(&wanted, &objects("")), ["objects: A/a is gone"]);

@@ -74,19 +74,82 @@ pub const CHART: [(&str, &str); 6] = [
 ];
 
 /// Values that have no overlay, and what must then be there, each in an object.
-pub const CHANGED: [(&str, &[&str]); 10] = [
+pub const CHANGED: [(&str, &[&str]); 33] = [
     ("image.repository=registry.example/castoff,image.tag=v1", &["image: registry.example/castoff:v1"]),
+    (
+        "image.digest=sha256:0000000000000000000000000000000000000000000000000000000000000000",
+        &["image: castoff:0.1.0@sha256:0000000000000000000000000000000000000000000000000000000000000000"],
+    ),
     ("image.pullSecrets[0].name=registry", &["imagePullSecrets:\n      - name: registry"]),
+    ("image.pullPolicy=Always", &["imagePullPolicy: Always"]),
+    ("commonLabels.team=storage", &["team: storage\n  name: castoff-critical", "team: storage\n    spec:"]),
+    ("updateStrategy.rollingUpdate.maxSurge=2", &["maxSurge: 2\n      maxUnavailable: 0"]),
+    ("updateStrategy.type=Recreate,updateStrategy.rollingUpdate=null", &["strategy:\n    type: Recreate\n"]),
+    ("priorityClassName=mine", &["priorityClassName: mine"]),
+    ("podLabels.a=b,podAnnotations.c=d", &["labels:\n        a: b", "annotations:\n        c: d"]),
+    ("deploymentAnnotations.a=b", &["kind: Deployment\nmetadata:\n  annotations:\n    a: b"]),
+    ("affinity.nodeAffinity.x=y", &["affinity:\n        nodeAffinity:\n          x: \"y\""]),
+    ("topologySpreadConstraints[0].topologyKey=rack", &["topologySpreadConstraints:\n      - topologyKey: rack\n"]),
+    ("hostNetwork=true,port=9443", &["hostNetwork: true", "dnsPolicy: ClusterFirstWithHostNet"]),
+    ("dnsPolicy=None,dnsConfig.nameservers={10.0.0.10}", &["dnsPolicy: None", "nameservers:\n        - 10.0.0.10"]),
     ("port=8443,networkPolicy.enabled=true", &[":8443", "containerPort: 8443", "- port: 8443"]),
+    ("adminPort=8082,networkPolicy.enabled=true", &["]:8082", "containerPort: 8082", "- port: 8082"]),
     ("failurePolicy=Ignore", &["--failure-policy=Ignore"]),
     ("allowEndpoints={10.0.0.0/8,*.example:443}", &["--allow-endpoint=10.0.0.0/8", "--allow-endpoint=*.example:443"]),
     ("allowNamespaces={kube-system}", &["--allow-namespace=kube-system"]),
     ("extraArgs={--log=debug},logFormat=human", &["--log=debug", "--log-format=human"]),
+    ("extraEnv[0].name=PROXY,extraEnv[0].value=x", &["- name: PROXY\n          value: x"]),
+    ("extraVolumes[0].name=more", &["volumes:\n      - name: more"]),
+    ("extraVolumeMounts[0].name=more", &["volumeMounts:\n        - name: more"]),
+    ("livenessProbe.periodSeconds=7", &["path: /livez\n            port: admin\n          periodSeconds: 7"]),
+    (
+        "readinessProbe.initialDelaySeconds=9",
+        &["port: admin\n          initialDelaySeconds: 9\n          periodSeconds: 2"],
+    ),
     ("nodeSelector.disk=fast,tolerations[0].key=system", &["disk: fast", "- key: system"]),
     ("resources.limits.memory=1Gi", &["memory: 1Gi"]),
+    (
+        "serviceAccount.name=guard,serviceAccount.annotations.cloud=x",
+        &[
+            "annotations:\n    cloud: x",
+            "serviceAccountName: guard",
+            "system:serviceaccount:castoff-system:guard'",
+            "kind: ServiceAccount\n  name: guard",
+        ],
+    ),
+    ("podDisruptionBudget.maxUnavailable=50%", &["maxUnavailable: 50%"]),
+    ("networkPolicy.enabled=true,networkPolicy.from[0].ipBlock.cidr=10.9.0.0/28", &["cidr: 10.9.0.0/28"]),
+    ("networkPolicy.enabled=true,networkPolicy.metricsFrom[0].podSelector.x=y", &["- podSelector:\n        x: \"y\""]),
     ("replicas=1,monitoring.enabled=true", &["count(castoff_build_info) < 1"]),
+    (
+        "monitoring.enabled=true,monitoring.namespace=eyes,monitoring.interval=20s,monitoring.labels.by=prom,\
+        runbookUrl=https://wiki.example/book",
+        &[
+            "namespace: eyes",
+            "matchNames:\n    - castoff-system",
+            "interval: 20s",
+            "by: prom",
+            "runbook_url: https://wiki.example/book#no-leader",
+            "--runbook-url=https://wiki.example/book",
+        ],
+    ),
+];
+
+/// Values that leave an object out.
+pub const WITHOUT: [(&str, &str); 2] = [
+    ("serviceAccount.create=false", "kind: ServiceAccount\nmetadata:"),
+    ("podDisruptionBudget.enabled=false", "kind: PodDisruptionBudget"),
 ];
 
 /// Mistakes that the chart must refuse.
-pub const REFUSED: [&str; 5] =
-    ["replica=3", "replicas=0", "failurePolicy=Maybe", "image.name=castoff", "certManager=true"];
+pub const REFUSED: [&str; 9] = [
+    "replica=3",
+    "replicas=0",
+    "failurePolicy=Maybe",
+    "image.name=castoff",
+    "certManager=true",
+    "hostNetwork=true",
+    "podDisruptionBudget.maxUnavailable=half",
+    "livenessProbe.path=/x",
+    "monitoring.interval=often",
+];

@@ -9,6 +9,9 @@ use serde_json::Value;
 use super::{ROOT, read, tool};
 use crate::{Failure, differences};
 
+/// Where people read the runbook: `#` and a section follow.
+const RUNBOOK: &str = "https://castoff.dev/docs/runbook";
+
 const TESTS: &str = "tests/monitoring/rules.test.yaml";
 
 /// What is wrong with the alert rules.
@@ -21,9 +24,9 @@ pub fn complaints() -> Result<Vec<String>, Failure> {
     sources_of(Path::new("src"), &mut sources)?;
     wrong.extend(unknown_metrics(&text, &sources));
     let alerts = alerts(&rules);
+    let runbook = anchors(&read(Path::new("docs/runbook.md"))?);
     for alert in &alerts {
-        let place = alert["annotations"]["runbook"].as_str().or(alert["labels"]["runbook"].as_str());
-        wrong.extend(nowhere(alert, place, |page| read(Path::new(page)).ok()));
+        wrong.extend(nowhere(alert, &runbook));
     }
     wrong.extend(untested(&alerts, &yaml(&read(Path::new(TESTS))?)?));
     let played = Command::new(tool("promtool")?).args(["test", "rules", TESTS]).output();
@@ -68,10 +71,9 @@ fn alerts(rules: &Value) -> Vec<&Value> {
 }
 
 /// The complaint that an alert's place is not in the runbook.
-fn nowhere(alert: &Value, place: Option<&str>, page: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let found = place
-        .and_then(|place| place.split_once('#'))
-        .is_some_and(|(name, anchor)| page(name).is_some_and(|page| anchors(&page).contains(anchor)));
+fn nowhere(alert: &Value, runbook: &BTreeSet<String>) -> Option<String> {
+    let place = alert["annotations"]["runbook_url"].as_str().and_then(|url| url.strip_prefix(RUNBOOK));
+    let found = place.and_then(|place| place.strip_prefix('#')).is_some_and(|anchor| runbook.contains(anchor));
     (!found).then(|| format!("{} names no place in the runbook", name(alert)))
 }
 
@@ -128,12 +130,11 @@ mod tests {
 
     #[test]
     fn an_alert_that_leads_nowhere_is_found() {
-        let alert = json!({"alert": "Stalled"});
-        let page = |name: &str| (name == "docs/runbook.md").then(|| "# Book\n\n## Not restored, why?\n".to_owned());
-        assert_eq!(nowhere(&alert, Some("docs/runbook.md#not-restored-why"), page), None);
-        for place in [None, Some("docs/runbook.md"), Some("docs/runbook.md#stalled"), Some("other.md#not-restored-why")]
-        {
-            assert!(nowhere(&alert, place, page).is_some(), "{place:?}");
+        let runbook = anchors("# Book\n\n## Not restored, why?\n");
+        let led = |url: &str| nowhere(&json!({"alert": "Stalled", "annotations": {"runbook_url": url}}), &runbook);
+        assert_eq!(led(&format!("{RUNBOOK}#not-restored-why")), None);
+        for url in ["", RUNBOOK, "https://castoff.dev/docs/runbook#stalled", "docs/runbook.md#not-restored-why"] {
+            assert!(led(url).is_some(), "{url}");
         }
     }
 

@@ -7,11 +7,18 @@ const BLOCK: usize = 512;
 const RECORD: usize = 20 * BLOCK;
 
 /// A file in an archive.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct File {
     pub name: String,
     pub content: Vec<u8>,
     pub mode: u32,
+}
+
+impl File {
+    /// A file that is only read.
+    pub fn plain(name: &str, content: Vec<u8>) -> File {
+        File { name: name.to_owned(), content, mode: 0o644 }
+    }
 }
 
 /// The archive of these files.

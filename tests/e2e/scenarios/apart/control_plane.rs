@@ -62,7 +62,7 @@ async fn stands_still(scene: &Arc<Scene>, component: &str) {
     rolls_on(scene, &witness).await;
 }
 
-async fn begin_to_roll(scene: &Arc<Scene>) -> Witness {
+pub async fn begin_to_roll(scene: &Arc<Scene>) -> Witness {
     scene.stateful_set("app", 3, json!({})).await;
     scene.hook_policy("app", json!({})).await;
     let witness = Witness::of(scene, "app", 3).await;
@@ -75,7 +75,7 @@ async fn begin_to_roll(scene: &Arc<Scene>) -> Witness {
     witness
 }
 
-async fn rolls_on(scene: &Arc<Scene>, witness: &Witness) {
+pub async fn rolls_on(scene: &Arc<Scene>, witness: &Witness) {
     scene
         .until("the roll is over", 200, || async {
             let printed = scene.kubectl(&["rollout", "status", "statefulset/app", "--timeout=10s"]).await;

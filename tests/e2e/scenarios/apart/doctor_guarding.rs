@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::doctor::{Finding, findings_in, shell};
+use crate::doctor::{Finding, shell};
 use crate::ground::Need;
 use crate::moves::cluster_wide;
 use crate::scenarios::{Scenario, scenarios};
@@ -111,9 +111,9 @@ async fn the_doctor_finds_what_waits_for_longer_than_is_good(scene: Arc<Scene>) 
         let about = |found: &Finding| found.what.contains(&pod);
         found.into_iter().filter(about).map(|found| found.reason).collect()
     };
-    assert_eq!(reasons(findings_in(9 * 60).await), [""; 0], "it may go on by itself yet");
-    assert_eq!(reasons(findings_in(12 * 60).await), ["Blocked"]);
-    let found = findings_in(20 * 60).await;
+    assert_eq!(reasons(scene.findings_in(9 * 60).await), [""; 0], "it may go on by itself yet");
+    assert_eq!(reasons(scene.findings_in(12 * 60).await), ["Blocked"]);
+    let found = scene.findings_in(20 * 60).await;
     let slow = found.iter().find(|found| found.reason == "SlowerThanUpgrades").unwrap();
     assert!(slow.what.contains("gives an upgrade up after 15 minutes"), "{slow:?}");
     assert_eq!(reasons(found), ["Blocked", "SlowerThanUpgrades"]);

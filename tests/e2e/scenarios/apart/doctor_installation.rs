@@ -115,8 +115,6 @@ async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: A
         })
         .await;
     inject(&one).await;
-    // As the overlay has it: Castoff has nothing of its own to keep.
-    cluster_wide(&["delete", "role", "castoff-certificates", "-n", NAMESPACE]).await;
     scene.doctor_finds_nothing().await;
     scene.denied("app-0").await;
     inject(&other).await;
@@ -125,7 +123,6 @@ async fn the_doctor_finds_an_authority_that_did_not_sign_what_is_served(scene: A
     inject(&one).await;
     scene.doctor_finds_nothing().await;
 
-    put_rights_back().await;
     processes.serve_with(&[]).await;
     forget_registration().await;
     scene.doctor_finds_nothing().await;

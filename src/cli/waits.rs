@@ -1,0 +1,91 @@
+//! Whom a drain waits for, and why that pod is not Ready: from its own conditions.
+
+use kube::core::DynamicObject;
+use kube::{Api, Client};
+use serde_json::Value;
+
+use crate::kubernetes::cluster;
+
+use super::drains::DrainView;
+
+/// So many pods are looked at.
+const MOST: usize = 5;
+
+/// Tells, of each drain that waits for other pods, why those are not Ready. What can't be looked at is left out.
+pub(super) async fn explain(client: &Client, views: &mut [DrainView]) {
+    for view in views.iter_mut().filter(|view| !view.over).take(MOST) {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &view.namespace, &cluster::pods());
+        for name in names(&view.why).into_iter().take(MOST) {
+            let Ok(Some(pod)) = api.get_opt(&name).await else { continue };
+            if let Some(why) = why_not_ready(&pod) {
+                view.why = format!("{}; {name} {why}", view.why);
+            }
+        }
+    }
+}
+
+/// The pods that a drain waits for, as its message names them: `waits for db-0, which is not Ready (maxUnavailable 1)`.
+fn names(why: &str) -> Vec<String> {
+    let Some((named, _)) = why.strip_prefix("waits for ").and_then(|rest| rest.split_once(" (maxUnavailable")) else {
+        return Vec::new();
+    };
+    let words =
+        named.split([',', ' ']).filter(|word| !["", "and", "which", "is", "are", "not", "Ready"].contains(word));
+    words.map(str::to_owned).collect()
+}
+
+/// Why a pod is not Ready; `None` where it is, or where it does not say.
+fn why_not_ready(pod: &DynamicObject) -> Option<String> {
+    let list = |place: &str| pod.data.pointer(place).and_then(Value::as_array).into_iter().flatten();
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let said = |value: &Value| {
+        let (reason, message) = (text(value, "reason"), text(value, "message"));
+        [reason, message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+    };
+    let condition = |kind: &str| {
+        list("/status/conditions").find(|it| text(it, "type") == kind && text(it, "status") == "False").map(said)
+    };
+    if let Some(why) = condition("PodScheduled") {
+        return Some(format!("is Pending: {why}"));
+    }
+    let waiting = list("/status/containerStatuses").find_map(|container| {
+        let waiting = container.pointer("/state/waiting")?;
+        Some(format!("has a container {} that waits: {}", text(container, "name"), said(waiting)))
+    });
+    waiting.or_else(|| condition("Ready").map(|why| format!("is not Ready: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(status: &Value) -> DynamicObject {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "broker-1"}, "status": status});
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn a_pod_says_why_it_is_not_ready() {
+        let unschedulable = json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": "0/3 nodes are available: 1 node(s) were unschedulable."}]});
+        assert_eq!(
+            why_not_ready(&pod(&unschedulable)).as_deref(),
+            Some("is Pending: Unschedulable: 0/3 nodes are available: 1 node(s) were unschedulable.")
+        );
+        let image =
+            json!({"containerStatuses": [{"name": "app", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]});
+        let waits = "has a container app that waits: ImagePullBackOff";
+        assert_eq!(why_not_ready(&pod(&image)).as_deref(), Some(waits));
+        assert_eq!(why_not_ready(&pod(&json!({"conditions": [{"type": "Ready", "status": "True"}]}))), None);
+    }
+
+    #[test]
+    fn the_pods_that_are_waited_for_are_read_from_the_message() {
+        assert_eq!(names("waits for broker-1 (maxUnavailable 1)"), ["broker-1"]);
+        assert_eq!(names("waits for a-0 and a-1, a-2, which are not Ready (maxUnavailable 1)"), ["a-0", "a-1", "a-2"]);
+        assert!(names("it is to be prepared").is_empty());
+    }
+}

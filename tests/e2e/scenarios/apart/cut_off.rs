@@ -1,0 +1,99 @@
+//! Replicas between which and the API server single connections disappear, or answers are refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use castoff_test_support::proxy::Which;
+
+use super::control_plane::{begin_to_roll, rolls_on};
+use crate::ground::Need;
+use crate::scenarios::{Scenario, scenarios};
+use crate::scene::Scene;
+
+pub const ALONE: [Scenario; 4] = scenarios![Alone, Need::Processes =>
+    a_replica_whose_watch_tells_nothing_lets_no_pod_of_a_new_policy_go_and_says_that_it_is_behind,
+    a_leader_whose_lease_is_not_heard_of_makes_room_and_its_pods_are_prepared_by_the_other,
+    a_drain_whose_creation_is_never_answered_is_prepared_once,
+    a_roll_goes_on_while_the_api_server_refuses_now_and_then,
+];
+
+fn watches_of_policies(asked: &str) -> bool {
+    asked.contains("/drainpolicies") && asked.contains("watch=")
+}
+
+/// One of two, which alone is asked: the other keeps the registration, by which it is asked at all.
+async fn a_replica_whose_watch_tells_nothing_lets_no_pod_of_a_new_policy_go_and_says_that_it_is_behind(
+    scene: Arc<Scene>,
+) {
+    let processes = scene.processes();
+    let proxies = processes.serve_through_proxies().await;
+    let behind = 1 - scene.leader().await;
+    proxies[behind].swallow(watches_of_policies);
+    processes.balancer.set(vec![processes.addresses()[behind]]);
+    scene.guarded().await;
+    let (uid, ip) = scene.busy("app-0").await;
+    scene
+        .until("it says that it is behind", 240, || async {
+            assert_eq!(scene.delete("app-0").await.code(), 429);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let said = processes.readiness(behind).await;
+            (said.contains("[-]") && said.contains("drainpolicies")).then_some(())
+        })
+        .await;
+    assert!(scene.stands("app-0", &uid).await);
+    assert!(!processes.readiness(1 - behind).await.contains("[-]"));
+    assert_eq!(scene.hooks().at(&ip, |app| app.prepared_times()), 1);
+    proxies[behind].heal();
+    scene.let_get_ready(&ip);
+    scene.until_all_left(&[("app-0", &uid)]).await;
+    processes.balancer.set(processes.addresses());
+}
+
+async fn a_leader_whose_lease_is_not_heard_of_makes_room_and_its_pods_are_prepared_by_the_other(scene: Arc<Scene>) {
+    let proxies = scene.processes().serve_through_proxies().await;
+    scene.guarded().await;
+    let leader = scene.leader().await;
+    let uid = scene.uid("app-0").await;
+    let leases: Which = |asked| asked.contains("/leases");
+    proxies[leader].swallow(leases);
+    scene
+        .until("the other leads", 60, || async { (scene.ground().leader().await == Some(1 - leader)).then_some(()) })
+        .await;
+    scene.until_all_left(&[("app-0", &uid)]).await;
+    proxies[leader].heal();
+    scene.nothing_left_behind().await;
+}
+
+/// The API server has done what it was asked for, and nobody hears of it.
+async fn a_drain_whose_creation_is_never_answered_is_prepared_once(scene: Arc<Scene>) {
+    let proxies = scene.processes().serve_through_proxies().await;
+    scene.guarded().await;
+    let (uid, ip) = scene.busy("app-0").await;
+    let creations: Which = |asked| asked.starts_with("POST ") && asked.contains("/poddrains");
+    for proxy in proxies.iter() {
+        proxy.swallow(creations);
+    }
+    let refused = scene.delete("app-0").await;
+    assert_ne!(refused.code(), 200, "{refused:?}");
+    scene.until_phase("app-0", "Draining").await;
+    scene.let_get_ready(&ip);
+    scene.until_phase("app-0", "Drained").await;
+    assert_eq!(scene.hooks().at(&ip, |app| app.prepared_times()), 1);
+    for proxy in proxies.iter() {
+        proxy.heal();
+    }
+    scene.until_all_left(&[("app-0", &uid)]).await;
+    assert_eq!(scene.drains().await.len(), 1);
+}
+
+async fn a_roll_goes_on_while_the_api_server_refuses_now_and_then(scene: Arc<Scene>) {
+    let proxies = scene.processes().serve_through_proxies().await;
+    for (proxy, code) in proxies.iter().zip([500, 504]) {
+        proxy.answer(|_| true, code, 7);
+    }
+    let witness = begin_to_roll(&scene).await;
+    for proxy in proxies.iter() {
+        proxy.answer(|_| true, 429, 5);
+    }
+    rolls_on(&scene, &witness).await;
+}
