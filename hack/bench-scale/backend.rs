@@ -21,11 +21,10 @@ use tokio::net::{TcpListener, TcpStream};
 /// How long a slow backend takes: an answer just in time for a round.
 const SLOWNESS: Duration = Duration::from_millis(2800);
 
-/// What was asked so far: how often under `/prompt/`, and since when the others were.
+/// What was asked so far under `/prompt/`.
 #[derive(Default)]
 struct Seen {
     looks: AtomicU64,
-    others: AtomicU64,
     done: AtomicU64,
     /// Of one pod: when its looks came, in milliseconds.
     one: Mutex<Vec<u128>>,
@@ -47,14 +46,17 @@ pub async fn serve() {
     }
 }
 
-async fn answer(request: Request<Incoming>, seen: Arc<Seen>, began: Instant) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    seen: Arc<Seen>,
+    began: Instant,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let left = if seen.done.load(Ordering::Relaxed) > 0 { 0 } else { 5 };
     let body = match path.split('/').nth(1).unwrap_or_default() {
         "seen" => {
-            let number = |count: &AtomicU64| count.load(Ordering::Relaxed);
             let one = std::mem::take(&mut *seen.one.lock().unwrap());
-            format!("{{\"looks\": {}, \"others\": {}, \"one\": {one:?}}}", number(&seen.looks), number(&seen.others))
+            format!("{{\"looks\": {}, \"one\": {one:?}}}", seen.looks.load(Ordering::Relaxed))
         }
         "done" => {
             seen.done.store(1, Ordering::Relaxed);
@@ -68,7 +70,6 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>, began: Instant) -> 
             format!("{{\"left\": {left}}}")
         }
         kind => {
-            seen.others.fetch_add(1, Ordering::Relaxed);
             if kind == "hang" {
                 std::future::pending::<()>().await;
             }
@@ -89,7 +90,6 @@ pub struct Backend {
 #[derive(Debug, serde::Deserialize)]
 pub struct Asked {
     pub looks: u64,
-    pub others: u64,
     pub one: Vec<u64>,
 }
 
@@ -105,7 +105,10 @@ impl Backend {
 
     /// Its address in the eyes of a policy: a host for each.
     pub fn host(&self, policy: usize) -> String {
-        let address = SocketAddr::from(([127, 1, u8::try_from(policy / 250).unwrap(), u8::try_from(policy % 250 + 1).unwrap()], self.port));
+        let address = SocketAddr::from((
+            [127, 1, u8::try_from(policy / 250).unwrap(), u8::try_from(policy % 250 + 1).unwrap()],
+            self.port,
+        ));
         format!("http://{address}")
     }
 

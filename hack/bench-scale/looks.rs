@@ -54,7 +54,9 @@ pub async fn beside(others: usize, trouble: &str) -> Vec<Figure> {
         "hang" => |host, policy| if policy == 0 { format!("{host}/prompt") } else { format!("{host}/hang") },
         "slow" => |host, policy| if policy == 0 { format!("{host}/prompt") } else { format!("{host}/slow") },
         // Nobody listens on that port.
-        _ => |host, policy| if policy == 0 { format!("{host}/prompt") } else { format!("http://127.1.9.{}:9", policy % 250 + 1) },
+        _ => |host, policy| {
+            if policy == 0 { format!("{host}/prompt") } else { format!("http://127.1.9.{}:9", policy % 250 + 1) }
+        },
     };
     let scene = Scene::new(&plan(others + 10, url), |policy| backend.host(policy));
     scene.work();
@@ -94,5 +96,48 @@ pub async fn in_line(waiting: usize) -> Vec<Figure> {
     vec![
         Figure::new("requests at the backend, a period", periods, ""),
         Figure::new("processors", cpu / WINDOW.as_secs_f64() / 1e6, ""),
+    ]
+}
+
+/// Drains from the first request to the end, but for the gate's part: how often each is written, and how often in vain.
+pub async fn writes(drains: usize) -> Vec<Figure> {
+    let backend = Backend::start();
+    let plan = Plan {
+        policies: drains.div_ceil(10),
+        pods_each: drains.min(10),
+        ..plan(drains, |host, _| format!("{host}/prompt"))
+    };
+    let scene = Scene::new(&plan, |policy| backend.host(policy));
+    scene.work();
+    scene.ask_for_all().await;
+    scene.until(Phase::Draining, drains, PATIENCE).await;
+    backend.done().await;
+    scene.until(Phase::Drained, drains, PATIENCE).await;
+    // Each controller was woken by a patch of its pod, and each allow would be one write more.
+    let woken = scene.woken();
+    scene.replace_all();
+    let over = scene.until(Phase::Completed, drains, PATIENCE).await;
+    #[allow(clippy::cast_precision_loss)]
+    let (all, drains, over) = ((scene.writes().await + woken) as f64 / drains as f64 + 1.0, drains as f64, over as f64);
+    vec![
+        Figure::new("drains that are over, of all", over / drains, ""),
+        Figure::new("writes to the API, a drain", all, ""),
+    ]
+}
+
+/// Ten drains of a StatefulSet that was scaled to 2,000,000,000, under a policy that guards a part of it.
+pub async fn ordinals(replicas: u32) -> Vec<Figure> {
+    let backend = Backend::start();
+    let plan = Plan { policies: 1, pods_each: 10, max_unavailable: 10, url: |host, _| format!("{host}/prompt") };
+    let scene = Scene::of_a_part(&plan, |policy| backend.host(policy), replicas);
+    scene.work();
+    scene.ask_for_all().await;
+    tokio::time::sleep(PERIOD * 2).await;
+    let cpu = process::cpu();
+    tokio::time::sleep(WINDOW).await;
+    let turns = 10.0 * WINDOW.as_secs_f64() / PERIOD.as_secs_f64();
+    vec![
+        Figure::new("CPU of one turn", (process::cpu() - cpu) / turns, "us"),
+        Figure::new("resident memory", process::memory("VmRSS"), "MiB"),
     ]
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use castoff::app::assemble::{Guard, Standalone};
 use castoff::lifecycle::{Drain, Phase};
 use castoff::pod::{self, Pod};
-use castoff::ports::Store;
+use castoff::ports::{Cluster, Store, WAKE_ANNOTATION};
 use castoff::runtime::Liveness;
 use castoff::standalone::cluster::LocalCluster;
 use castoff::standalone::objects::Objects;
@@ -57,6 +57,15 @@ pub struct Scene {
 impl Scene {
     /// A guard that knows all of these policies and pods; `host` gives the backend's host for each policy.
     pub fn new(plan: &Plan, host: impl Fn(usize) -> String) -> Scene {
+        Scene::with(plan, host, "", u32::try_from(plan.pods_each).unwrap())
+    }
+
+    /// The same, where each StatefulSet wants so many pods, and the policy guards a part of them.
+    pub fn of_a_part(plan: &Plan, host: impl Fn(usize) -> String, replicas: u32) -> Scene {
+        Scene::with(plan, host, "  ordinals: 3-1999999999\n", replicas)
+    }
+
+    fn with(plan: &Plan, host: impl Fn(usize) -> String, more: &str, replicas: u32) -> Scene {
         let directory = tempfile::tempdir().unwrap();
         let mut text = PLAN.to_owned();
         let (mut objects, mut pods) = (Objects::default(), Vec::new());
@@ -65,12 +74,14 @@ impl Scene {
             write!(
                 text,
                 "---\napiVersion: castoff.dev/v1alpha1\nkind: DrainPolicy\nmetadata: {{name: p{policy}, namespace: n{policy}}}\n\
-                 spec:\n  selector: {{matchLabels: {{app: a{policy}}}}}\n  maxUnavailable: {}\n  pollPeriodSeconds: {}\n  \
+                 spec:\n  selector: {{matchLabels: {{app: a{policy}}}}}\n  maxUnavailable: {}\n  pollPeriodSeconds: {}\n{more}  \
                  steps: [{{name: s, plan: {{name: bench}}, parameters: {{url: '{url}'}}}}]\n",
                 plan.max_unavailable,
                 PERIOD.as_secs()
             )
             .unwrap();
+            let set = json!({"kind": "StatefulSet", "metadata": {"uid": format!("set-{policy}")}, "spec": {"replicas": replicas}});
+            objects.add(&set).unwrap();
             for number in 0..plan.pods_each {
                 let pod = pod_of(policy, number);
                 objects.pods.insert(pod.full_name(), Arc::new(pod.clone()));
@@ -105,6 +116,32 @@ impl Scene {
             drain.status.pod = Some(pod.clone());
             self.store.create(drain).await.unwrap();
         }
+    }
+
+    /// Every pod goes, and is replaced by one of its name that is Ready.
+    pub fn replace_all(&self) {
+        self.cluster.change(|objects| {
+            for pod in objects.pods.values_mut() {
+                let pod = Arc::make_mut(pod);
+                pod.metadata.uid = format!("{}-next", pod.metadata.uid).into();
+                pod.metadata.annotations.clear();
+            }
+        });
+    }
+
+    /// How many pods carry the mark that wakes their controller.
+    pub fn woken(&self) -> usize {
+        let is_woken = |pod: &&Pod<'static>| {
+            let now = self.cluster.known(&pod.metadata.namespace, &pod.metadata.name);
+            now.is_some_and(|pod| pod.metadata.annotations.contains_key(WAKE_ANNOTATION))
+        };
+        self.pods.iter().filter(is_woken).count()
+    }
+
+    /// How often the store was written: each write has the next version.
+    pub async fn writes(&self) -> usize {
+        let last = self.store.create(Drain::new(&pod_of(999_999, 0), "p", "someone")).await.unwrap();
+        last.metadata.resource_version.parse::<usize>().unwrap() - 1
     }
 
     /// How many drains are in a phase.

@@ -8,9 +8,9 @@ use kube::core::DynamicObject;
 use kube::{Api, Client};
 
 use crate::admission::{Request, What};
-use crate::kubernetes::cluster;
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
 use crate::kubernetes::resources::{drain_plans, drain_policies};
+use crate::kubernetes::{cluster, pods};
 use crate::lifecycle::Caller;
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
@@ -32,11 +32,11 @@ pub(super) async fn policies(client: &Client, namespace: &str) -> Result<PolicyI
 
 /// The pod of this name as it is now.
 pub(super) async fn pod(client: &Client, namespace: &str, name: &str) -> Result<Pod<'static>, Failure> {
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &cluster::pods());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &pods::resource());
     let found = api.get_opt(name).await.map_err(|error| refused(&format!("get pod {namespace}/{name}"), &error))?;
     let found = found.ok_or_else(|| Failure::No(format!("there is no pod {namespace}/{name}")))?;
     let unreadable = || Failure::No(format!("the pod {namespace}/{name} can't be read"));
-    cluster::read_pod(&found).map(|(_, pod)| pod).ok_or_else(unreadable)
+    cluster::pod_of(&found).ok_or_else(unreadable)
 }
 
 /// The labels of the pod's node, where a policy asks for them and they may be read.

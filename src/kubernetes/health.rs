@@ -30,7 +30,7 @@ pub enum Sign {
 impl Sign {
     /// The sign that this is.
     #[must_use]
-    pub fn of(told: &Told) -> Self {
+    pub fn of<K>(told: &Told<K>) -> Self {
         match told {
             Told::Listing => Sign::None,
             Told::Failed(why) => Sign::Trouble(why.clone()),

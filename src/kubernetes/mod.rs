@@ -8,18 +8,21 @@ pub mod cluster;
 pub mod conditions;
 pub mod crds;
 pub mod drains;
+mod entries;
 pub mod events;
 pub mod follow;
 pub mod health;
 pub mod history;
 pub mod lease;
 mod owners;
+pub mod pods;
 pub mod policies;
 pub mod policy_status;
 pub mod registration;
 pub mod resources;
 pub mod secrets;
 pub mod store;
+mod views;
 
 /// Whether a write came too late: somebody else has written meanwhile, or made the object already.
 fn is_conflict(error: &kube::Error) -> bool {

@@ -18,7 +18,7 @@ use crate::kubernetes::health::tell_readiness;
 use crate::kubernetes::policies::{self, PlanObject, PolicyObject};
 use crate::kubernetes::registration::{Guarded, Seen};
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
-use crate::kubernetes::store::read_drain;
+use crate::kubernetes::store::{self, read_drain};
 use crate::lifecycle::Phase;
 use crate::policy::PolicyIndex;
 use crate::runtime::supervised::Supervised;
@@ -52,7 +52,7 @@ impl Caches {
         let caches = Caches {
             policies: Arc::default(),
             plans: Arc::default(),
-            drains: Arc::default(),
+            drains: Arc::new(Cache::placed(store::place_of)),
             index: Arc::default(),
             in_force,
             cluster: Arc::new(WatchedCluster::new(client.clone(), registration, registration_is_ours)),
