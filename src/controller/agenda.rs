@@ -10,20 +10,9 @@ use tokio::time::Instant;
 
 use crate::lifecycle::{Drain, Memory, Phase};
 
-use super::line::Group;
-use super::turn::Report;
+use super::line::{Group, OF_A_POLICY};
+use super::report::{Begun, Key, Report, key_of};
 use super::watched::{Stand, Watched};
-
-/// The most turns of one policy that are under way at once.
-pub(super) const OF_A_POLICY: usize = 8;
-
-/// A drain, by namespace and name.
-pub(super) type Key = Arc<str>;
-
-/// The name under which a drain is watched.
-pub(super) fn key_of(drain: &Drain) -> Key {
-    format!("{}/{}", drain.metadata.namespace, drain.metadata.name).into()
-}
 
 /// All drains that are watched.
 #[derive(Default)]
@@ -34,15 +23,6 @@ pub(super) struct Agenda {
     /// Those whose pods have left, by the UID of the pod's owner.
     departing: HashMap<String, BTreeSet<Key>>,
     groups: HashMap<Arc<str>, Group>,
-}
-
-/// A turn that is to begin.
-pub(super) struct Begun {
-    pub key: Key,
-    pub drain: Arc<Drain>,
-    pub memory: Memory,
-    /// How many of its policy's line are before it, up to [`OF_A_POLICY`].
-    pub before: usize,
 }
 
 impl Agenda {
@@ -82,7 +62,10 @@ impl Agenda {
         }
         self.by_pod.remove(gone.drain.pod_uid());
         self.note_departing(&gone.drain, key, false);
-        let freed = self.groups.get_mut(&gone.group).and_then(|group| group.leave(key, &gone));
+        let freed = self
+            .groups
+            .get_mut(&gone.group)
+            .and_then(|group| group.leave(key, gone.ticket, matches!(gone.stand, Stand::UnderWay { .. })));
         if self.groups.get(&gone.group).is_some_and(Group::is_empty) {
             self.groups.remove(&gone.group);
         }

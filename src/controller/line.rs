@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::agenda::{Key, OF_A_POLICY};
-use super::watched::{Stand, Watched};
+use super::report::Key;
+
+/// The most turns of one policy that are under way at once.
+pub(super) const OF_A_POLICY: usize = 8;
 
 /// The drains of one policy.
 #[derive(Default)]
@@ -24,13 +26,13 @@ impl Group {
     }
 
     /// One leaves for good; gives who has its turn now in its place.
-    pub fn leave(&mut self, key: &Key, gone: &Watched) -> Option<Key> {
+    pub fn leave(&mut self, key: &Key, ticket: Option<u64>, under_way: bool) -> Option<Key> {
         self.members.remove(key);
         self.next.retain(|next| next != key);
-        if let Some(ticket) = gone.ticket {
+        if let Some(ticket) = ticket {
             self.leave_line(ticket);
         }
-        if matches!(gone.stand, Stand::UnderWay { .. }) { self.end() } else { None }
+        if under_way { self.end() } else { None }
     }
 
     pub fn is_empty(&self) -> bool {

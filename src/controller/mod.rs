@@ -8,6 +8,7 @@ pub mod log_events;
 pub mod metrics;
 pub mod observe;
 pub mod owners;
+mod report;
 mod retry;
 pub mod sight;
 mod surroundings;
@@ -31,12 +32,12 @@ use crate::policy::PolicyIndex;
 use crate::ports::{Cluster, Events, News, Store};
 use crate::runtime::liveness::Pulse;
 
-use agenda::{Agenda, Key, key_of};
+use agenda::Agenda;
 use censuses::Censuses;
 use metrics::Metrics;
 use observe::Observer;
 use owners::Owners;
-use turn::{End, Report};
+use report::{End, Key, Report, key_of};
 
 /// How long a turn may take, with all that it reads, sends and writes.
 const TURN_LIMIT: Duration = Duration::from_secs(40);

@@ -13,7 +13,7 @@ use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
 use crate::ports::StoreError;
 
-use super::agenda::OF_A_POLICY;
+use super::line::OF_A_POLICY;
 use super::{Controller, sight};
 
 /// What a turn has seen.

@@ -11,41 +11,9 @@ use crate::plan::Verdict;
 use crate::pod::Pod;
 use crate::ports::{StoreError, VersionedSlots};
 
-use super::agenda::{Begun, Key};
+use super::report::{Begun, Done, End, Report};
 use super::surroundings::Surroundings;
 use super::{Controller, ROUND_LIMIT, TURN_LIMIT};
-
-/// What a turn leaves behind.
-pub(super) struct Report {
-    pub key: Key,
-    /// The drain as it was seen, or written.
-    pub drain: Arc<Drain>,
-    pub end: End,
-}
-
-/// How a turn ended.
-pub(super) enum End {
-    /// As it should.
-    Done(Box<Done>),
-    /// Somebody else has written meanwhile.
-    LostARace,
-    /// Something could not be done, and is tried again.
-    Failed,
-}
-
-/// What a turn found that ended as it should.
-pub(super) struct Done {
-    /// What is remembered now.
-    pub memory: Memory,
-    /// How long until the next one.
-    pub again: Duration,
-    /// A backend that was asked did not answer.
-    pub silent: bool,
-    /// A backend is in the way of one that could have a slot.
-    pub hindered: bool,
-    /// The policy's limit alone is in the way.
-    pub held: bool,
-}
 
 impl Controller {
     /// Looks, decides, writes, acts.

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::lifecycle::{Drain, Memory};
 
+use super::report::{End, Report};
 use super::retry::{self, Retry};
-use super::turn::{End, Report};
 
 /// The longest pause between two looks at a backend that does not answer.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);

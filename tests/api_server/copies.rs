@@ -167,7 +167,7 @@ async fn what_went_while_nobody_could_tell_is_gone_after_the_next_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_that_comes_in_as_a_watch_is_whole_and_begun_again_when_too_much_is_missing() {
+async fn a_list_that_comes_in_as_a_watch_is_whole_and_begun_again_when_need_be() {
     let server = ApiServer::default();
     server.stream_lists();
     let scene = Scene::of(server, Pace { streams: true, ..Pace::default() }).await;

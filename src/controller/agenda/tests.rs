@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::controller::turn::{Done, End};
+use crate::controller::report::{Done, End};
 
 const PERIOD: Duration = Duration::from_secs(2);
 
@@ -112,7 +112,7 @@ fn a_policy_with_many_turns_under_way_delays_its_own_alone() {
 }
 
 #[test]
-fn whoever_waits_for_a_slot_stands_in_line_and_lets_others_go_first_while_its_backend_is_in_the_way() {
+fn a_line_goes_by_arrival_and_whose_backend_is_in_the_way_lets_others_go_first() {
     let mut scene = Scene::new();
     for name in ["a", "b", "c"] {
         scene.put(&drain("p", name, 1, Phase::Queued));
