@@ -14,7 +14,7 @@
 //! is built without it. `app` puts everything together, and `cli` is for people.
 
 pub mod admission;
-pub(crate) mod app;
+pub mod app;
 pub mod backend;
 pub mod cli;
 pub mod controller;
@@ -26,7 +26,7 @@ pub(crate) mod nearest;
 pub mod plan;
 pub mod pod;
 pub mod policy;
-pub(crate) mod ports;
+pub mod ports;
 pub(crate) mod printable;
 pub(crate) mod remedy;
 pub mod runbook;

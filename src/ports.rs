@@ -1,7 +1,7 @@
 //! What the controller and the gate need of their surroundings. `kubernetes` and `standalone` implement it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -28,6 +28,57 @@ pub enum StoreError {
     Unavailable(String),
 }
 
+/// What has changed in memory.
+#[derive(Debug)]
+pub enum News<T> {
+    /// This: as it was, where it was known, and as it is now, where it is.
+    One {
+        /// As it was.
+        before: Option<Arc<T>>,
+        /// As it is.
+        now: Option<Arc<T>>,
+    },
+    /// Anything may have.
+    Any,
+}
+
+/// Whoever is told of changes: false once nobody listens any more. It is called by whoever changes something, and must
+/// not take time.
+pub type Listener<T> = Box<dyn Fn(News<T>) -> bool + Send + Sync>;
+
+/// All who are told.
+pub struct Listeners<T>(Mutex<Vec<Listener<T>>>);
+
+impl<T> Default for Listeners<T> {
+    fn default() -> Self {
+        Listeners(Mutex::default())
+    }
+}
+
+impl<T> Listeners<T> {
+    /// One more is told, from now on.
+    pub fn add(&self, listener: Listener<T>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    /// Tells all of them.
+    pub fn tell(&self, before: Option<&Arc<T>>, now: Option<&Arc<T>>) {
+        let one = || News::One { before: before.cloned(), now: now.cloned() };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|listener| listener(one()));
+    }
+
+    /// Tells all of them that anything may have changed.
+    pub fn tell_of_any(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|listener| listener(News::Any));
+    }
+}
+
+impl<T> std::fmt::Debug for Listeners<T> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Listeners")
+    }
+}
+
 /// Slots, with the version that a conditional write must name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionedSlots {
@@ -47,7 +98,10 @@ pub trait Store: Send + Sync {
     fn all(&self) -> Vec<Arc<Drain>>;
 
     /// The drains of a namespace, from memory.
-    fn of_namespace(&self, namespace: &str) -> Vec<Arc<Drain>>;
+    fn of_namespace(&self, namespace: &str) -> Arc<[Arc<Drain>]>;
+
+    /// Tells `listener` of every drain that changes.
+    fn listen(&self, listener: Listener<Drain>);
 
     /// The drains of a namespace as they are now, not from memory.
     ///
@@ -112,10 +166,10 @@ pub trait Cluster: Send + Sync {
 
     /// The pods of a namespace, from memory. Asked only where pods can be seen, and only for namespaces with guarded
     /// pods: plans conclude from pods that are missing, so that a memory that is not filled yet must not answer.
-    fn pods(&self, namespace: &str) -> Vec<Arc<Pod<'static>>>;
+    fn pods(&self, namespace: &str) -> Arc<[Arc<Pod<'static>>]>;
 
-    /// A number that is another one whenever a pod of this namespace has changed.
-    fn pods_version(&self, namespace: &str) -> u64;
+    /// The pod of this name, from memory.
+    fn known(&self, namespace: &str, name: &str) -> Option<Arc<Pod<'static>>>;
 
     /// The pods of a namespace, or of all, and on one node where one is named: from memory where pods are followed,
     /// else live.
@@ -185,8 +239,8 @@ pub trait Cluster: Send + Sync {
     /// Why not, for the log.
     async fn delete(&self, pod: &Pod<'_>) -> Result<(), StoreError>;
 
-    /// Changes whenever a pod does.
-    fn changes(&self) -> watch::Receiver<u64>;
+    /// Tells `listener` of every pod that changes, at least in namespaces of which pods were asked for.
+    fn listen(&self, listener: Listener<Pod<'static>>);
 }
 
 /// Tells people.

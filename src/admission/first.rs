@@ -53,14 +53,15 @@ pub fn first_questions(
     node_labels: Option<&BTreeMap<String, String>>,
 ) -> Stage {
     let pod = request.pod().or(live);
-    let policies = policies.of_namespace(&request.namespace);
-    let asked = Asked { request, pod, policies };
+    let asked = Asked { request, pod, policies: policies.of_namespace(&request.namespace) };
     if let Some(answer) = QUESTIONS.iter().find_map(|reason| reason(&asked)) {
         return Stage::Answer(answer);
     }
     let guard = pod.and_then(|pod| {
-        let mut guards = policies.iter().filter(|policy| policy.selects(pod, node_labels));
-        Some(Guard { policy: Arc::clone(guards.next()?), rival: guards.next().map(Arc::clone) })
+        let may_select = policies.of_pod(&request.namespace, &pod.metadata.labels);
+        let mut guards: Vec<_> = may_select.filter(|policy| policy.selects(pod, node_labels)).collect();
+        guards.sort_by(|one, other| one.name.cmp(&other.name));
+        Some(Guard { policy: Arc::clone(guards.first()?), rival: guards.get(1).map(|rival| Arc::clone(rival)) })
     });
     guard.map_or_else(|| Stage::Answer(Answer::allow(Reason::NotGuarded)), Stage::Guarded)
 }

@@ -12,6 +12,7 @@ use crate::backend::credentials::Secrets;
 use crate::backend::dns::SystemDns;
 use crate::backend::guard;
 use crate::backend::metrics::Metrics as BackendMetrics;
+use crate::controller::censuses::Censuses;
 use crate::controller::log_events::LogEvents;
 use crate::controller::observe::Observer;
 use crate::controller::owners::Owners;
@@ -155,6 +156,7 @@ impl Parts {
             events: self.events,
             observer,
             owners: Owners::default(),
+            censuses: Censuses::default(),
             policies: self.policies,
             settings: self.settings,
             quiet: lifecycle::LATE,

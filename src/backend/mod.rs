@@ -13,6 +13,7 @@ mod evaluations;
 mod exchange;
 pub mod guard;
 pub(crate) mod metrics;
+mod permits;
 mod shared;
 pub(crate) mod trouble;
 
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::plan::answer::read_answer;
 use crate::plan::spec::{Accept, Parse};
@@ -33,8 +34,8 @@ pub use cluster::{SeesCluster, Unseen};
 pub use exchange::BODY_LIMIT;
 pub use guard::{Pattern, Settings};
 pub use metrics::Metrics;
-use shared::SharedReads;
-pub use shared::Sharing;
+use shared::{Answered, SharedReads};
+pub use shared::{Sharing, Silence};
 
 use client::Clients;
 use credentials::Secrets;
@@ -42,6 +43,7 @@ use dns::{GuardedDns, Lookup};
 use evaluations::Evaluations;
 use exchange::{Exchange, exchange};
 use metrics::Outcome;
+use permits::Permits;
 use trouble::Trouble;
 
 /// A round ends within this time, unless told otherwise.
@@ -49,6 +51,9 @@ pub const ROUND: Duration = Duration::from_secs(3);
 
 /// So many reads of a round run side by side.
 const SIDE_BY_SIDE: usize = 16;
+
+/// So many reads of drains of one namespace are under way at one host, whatever policies they are of.
+const AT_A_HOST: usize = 16;
 
 /// From this length on, in bytes, a body is parsed beside the threads that answer reviews.
 const LONG_BODY: usize = 64 << 10;
@@ -100,6 +105,7 @@ pub struct Backend {
     cluster: Option<Arc<dyn SeesCluster>>,
     shared: SharedReads,
     evaluations: Evaluations,
+    hosts: Permits,
 }
 
 impl Backend {
@@ -107,7 +113,8 @@ impl Backend {
     pub fn new(settings: Settings, secrets: Arc<dyn Secrets>, lookup: Arc<dyn Lookup>, metrics: Metrics) -> Self {
         let clients = Clients::new(GuardedDns::new(lookup, settings.loopback).in_cluster(&settings.cluster_domain));
         let (shared, evaluations) = (SharedReads::default(), Evaluations::default());
-        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None, shared, evaluations }
+        let hosts = Permits::new(AT_A_HOST);
+        Self { settings, secrets, clients, metrics, round: ROUND, cluster: None, shared, evaluations, hosts }
     }
 
     /// The same backend, whose rounds end within `round` in place of [`ROUND`].
@@ -163,7 +170,7 @@ impl Backend {
         let begun = Instant::now();
         let result = exchange(self, scope, &act.request, begun + act.request.timeout).await;
         self.metrics.count(&scope.plan, outcome(&result), begun.elapsed());
-        self.shared.forget();
+        self.shared.forget(&scope.namespace);
         match result {
             Ok(answer) => {
                 let detail = format!("HTTP {}: {}", answer.code, answer.excerpt());
@@ -178,16 +185,30 @@ impl Backend {
     }
 
     async fn read(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
+        let Some(sharing) = &scope.sharing else { return self.ask(scope, read, limit).await.observation };
         let target = guard::allow_url(&read.request.url, scope, &self.settings);
+        let host = target.as_ref().map(|target| target.url.authority().to_owned()).unwrap_or_default();
+        let asked = self.ask_in_turn(scope, read, &host, limit);
         // What is asked of the pod itself concerns no other.
-        let Some(sharing) = scope.sharing.as_ref().filter(|_| target.is_ok_and(|target| !target.of_pod)) else {
-            return self.read_alone(scope, read, limit).await;
-        };
-        let key = format!("{} {:?} {:?} {:?}", sharing.among, scope.credentials, read.request, read.parse);
-        self.shared.get(key, &sharing.who, self.read_alone(scope, read, limit)).await
+        let who = if target.is_ok_and(|target| !target.of_pod) { "" } else { scope.pod.metadata.uid.as_str() };
+        let key = format!("{} {who} {:?} {:?} {:?}", sharing.among, scope.credentials, read.request, read.parse);
+        self.shared.get(key, sharing, asked).await
     }
 
-    async fn read_alone(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
+    /// Asks once not too many others are asking the same host.
+    async fn ask_in_turn(&self, scope: &Scope, read: &BackendRead, host: &str, limit: Instant) -> Answered {
+        let permits = self.hosts.of(&format!("{} {host}", scope.namespace));
+        match timeout_at(limit, permits.acquire()).await {
+            Ok(Ok(_permit)) => self.ask(scope, read, limit).await,
+            Ok(Err(_)) | Err(_) => {
+                let message =
+                    format!("{host} does not keep up with the {AT_A_HOST} drains of this namespace that ask it");
+                Answered { observation: Observation::Failed { message, detail: "not sent".to_owned() }, silent: true }
+            }
+        }
+    }
+
+    async fn ask(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Answered {
         let begun = Instant::now();
         let patience = begun + read.request.timeout;
         let result = exchange(self, scope, &read.request, patience.min(limit)).await;
@@ -196,18 +217,21 @@ impl Backend {
             Err(trouble) => Err(trouble),
         };
         self.metrics.count(&scope.plan, outcome(&result), begun.elapsed());
-        match result {
+        let silent = result.as_ref().is_err_and(Trouble::is_silence);
+        let observation = match result {
             Ok((code, body)) => Observation::Answer { code, body },
             Err(trouble) if trouble.outcome == Outcome::Gone => Observation::PodGone,
-            Err(trouble) if matches!(read.request.ok, Accept::Any(_)) && trouble.is_silence() => {
-                if trouble.outcome == Outcome::Timeout && patience > limit {
-                    // The round ran out of time, so nothing is known of a backend that might yet have answered.
-                    return failed(trouble);
-                }
+            // Where the round ran out of time, nothing is known of a backend that might yet have answered.
+            Err(trouble)
+                if matches!(read.request.ok, Accept::Any(_))
+                    && silent
+                    && !(trouble.outcome == Outcome::Timeout && patience > limit) =>
+            {
                 Observation::Answer { code: 0, body: Value::Null }
             }
             Err(trouble) => failed(trouble),
-        }
+        };
+        Answered { observation, silent }
     }
 
     /// Status and body of an answer. Long bodies take a while, so they are not parsed on the threads that answer reviews.

@@ -7,8 +7,8 @@ use kube::core::DynamicObject;
 use kube::{Api, Client};
 
 use crate::admission::{Request, What};
-use crate::kubernetes::cluster;
 use crate::kubernetes::policies::policies_now;
+use crate::kubernetes::{cluster, pods};
 use crate::lifecycle::Caller;
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
@@ -24,11 +24,11 @@ pub(super) async fn policies(client: &Client, namespace: &str) -> Result<PolicyI
 
 /// The pod of this name as it is now.
 pub(super) async fn pod(client: &Client, namespace: &str, name: &str) -> Result<Pod<'static>, Failure> {
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &cluster::pods());
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &pods::resource());
     let found = api.get_opt(name).await.map_err(|error| refused(&format!("get pod {namespace}/{name}"), &error))?;
     let found = found.ok_or_else(|| Failure::No(format!("there is no pod {namespace}/{name}")))?;
     let unreadable = || Failure::No(format!("the pod {namespace}/{name} can't be read"));
-    cluster::read_pod(&found).map(|(_, pod)| pod).ok_or_else(unreadable)
+    cluster::pod_of(&found).ok_or_else(unreadable)
 }
 
 /// The labels of the pod's node, where a policy asks for them and they may be read.

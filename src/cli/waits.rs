@@ -4,7 +4,7 @@ use kube::core::DynamicObject;
 use kube::{Api, Client};
 use serde_json::Value;
 
-use crate::kubernetes::cluster;
+use crate::kubernetes::pods;
 
 use super::drains::DrainView;
 
@@ -14,7 +14,7 @@ const MOST: usize = 5;
 /// Tells, of each drain that waits for other pods, why those are not Ready. What can't be looked at is left out.
 pub(super) async fn explain(client: &Client, views: &mut [DrainView]) {
     for view in views.iter_mut().filter(|view| !view.over).take(MOST) {
-        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &view.namespace, &cluster::pods());
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &view.namespace, &pods::resource());
         for name in names(&view.why).into_iter().take(MOST) {
             let Ok(Some(pod)) = api.get_opt(&name).await else { continue };
             if let Some(why) = why_not_ready(&pod) {

@@ -1,14 +1,19 @@
 //! Brings drains about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
 
+mod agenda;
+pub mod censuses;
 pub mod cluster_reads;
+mod line;
 pub mod log_events;
 pub mod metrics;
 pub mod observe;
 pub mod owners;
+mod report;
 mod retry;
 pub mod sight;
 mod surroundings;
 mod turn;
+mod watched;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,22 +21,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
+use crate::lifecycle::drain::seat_of;
 use crate::lifecycle::{Drain, Memory, Settings};
+use crate::pod::Pod;
 use crate::policy::PolicyIndex;
+use crate::ports::{Cluster, Events, News, Store};
 use crate::runtime::liveness::Pulse;
 
-use crate::ports::{Cluster, Events, Store};
+use agenda::Agenda;
+use censuses::Censuses;
 use metrics::Metrics;
 use observe::Observer;
 use owners::Owners;
-use retry::Retry;
-use turn::{End, Report};
-
-/// The most drains that are looked at side by side.
-const SIDE_BY_SIDE: usize = 16;
+use report::{End, Key, Report, key_of};
 
 /// How long a turn may take, with all that it reads, sends and writes.
 const TURN_LIMIT: Duration = Duration::from_secs(40);
@@ -58,6 +64,8 @@ pub struct Controller {
     pub observer: Arc<Observer>,
     /// Owners of pods that wait.
     pub owners: Owners,
+    /// What limits go by.
+    pub censuses: Censuses,
     /// Policies in force.
     pub policies: Arc<ArcSwap<PolicyIndex>>,
     /// Waits that do not depend on a policy.
@@ -78,38 +86,41 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 /// For how long it may show no sign of life.
 pub const SILENCE: Duration = Duration::from_mins(1);
 
-/// What is known of a drain between two turns.
-struct Watched {
-    memory: Memory,
-    /// The version that the last turn has seen.
-    version: String,
-    /// The version of its namespace's pods that the last turn has seen, or an older one.
-    pods: u64,
-    due: Instant,
-    retry: Retry,
-    under_way: bool,
+/// So many changes are taken up before the next turns begin.
+const TOGETHER: usize = 1000;
+
+/// What is told of what a turn depends on.
+enum Told {
+    Drain(News<Drain>),
+    Pod(News<Pod<'static>>),
 }
 
 impl Controller {
     /// Works until `stop` is done; then finishes the turns under way. Shows by `pulse` that it turns.
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>, pulse: Pulse) {
-        let mut watched: HashMap<String, Watched> = HashMap::new();
+        let mut agenda = Agenda::default();
         let mut turns = Turns::default();
-        let mut store_changes = self.store.changes();
-        let mut pod_changes = self.cluster.changes();
-        let found_at_start = self.take_stock(&mut watched, self.quiet);
-        if found_at_start > 0 {
-            tracing::info!(outcomes = found_at_start, "goes on with drains that were under way");
+        let mut news = self.listen();
+        self.take_stock(&mut agenda, self.quiet);
+        if agenda.len() > 0 {
+            tracing::info!(outcomes = agenda.len(), "goes on with drains that were under way");
         }
         tokio::pin!(stop);
+        let mut told = Vec::new();
         loop {
             pulse.beat();
-            let next = self.begin_turns(&mut watched, &mut turns);
+            while let Some(begun) = agenda.begin(Instant::now()) {
+                let (key, drain) = (Arc::clone(&begun.key), Arc::clone(&begun.drain));
+                turns.begin(key, drain, Arc::clone(&self).turn(begun));
+            }
+            let latest = Instant::now() + LONGEST_SLEEP;
+            let next = agenda.next().map_or(latest, |next| next.min(latest));
             tokio::select! {
                 () = &mut stop => break,
-                Some(ended) = turns.tasks.join_next_with_id() => turns.settle(&mut watched, ended),
-                _ = store_changes.changed() => { self.take_stock(&mut watched, Duration::ZERO); }
-                _ = pod_changes.changed() => {}
+                Some(ended) = turns.tasks.join_next_with_id() => turns.settle(&mut agenda, ended),
+                _ = news.recv_many(&mut told, TOGETHER) => {
+                    told.drain(..).for_each(|told| self.take_up(&mut agenda, told));
+                }
                 () = tokio::time::sleep_until(next) => {}
             }
         }
@@ -118,44 +129,61 @@ impl Controller {
         let _ = tokio::time::timeout(ENDING, ended).await;
     }
 
-    /// Compares what is watched with what the store holds; a drain that is new is due at once.
-    fn take_stock(&self, watched: &mut HashMap<String, Watched>, quiet: Duration) -> usize {
-        let drains = self.store.all();
-        let keys: std::collections::HashSet<String> = drains.iter().map(|drain| key(drain)).collect();
-        watched.retain(|key, _| keys.contains(key));
-        for drain in &drains {
-            watched.entry(key(drain)).or_insert_with(|| Watched {
-                memory: Memory::new(drain, self.now(), quiet),
-                version: String::new(),
-                pods: 0,
-                due: Instant::now(),
-                retry: Retry::default(),
-                under_way: false,
-            });
-        }
-        drains.len()
+    /// What changes from now on.
+    fn listen(&self) -> UnboundedReceiver<Told> {
+        let (tell, news) = unbounded_channel();
+        let of_pods = tell.clone();
+        self.store.listen(Box::new(move |news| tell.send(Told::Drain(news)).is_ok()));
+        self.cluster.listen(Box::new(move |news| of_pods.send(Told::Pod(news)).is_ok()));
+        news
     }
 
-    /// Begins the turns that are due, by time or since the drain or a pod of its namespace has changed; tells when
-    /// the next one is. What goes on in other namespaces is no reason: in a large cluster something always does.
-    fn begin_turns(self: &Arc<Self>, watched: &mut HashMap<String, Watched>, turns: &mut Turns) -> Instant {
-        let now = Instant::now();
-        let mut next = now + LONGEST_SLEEP;
-        for drain in self.store.all() {
-            let Some(entry) = watched.get_mut(&key(&drain)) else { continue };
-            if entry.under_way {
-                continue;
-            }
-            let pods = self.cluster.pods_version(&drain.metadata.namespace);
-            if !entry.is_due(&drain.metadata.resource_version, pods, now) || turns.tasks.len() >= SIDE_BY_SIDE {
-                next = next.min(entry.due.max(now + Duration::from_millis(1)));
-                continue;
-            }
-            (entry.under_way, entry.pods) = (true, pods);
-            let (controller, memory) = (Arc::clone(self), entry.memory.clone());
-            turns.begin(key(&drain), async move { controller.turn(drain, memory).await });
+    /// Compares what is watched with what the store holds.
+    fn take_stock(&self, agenda: &mut Agenda, quiet: Duration) {
+        let (mut drains, now) = (self.store.all(), Instant::now());
+        agenda.keep_only(&drains.iter().map(|drain| key_of(drain)).collect(), now);
+        // The line of a policy is theirs again in the same order, whichever process leads.
+        drains.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
+        for drain in &drains {
+            agenda.take_up(drain, || Memory::new(drain, self.now(), quiet), now);
         }
-        next
+    }
+
+    fn take_up(&self, agenda: &mut Agenda, told: Told) {
+        let now = Instant::now();
+        match told {
+            Told::Drain(News::Any) => self.take_stock(agenda, Duration::ZERO),
+            Told::Drain(News::One { now: Some(drain), before }) => {
+                agenda.take_up(&drain, || Memory::new(&drain, self.now(), Duration::ZERO), now);
+                if before.is_none_or(|before| before.status.phase != drain.status.phase) {
+                    agenda.limit_changed(&drain.metadata.namespace, &drain.spec.policy, now);
+                }
+            }
+            Told::Drain(News::One { now: None, before }) => {
+                before.into_iter().for_each(|gone| agenda.forget(&key_of(&gone), now));
+            }
+            Told::Pod(News::Any) => agenda.anything_changed(now),
+            Told::Pod(News::One { before, now: pod }) => {
+                self.take_up_pod(agenda, before.as_deref(), pod.as_deref(), now)
+            }
+        }
+    }
+
+    /// A pod has changed: whom that concerns. What goes on in other namespaces, and at other policies, is no reason to
+    /// look: in a large cluster something always does.
+    fn take_up_pod(&self, agenda: &mut Agenda, before: Option<&Pod<'_>>, pod: Option<&Pod<'_>>, now: Instant) {
+        let Some(known) = pod.or(before) else { return };
+        agenda.pod_changed(&known.metadata.uid, now);
+        if before.map(counts_as) == pod.map(counts_as) {
+            return;
+        }
+        if let Some(owner) = known.controller() {
+            agenda.owner_changed(&owner.uid, &seat_of(known), now);
+        }
+        let policies = self.policies.load();
+        for policy in policies.of_pod(&known.metadata.namespace, &known.metadata.labels) {
+            agenda.limit_changed(&policy.namespace, &policy.name, now);
+        }
     }
 
     /// Time since this process began.
@@ -164,24 +192,25 @@ impl Controller {
     }
 }
 
-fn key(drain: &Drain) -> String {
-    format!("{}/{}", drain.metadata.namespace, drain.metadata.name)
+/// As what a pod counts in a limit: serving, away, or ended.
+fn counts_as(pod: &Pod<'_>) -> (bool, bool) {
+    (pod.is_ready() && !pod.is_terminating(), pod.is_finished())
 }
 
 /// Turns under way, and whose they are: one that ends abnormally stops no other.
 #[derive(Default)]
 struct Turns {
     tasks: JoinSet<Report>,
-    keys: HashMap<Id, String>,
+    keys: HashMap<Id, (Key, Arc<Drain>)>,
 }
 
 impl Turns {
-    fn begin(&mut self, key: String, turn: impl Future<Output = Report> + Send + 'static) {
+    fn begin(&mut self, key: Key, drain: Arc<Drain>, turn: impl Future<Output = Report> + Send + 'static) {
         let id = self.tasks.spawn(turn).id();
-        self.keys.insert(id, key);
+        self.keys.insert(id, (key, drain));
     }
 
-    fn settle(&mut self, watched: &mut HashMap<String, Watched>, ended: Result<(Id, Report), JoinError>) {
+    fn settle(&mut self, agenda: &mut Agenda, ended: Result<(Id, Report), JoinError>) {
         let report = match ended {
             Ok((id, report)) => {
                 self.keys.remove(&id);
@@ -189,39 +218,11 @@ impl Turns {
             }
             Err(error) => {
                 // Nothing is lost: whatever the turn had written is found again by the next one.
-                let Some(key) = self.keys.remove(&error.id()) else { return };
+                let Some((key, drain)) = self.keys.remove(&error.id()) else { return };
                 tracing::error!(drain = %key, %error, "a turn has ended abnormally; trying again");
-                Report { key, version: String::new(), end: End::Failed }
+                Report { key, drain, end: End::Failed }
             }
         };
-        if let Some(entry) = watched.get_mut(&report.key) {
-            entry.settle(report);
-        }
-    }
-}
-
-impl Watched {
-    fn settle(&mut self, report: Report) {
-        self.under_way = false;
-        let again = match report.end {
-            End::Done(memory, again) => {
-                self.memory = *memory;
-                self.retry.succeeded();
-                again
-            }
-            End::LostARace => self.retry.lost_a_race(),
-            End::Failed => self.retry.failed(retry::jitter()),
-        };
-        self.due = Instant::now() + again;
-        self.version = report.version;
-    }
-
-    /// Whether a turn is to begin, for a drain of this version in a namespace whose pods are of that one. After a
-    /// failure only time counts: what fails is not tried at each change.
-    fn is_due(&mut self, version: &str, pods: u64, now: Instant) -> bool {
-        if self.retry == Retry::default() && (self.version != version || self.pods != pods) {
-            self.due = self.due.min(now);
-        }
-        !self.under_way && self.due <= now
+        agenda.settle(report, Instant::now());
     }
 }

@@ -8,22 +8,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::backend::trouble::shown;
-use crate::backend::{Backend, Scope, Sharing};
+use crate::backend::{Backend, Scope, Sharing, Silence};
 use crate::lifecycle::{Drain, DrainStep, Look};
 use crate::plan::spec::PlanSpec;
 use crate::plan::{self, ClusterRead, Inputs, Next, Observations, Plan, Round, Source, Task, Verdict};
 
 use super::cluster_reads::ClusterReads;
 use crate::ports::Cluster;
-
-/// Whose reads a round goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reads {
-    /// Its own: whoever is about to allow sees for itself.
-    Own,
-    /// Those of other drains of the policy too, where they look at the same time.
-    Shared,
-}
 
 /// The most plans that are kept compiled; an installation has a handful.
 const MOST_PLANS: usize = 256;
@@ -43,19 +34,47 @@ impl Observer {
         Observer { backend, plans: Mutex::default() }
     }
 
-    /// Makes a round for each of the steps, side by side; all of them end by `limit`.
+    /// Makes a round for each of the steps, side by side; all of them end by `limit`. Whoever is about to allow sees for
+    /// itself.
     pub async fn observe(
         &self,
         drain: &Drain,
         pod_present: bool,
         look: &Look,
         limit: Instant,
-        reads: Reads,
     ) -> BTreeMap<usize, Round> {
-        let sharing = (reads == Reads::Shared).then(|| Sharing {
+        self.rounds(drain, look, limit, &|step| scope(drain, step, pod_present)).await
+    }
+
+    /// The same by reads that drains of a policy share which look at the same time; and whether a backend that was asked
+    /// did not answer.
+    pub async fn observe_together(
+        &self,
+        drain: &Drain,
+        pod_present: bool,
+        look: &Look,
+        limit: Instant,
+    ) -> (BTreeMap<usize, Round>, bool) {
+        let sharing = Sharing {
             among: format!("{}/{}", drain.metadata.namespace, drain.spec.policy),
             who: drain.metadata.name.clone(),
-        });
+            silence: Silence::default(),
+        };
+        let of_step = |step: &DrainStep| Scope { sharing: Some(sharing.clone()), ..scope(drain, step, pod_present) };
+        let rounds = self.rounds(drain, look, limit, &of_step).await;
+        (rounds, sharing.silence.was_met())
+    }
+
+    async fn rounds(
+        &self,
+        drain: &Drain,
+        look: &Look,
+        limit: Instant,
+        scope_of: &(dyn Fn(&DrainStep) -> Scope + Sync),
+    ) -> BTreeMap<usize, Round> {
+        if look.steps.is_empty() {
+            return BTreeMap::new();
+        }
         let pod = serde_json::to_value(&drain.status.pod).unwrap_or(Value::Null);
         let now = jiff::Timestamp::now().to_string();
         let rounds = look.steps.iter().filter_map(|index| {
@@ -63,7 +82,7 @@ impl Observer {
             let member = step.member.as_deref();
             let (parameters, mode) = (&step.parameters, drain.status.mode);
             let inputs = Inputs { pod: &pod, parameters, member, mode, task: look.task, now: &now };
-            let scope = Scope { sharing: sharing.clone(), ..scope(drain, step, pod_present) };
+            let scope = scope_of(step);
             Some(async move { (*index, self.round(&scope, step, inputs, limit).await) })
         });
         join_all(rounds).await.into_iter().collect()

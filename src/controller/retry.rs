@@ -25,6 +25,11 @@ impl Retry {
         *self = Retry::default();
     }
 
+    /// Whether the last turn failed, or lost a race.
+    pub fn has_failed(&self) -> bool {
+        *self != Retry::default()
+    }
+
     /// Somebody else was faster: the pause until the next turn.
     pub fn lost_a_race(&mut self) -> Duration {
         self.races += 1;

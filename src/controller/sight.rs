@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::lifecycle::{Drain, DrainStep, Phase, PodSeen, PolicySeen};
 use crate::pod::Pod;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyIndex};
 use crate::ports::WAKE_ANNOTATION;
 
 /// The pod with the drain's UID, among the pods of its namespace.
@@ -27,23 +27,23 @@ pub fn pod_seen(pod: Option<&Pod<'_>>) -> PodSeen {
     }
 }
 
-/// The policies of the namespace that select the drain's pod: the one it began under first, where it is among them.
+/// The policy that selects the drain's pod, as it is seen or was last: of several the one it began under, else the first
+/// by name.
 #[must_use]
 pub fn guarding<'a>(
-    drain: &Drain,
-    policies: &'a [Arc<Policy>],
+    drain: &'a Drain,
+    pod: Option<&'a Pod<'_>>,
+    policies: &'a PolicyIndex,
     node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
 ) -> Option<&'a Arc<Policy>> {
-    let pod = drain.status.pod.as_ref()?;
+    let pod = pod.or(drain.status.pod.as_ref())?;
     let selects = |policy: &&Arc<Policy>| {
         let by_node = !policy.spec.node_selector.is_empty();
         let labels = by_node.then(|| node_labels(&pod.spec.node_name)).flatten();
         policy.selects(pod, labels.as_ref())
     };
-    let mut selecting = policies.iter().filter(selects);
-    let first = selecting.next()?;
-    let own = std::iter::once(first).chain(selecting).find(|policy| policy.name == drain.spec.policy);
-    Some(own.unwrap_or(first))
+    let selecting = policies.of_pod(&drain.metadata.namespace, &pod.metadata.labels).filter(selects);
+    selecting.min_by_key(|policy| (policy.name != drain.spec.policy, policy.name.as_str()))
 }
 
 /// What has become of the policy that the drain began under, where `guarding` is the one that guards its pod now.
@@ -67,10 +67,10 @@ pub fn policy_seen(drain: &Drain, guarding: Option<&Policy>) -> PolicySeen {
 pub fn as_of_now(
     stored: &Drain,
     pod: Option<&Pod<'static>>,
-    policies: &[Arc<Policy>],
+    policies: &PolicyIndex,
     guarding: Option<&Policy>,
 ) -> Drain {
-    let own = policies.iter().map(Arc::as_ref).find(|policy| policy.name == stored.spec.policy);
+    let own = policies.get(&stored.metadata.namespace, &stored.spec.policy).map(Arc::as_ref);
     let drain = match pod {
         Some(pod) if stored.status.phase != Phase::Completed => stored.clone().with_addresses_of(pod),
         _ => stored.clone(),
@@ -121,7 +121,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::PolicyIndex;
 
     struct BuiltIn;
 
@@ -153,7 +152,7 @@ mod tests {
     }
 
     fn seen(drain: &Drain, policies: &PolicyIndex) -> PolicySeen {
-        policy_seen(drain, guarding(drain, policies.of_namespace("n"), &|_| None).map(Arc::as_ref))
+        policy_seen(drain, guarding(drain, None, policies, &|_| None).map(Arc::as_ref))
     }
 
     #[test]
@@ -172,8 +171,8 @@ mod tests {
         let waiting = Drain::new(&pod(""), "db", "alice");
         let at = |drain: &Drain, port| {
             let policies = index(vec![policy("db", "db", port)]);
-            let all = policies.of_namespace("n");
-            as_of_now(drain, Some(&pod("10.0.0.7")), all, Some(&all[0])).status.steps[0].parameters["port"].clone()
+            let guarding = policies.of_namespace("n").first().map(Arc::as_ref);
+            as_of_now(drain, Some(&pod("10.0.0.7")), &policies, guarding).status.steps[0].parameters["port"].clone()
         };
         assert_eq!((at(&waiting, 80), at(&waiting, 81)), (json!(80), json!(81)));
         let mut begun = waiting.following(Some(&pod("")), Some(&policy("db", "db", 80)));
@@ -186,7 +185,7 @@ mod tests {
         begun.status.message = "https://x answers 500".to_owned();
         assert_eq!(at(&begun, 81), json!(81), "a restore that fails goes on with what was mended");
         let policies = index(vec![policy("db", "db", 81)]);
-        let mended = as_of_now(&begun, None, policies.of_namespace("n"), None);
+        let mended = as_of_now(&begun, None, &policies, None);
         assert_eq!(mended.status.steps[0].member.as_deref(), Some("m"));
     }
 
@@ -207,10 +206,14 @@ mod tests {
         let mut drain = Drain::new(&pod(""), "db", "alice").following(Some(&pod("")), None);
         drain.status.phase = Phase::Draining;
         let ip = |drain: &Drain| drain.status.pod.as_ref().unwrap().status.pod_ip.to_string();
-        let started = as_of_now(&drain, Some(&pod("10.0.0.7")), &[], None);
+        let started = as_of_now(&drain, Some(&pod("10.0.0.7")), &PolicyIndex::default(), None);
         assert_eq!(ip(&started), "10.0.0.7");
-        assert_eq!(ip(&as_of_now(&started, Some(&pod("")), &[], None)), "10.0.0.7", "between two sandboxes");
-        assert_eq!(ip(&as_of_now(&started, None, &[], None)), "10.0.0.7", "gone");
-        assert_eq!(ip(&as_of_now(&started, Some(&pod("10.0.0.8")), &[], None)), "10.0.0.8");
+        assert_eq!(
+            ip(&as_of_now(&started, Some(&pod("")), &PolicyIndex::default(), None)),
+            "10.0.0.7",
+            "between two sandboxes"
+        );
+        assert_eq!(ip(&as_of_now(&started, None, &PolicyIndex::default(), None)), "10.0.0.7", "gone");
+        assert_eq!(ip(&as_of_now(&started, Some(&pod("10.0.0.8")), &PolicyIndex::default(), None)), "10.0.0.8");
     }
 }

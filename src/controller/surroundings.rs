@@ -1,25 +1,27 @@
 //! What a turn sees around its drain, besides the backend.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::facts::{NodeSeen, OwnerSeen};
-use crate::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, hole, wish};
+use crate::lifecycle::{
+    Caller, Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, hole, wish,
+};
 use crate::plan::Round;
-use crate::pod::{OwnerReference, Pod};
+use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
 use crate::ports::StoreError;
 
+use super::line::OF_A_POLICY;
 use super::{Controller, sight};
-
-/// The owners of other pods that are asked how many they want: a policy's pods have one or two.
-const MOST_OWNERS: usize = 8;
 
 /// What a turn has seen.
 pub(super) struct Surroundings {
     /// The drain with what the turn goes by.
     pub drain: Drain,
-    pods: Vec<Arc<Pod<'static>>>,
+    pods: Arc<[Arc<Pod<'static>>]>,
+    found: Option<Arc<Pod<'static>>>,
     pod: PodSeen,
     owner: OwnerSeen,
     policy: PolicySeen,
@@ -32,9 +34,19 @@ pub(super) struct Surroundings {
     predecessor: Option<Arc<Drain>>,
     successor: Option<Arc<Drain>>,
     listed: bool,
+    /// Many others of its policy's line are before it.
+    far_behind: bool,
 }
 
+/// Between two turns of a drain that has many before it in its policy's line: it is called when it is among the first.
+const IN_LINE: Duration = Duration::from_secs(10);
+
 impl Surroundings {
+    /// How long until the next turn of a drain that would look again after this time.
+    pub fn pause(&self, again: Duration) -> Duration {
+        if self.far_behind { again.max(IN_LINE) } else { again }
+    }
+
     /// Whether requests may go to the pod's own address.
     pub fn is_present(&self) -> bool {
         self.pod != PodSeen::Gone
@@ -42,25 +54,28 @@ impl Surroundings {
 }
 
 impl Controller {
-    pub(super) async fn look_around(&self, stored: &Drain, policies: &PolicyIndex) -> Result<Surroundings, StoreError> {
+    /// Looks around for a drain that has so many before it in its policy's line.
+    pub(super) async fn look_around(
+        &self,
+        stored: &Drain,
+        policies: &PolicyIndex,
+        before: usize,
+    ) -> Result<Surroundings, StoreError> {
         let namespace = &stored.metadata.namespace;
         let pods = self.cluster.pods(namespace);
-        let found = sight::pod_of(stored, &pods);
-        let pod = if self.cluster.sees_pods() { sight::pod_seen(found.map(Arc::as_ref)) } else { PodSeen::Unseen };
-        let all = Self::policies_of(policies, stored);
+        let of_its_name = self.cluster.known(namespace, &stored.spec.pod.name);
+        let found = of_its_name.filter(|pod| pod.metadata.uid == *stored.pod_uid());
+        let seen = found.clone();
+        let found_pod = seen.as_deref();
+        let pod = if self.cluster.sees_pods() { sight::pod_seen(found_pod) } else { PodSeen::Unseen };
         let node_labels = |node: &str| self.node_labels(node);
-        let known = match found {
-            Some(found) => stored.clone().following(Some(found), None),
-            None => stored.clone(),
-        };
-        let guarding = sight::guarding(&known, all, &node_labels);
-        let drain = sight::as_of_now(stored, found.map(Arc::as_ref), all, guarding.map(Arc::as_ref));
+        let guarding = sight::guarding(stored, found_pod, policies, &node_labels);
+        let drain = sight::as_of_now(stored, found_pod, policies, guarding.map(Arc::as_ref));
         let policy = sight::policy_seen(&drain, guarding.map(Arc::as_ref));
         let owner = self.owner_of(&drain).await;
         let drains = self.store.of_namespace(namespace);
-        let ready = found.is_some_and(|pod| pod.is_ready());
-        let predecessor =
-            drains.iter().find(|other| !ready && found.is_some() && sight::may_be_taken_over(other, &drain, &pods));
+        let is_new = found_pod.is_some_and(|pod| !pod.is_ready());
+        let predecessor = drains.iter().find(|other| is_new && sight::may_be_taken_over(other, &drain, &pods));
         let successor = drains.iter().find(|other| other.status.predecessor.as_deref() == Some(&drain.metadata.name));
         let mut around = Surroundings {
             pod,
@@ -72,11 +87,13 @@ impl Controller {
             predecessor: predecessor.cloned(),
             successor: successor.cloned(),
             listed: !self.store.listing(namespace, &drain.metadata.name).is_empty(),
+            far_behind: false,
             drain,
             pods,
+            found,
         };
         if let Some(guarding) = guarding {
-            self.ask_for_room(&mut around, guarding, &drains).await?;
+            self.ask_for_room(&mut around, guarding, &drains, before).await?;
         }
         Ok(around)
     }
@@ -99,8 +116,9 @@ impl Controller {
     async fn ask_for_room(
         &self,
         around: &mut Surroundings,
-        policy: &Policy,
-        drains: &[Arc<Drain>],
+        policy: &Arc<Policy>,
+        drains: &Arc<[Arc<Drain>]>,
+        before: usize,
     ) -> Result<(), StoreError> {
         let drain = &around.drain;
         if !matches!(drain.status.phase, Phase::Queued | Phase::Draining | Phase::Drained) {
@@ -122,8 +140,14 @@ impl Controller {
             slots: &slots,
             node_labels: &node_labels,
         };
+        let census = self.censuses.census(policy, &around.pods, drains, &neighbourhood);
         let predecessor = around.predecessor.as_ref().map(|drain| drain.metadata.name.as_str());
-        around.room = neighbourhood.ask(drain, predecessor, &around.over);
+        around.room = census.ask(drain, predecessor, &around.over);
+        if before > 0 && matches!(around.room, Room::Take(_)) && census.free(drain) <= before {
+            // Only those ask their backend who would get the next places.
+            around.room = Room::Wait("waits in line: others of its policy have the next places".to_owned());
+        }
+        around.far_behind = before >= OF_A_POLICY && matches!(around.room, Room::Wait(_));
         around.slots_of = Some((policy.name.clone(), listed.version));
         Ok(())
     }
@@ -150,21 +174,15 @@ impl Controller {
     }
 
     /// How many pods the owners of the policy's pods want.
-    async fn owners_around(&self, around: &Surroundings, policy: &Policy) -> BTreeMap<String, OwnerSeen> {
+    async fn owners_around(&self, around: &Surroundings, policy: &Arc<Policy>) -> BTreeMap<String, OwnerSeen> {
         let namespace = &around.drain.metadata.namespace;
-        let mut seen = BTreeSet::new();
-        let selected = around.pods.iter().filter(|pod| policy.selects(pod, None)).map(Arc::as_ref);
-        let of_drain = around.drain.status.pod.as_ref();
-        let owners: Vec<&OwnerReference<'static>> = of_drain
-            .into_iter()
-            .chain(selected)
-            .filter_map(Pod::controller)
-            .filter(|owner| seen.insert(owner.uid.as_str()))
-            .take(MOST_OWNERS)
-            .collect();
+        let own = around.drain.status.pod.as_ref().and_then(|pod| pod.controller());
+        let of_policy = self.censuses.owners(policy, &around.pods);
         let mut known = BTreeMap::new();
-        for owner in owners {
-            known.insert(owner.uid.to_string(), self.owners.lately(&*self.cluster, namespace, owner).await);
+        for owner in own.into_iter().chain(of_policy.iter()) {
+            if !known.contains_key(owner.uid.as_str()) {
+                known.insert(owner.uid.to_string(), self.owners.lately(&*self.cluster, namespace, owner).await);
+            }
         }
         known
     }
@@ -173,7 +191,7 @@ impl Controller {
     pub(super) fn world(&self, around: &Surroundings, rounds: BTreeMap<usize, Round>) -> World {
         let drain = &around.drain;
         let node = drain.status.pod.as_ref().map_or(NodeSeen::Unknown, |pod| self.cluster.node(&pod.spec.node_name));
-        let now = sight::pod_of(drain, &around.pods).map(Arc::as_ref).or(drain.status.pod.as_ref());
+        let now = around.found.as_deref().or(drain.status.pod.as_ref());
         World {
             now: self.now(),
             pod: around.pod.clone(),
@@ -184,7 +202,9 @@ impl Controller {
                 _ => Hole::Open,
             },
             wish: now.map_or(Wish::None, |pod| wish::wish(pod, &around.owner, &node, drain.status.caller)),
-            owner_has_enough: now.is_some_and(|pod| hole::owner_has_enough(pod, &around.pods, &around.owner)),
+            // Of nobody else is it asked.
+            owner_has_enough: drain.status.caller == Caller::PodCounter
+                && now.is_some_and(|pod| hole::owner_has_enough(pod, &around.pods, &around.owner)),
             mode: now.and_then(|pod| wish::mode(pod, &around.owner)),
             room: around.room.clone(),
             listed: around.listed,

@@ -2,77 +2,61 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::lifecycle::{self, Drain, Effect, Event, Memory, Phase};
+use crate::lifecycle::{self, Drain, Effect, Event, Memory, Phase, Room, World};
+use crate::plan::Verdict;
 use crate::pod::Pod;
-use crate::policy::PolicyIndex;
 use crate::ports::{StoreError, VersionedSlots};
 
-use super::observe::Reads;
+use super::report::{Begun, Done, End, Report};
 use super::surroundings::Surroundings;
 use super::{Controller, ROUND_LIMIT, TURN_LIMIT};
 
-/// What a turn leaves behind.
-pub(super) struct Report {
-    pub key: String,
-    /// The version of the drain that it has seen, or written.
-    pub version: String,
-    pub end: End,
-}
-
-/// How a turn ended.
-pub(super) enum End {
-    /// As it should: what is remembered now, and how long until the next one.
-    Done(Box<Memory>, Duration),
-    /// Somebody else has written meanwhile.
-    LostARace,
-    /// Something could not be done, and is tried again.
-    Failed,
-}
-
 impl Controller {
     /// Looks, decides, writes, acts.
-    pub(super) async fn turn(self: Arc<Self>, drain: Arc<Drain>, memory: Memory) -> Report {
-        let key = super::key(&drain);
-        let before = drain.metadata.resource_version.clone();
+    pub(super) async fn turn(self: Arc<Self>, begun: Begun) -> Report {
+        let Begun { key, drain, memory, before } = begun;
         let pod = drain.pod_name();
-        match tokio::time::timeout(TURN_LIMIT, self.try_turn(&drain, memory)).await {
-            Ok(Ok((memory, version, again))) => Report { key, version, end: End::Done(Box::new(memory), again) },
-            Ok(Err(StoreError::Conflict)) => Report { key, version: before, end: End::LostARace },
+        match tokio::time::timeout(TURN_LIMIT, self.try_turn(&drain, memory, before)).await {
+            Ok(Ok((drain, done))) => Report { key, drain, end: End::Done(Box::new(done)) },
+            Ok(Err(StoreError::Conflict)) => Report { key, drain, end: End::LostARace },
             Ok(Err(error)) => {
                 tracing::error!(%pod, %error, "a drain could not be brought on; trying again, less and less often");
-                Report { key, version: before, end: End::Failed }
+                Report { key, drain, end: End::Failed }
             }
             Err(_) => {
                 tracing::error!(%pod, limit = ?TURN_LIMIT, "a turn took too long; trying again, less and less often");
-                Report { key, version: before, end: End::Failed }
+                Report { key, drain, end: End::Failed }
             }
         }
     }
 
-    async fn try_turn(&self, stored: &Drain, memory: Memory) -> Result<(Memory, String, Duration), StoreError> {
+    async fn try_turn(
+        &self,
+        stored: &Arc<Drain>,
+        memory: Memory,
+        before: usize,
+    ) -> Result<(Arc<Drain>, Done), StoreError> {
         let policies = self.policies.load();
-        let around = self.look_around(stored, &policies).await?;
+        let around = self.look_around(stored, &policies, before).await?;
         let drain = &around.drain;
         self.tell_of_freed_slots(drain, &around);
         let present = around.is_present();
         let look = lifecycle::look(drain, &memory, &around.room);
-        let rounds = self.observer.observe(drain, present, &look, Instant::now() + ROUND_LIMIT, Reads::Shared).await;
+        let (rounds, silent) =
+            self.observer.observe_together(drain, present, &look, Instant::now() + ROUND_LIMIT).await;
         let world = self.world(&around, rounds);
         let mut turn = lifecycle::reconcile(drain, &memory, &world);
-        let before = stored.clone().to_be_stored(stored);
+        let as_stored = Drain::clone(stored).to_be_stored(stored);
         let after = turn.drain.clone().to_be_stored(stored);
-        let mut version = stored.metadata.resource_version.clone();
         self.must_lead()?;
-        let mut now_is = turn.drain.clone();
-        if lifecycle::must_be_written(&before, &after) {
-            let written = self.store.write(after).await?;
-            version.clone_from(&written.metadata.resource_version);
-            now_is.metadata = written.metadata.clone();
-            log_change(stored, &written);
+        let (mut now_is, mut seen) = (turn.drain.clone(), Arc::clone(stored));
+        if lifecycle::must_be_written(&as_stored, &after) {
+            seen = self.store.write(after).await?;
+            now_is.metadata = seen.metadata.clone();
+            log_change(stored, &seen);
         }
         for effect in std::mem::take(&mut turn.effects) {
             self.must_lead()?;
@@ -83,7 +67,17 @@ impl Controller {
                 self.carry_out(&now_is, effect, &around).await?;
             }
         }
-        Ok((turn.memory, version, turn.again))
+        let done = Done {
+            again: around.pause(turn.again),
+            // Whoever deletes a drain, or its namespace, waits for what is undone.
+            silent: silent && !drain.metadata.kept.deleting && !world.namespace_ending,
+            hindered: matches!(around.room, Room::Take(_))
+                && now_is.status.phase == Phase::Queued
+                && is_hindered(&world),
+            held: matches!(around.room, Room::HeldBut(_)),
+            memory: turn.memory,
+        };
+        Ok((seen, done))
     }
 
     /// Asked right before each effect: a lease may run out while a round takes its time.
@@ -142,10 +136,11 @@ impl Controller {
             crate::facts::NodeSeen::Gone | crate::facts::NodeSeen::Unknown => None,
         }
     }
+}
 
-    pub(super) fn policies_of<'a>(index: &'a PolicyIndex, drain: &Drain) -> &'a [Arc<crate::policy::Policy>] {
-        index.of_namespace(&drain.metadata.namespace)
-    }
+fn is_hindered(world: &World) -> bool {
+    let verdicts = world.rounds.values().map(|round| &round.verdict);
+    verdicts.into_iter().any(|verdict| !matches!(verdict, Verdict::Done | Verdict::Waiting | Verdict::Act(_)))
 }
 
 fn pod_of(drain: &Drain) -> Result<&Pod<'static>, StoreError> {

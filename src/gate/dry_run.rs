@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use crate::admission::dry_run::StepNow;
 use crate::admission::{Answer, Case};
 use crate::controller::ROUND_LIMIT;
-use crate::controller::observe::Reads;
 use crate::lifecycle::{Drain, Look};
 use crate::plan::Task;
 
@@ -32,7 +31,7 @@ impl Gatekeeper {
         };
         let look = Look { task: Task::Prepare, steps: (0..drain.status.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
-        let rounds = self.observer.observe(&drain, true, &look, limit, Reads::Own).await;
+        let rounds = self.observer.observe(&drain, true, &look, limit).await;
         let steps = drain.status.steps.iter().enumerate();
         steps.fold(answer, |answer, (index, step)| answer.tell_step(StepNow::of(step, rounds.get(&index))))
     }

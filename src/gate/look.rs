@@ -76,7 +76,7 @@ impl Gatekeeper {
     /// The labels of the pod's node, where a policy asks for them and they are known.
     pub(super) fn node_labels(&self, pod: &Pod<'_>, policies: &PolicyIndex) -> Option<BTreeMap<String, String>> {
         let by_node = |policy: &Arc<Policy>| !policy.spec.node_selector.is_empty();
-        if !policies.of_namespace(&pod.metadata.namespace).iter().any(by_node) {
+        if !policies.of_pod(&pod.metadata.namespace, &pod.metadata.labels).any(by_node) {
             return None;
         }
         self.labels_of(&pod.spec.node_name)

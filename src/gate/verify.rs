@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::admission::{self, Answer, Case, NotVerified};
 use crate::controller::ROUND_LIMIT;
-use crate::controller::observe::Reads;
 use crate::facts::OwnerSeen;
 use crate::lifecycle::{Drain, Look, Neighbourhood, Phase, Slots, claim};
 use crate::plan::{Round, Task, Verdict};
@@ -42,10 +41,8 @@ impl Gatekeeper {
         };
         let look = Look { task: Task::Prepare, steps: (0..live.status.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
-        let (rounds, kept) = tokio::join!(
-            self.observer.observe(&live, true, &look, limit, Reads::Own),
-            self.limit_now(&case.guard.policy, &live),
-        );
+        let (rounds, kept) =
+            tokio::join!(self.observer.observe(&live, true, &look, limit), self.limit_now(&case.guard.policy, &live),);
         if let Some((step, why)) = first_not_done(&live, &rounds) {
             self.write_no_longer(&live, Some(step), &why, dry_run, deadline).await;
             return admission::not_verified(case, &why);

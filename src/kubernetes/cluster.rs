@@ -8,17 +8,17 @@ use k8s_openapi::api::core;
 use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::{ApiResource, DynamicObject};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::facts::{NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, read};
-use crate::pod::{OwnerReference, Pod};
+use crate::pod::{OwnerReference, Pod, deserialize_owned};
 use crate::policy::{Policy, PolicyIndex, selector};
-use crate::ports::{Cluster, StoreError, WAKE_ANNOTATION};
+use crate::ports::{Cluster, Listener, StoreError, WAKE_ANNOTATION};
 
 use super::cache::{Cache, chain};
 use super::owners::Owners;
+use super::pods::{self, Pods};
 use super::registration::Seen;
 
 /// The annotation by which a ReplicaSet chooses which pod goes first.
@@ -31,14 +31,11 @@ const FIRST_TO_GO: &str = "-2147483648";
 /// What the deletion cost was before, until it is put back; empty where there was none.
 const FORMER_COST: &str = "castoff.dev/former-deletion-cost";
 
-/// Annotations longer than this are left out of what is kept of pods.
-const LONGEST_ANNOTATION: usize = 1024;
-
 /// What is known of the cluster. Pods are watched by the leader, once for all.
 pub struct WatchedCluster {
     client: Client,
-    /// By namespace and name. Filled while this process leads.
-    pub pods: Arc<Cache<Pod<'static>>>,
+    /// Filled while this process leads.
+    pub pods: Arc<Pods>,
     /// By name.
     pub nodes: Arc<Cache<NodeFacts>>,
     /// By name.
@@ -50,11 +47,6 @@ pub struct WatchedCluster {
     registration_is_ours: bool,
 }
 
-/// Pods, as the API names them.
-pub fn pods() -> ApiResource {
-    ApiResource::erase::<core::v1::Pod>(&())
-}
-
 /// Nodes, as the API names them.
 pub fn nodes() -> ApiResource {
     ApiResource::erase::<core::v1::Node>(&())
@@ -63,11 +55,6 @@ pub fn nodes() -> ApiResource {
 /// Namespaces, as the API names them.
 pub fn namespaces() -> ApiResource {
     ApiResource::erase::<core::v1::Namespace>(&())
-}
-
-/// How a pod becomes an entry of the cache.
-pub fn read_pod(object: &DynamicObject) -> Option<(String, Pod<'static>)> {
-    Some((super::cache::key_of(object), pod_of(object)?))
 }
 
 /// How a node becomes an entry of the cache.
@@ -81,10 +68,9 @@ pub fn read_namespace(object: &DynamicObject) -> Option<(String, NamespaceFacts)
 }
 
 /// What is kept of a pod.
-fn pod_of(object: &DynamicObject) -> Option<Pod<'static>> {
-    let mut pod = Pod::deserialize(&whole(object)).ok()?.into_owned();
-    pod.metadata.annotations.retain(|_, value| value.len() <= LONGEST_ANNOTATION);
-    Some(pod)
+#[must_use]
+pub fn pod_of(object: &DynamicObject) -> Option<Pod<'static>> {
+    deserialize_owned(&whole(object)).ok().map(pods::pruned)
 }
 
 pub(super) fn whole(object: &DynamicObject) -> Value {
@@ -110,7 +96,7 @@ impl WatchedCluster {
     }
 
     fn pod_api(&self, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &pods())
+        Api::namespaced_with(self.client.clone(), namespace, &pods::resource())
     }
 
     /// Patches the pod, if it is still the one with this UID.
@@ -133,15 +119,15 @@ impl Cluster for WatchedCluster {
     }
 
     fn sees_pods(&self) -> bool {
-        self.pods.is_filled()
+        self.pods.cache.is_filled()
     }
 
-    fn pods(&self, namespace: &str) -> Vec<Arc<Pod<'static>>> {
-        self.pods.pick(|pod| pod.metadata.namespace == *namespace)
+    fn pods(&self, namespace: &str) -> Arc<[Arc<Pod<'static>>]> {
+        self.pods.of_namespace(namespace)
     }
 
-    fn pods_version(&self, namespace: &str) -> u64 {
-        self.pods.changed_in(namespace)
+    fn known(&self, namespace: &str, name: &str) -> Option<Arc<Pod<'static>>> {
+        self.pods.get(namespace, name)
     }
 
     async fn find_pods(
@@ -149,17 +135,13 @@ impl Cluster for WatchedCluster {
         namespace: Option<&str>,
         node: Option<&str>,
     ) -> Result<Vec<Arc<Pod<'static>>>, StoreError> {
-        let is_asked = |pod: &Pod<'_>| {
-            namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)
-                && node.is_none_or(|node| pod.spec.node_name == *node)
-        };
-        if self.pods.is_filled() {
-            return Ok(self.pods.pick(is_asked));
+        if self.sees_pods() {
+            return Ok(self.pods.find(namespace, node));
         }
         // A replica that is not leading does not follow pods: it answers as the leader would.
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => self.pod_api(namespace),
-            None => Api::all_with(self.client.clone(), &pods()),
+            None => Api::all_with(self.client.clone(), &pods::resource()),
         };
         let mut which = ListParams::default();
         if let Some(node) = node {
@@ -261,7 +243,7 @@ impl Cluster for WatchedCluster {
         }
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.pods.changes()
+    fn listen(&self, listener: Listener<Pod<'static>>) {
+        self.pods.listen(listener);
     }
 }

@@ -4,20 +4,25 @@
 //! within a minute, and bookmarks are asked for: that it does, and that the next one is taken up, is a sign of life.
 //! kube's own watcher keeps these signs to itself.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use futures_util::{StreamExt, pin_mut};
-use kube::Api;
 use kube::api::{ListParams, WatchParams};
 use kube::core::{DynamicObject, Status, WatchEvent};
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::DefaultBackoff;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::cache::chain;
 
 /// How many objects one answer to a list holds: what is thrown away again is held in memory only for so many.
-const PAGE: u32 = 100;
+const PAGE: u32 = 250;
+
+/// The annotation of the bookmark after which everything has come in.
+const ALL_IS_IN: &str = "k8s.io/initial-events-end";
 
 /// A watch that ends sooner is not followed by the next at once.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
@@ -31,22 +36,34 @@ pub struct Pace {
     pub silence: Duration,
     /// How long a copy without a sign of life counts as current.
     pub patience: Duration,
+    /// Whether the first list may come in as a watch: for kinds of which there are many.
+    pub streams: bool,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Pace { watch_seconds: 50, silence: Duration::from_mins(1), patience: Duration::from_mins(2) }
+        Pace { watch_seconds: 50, silence: Duration::from_mins(1), patience: Duration::from_mins(2), streams: false }
     }
 }
 
+/// What can be followed.
+pub trait Followed: Resource + Clone + DeserializeOwned + Debug + Send + 'static {}
+
+impl<K: Resource + Clone + DeserializeOwned + Debug + Send + 'static> Followed for K {}
+
+/// What is told of the objects that are followed.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum Told<K = DynamicObject> {
     /// A list begins: what it does not hold is gone.
     Listing,
-    Listed(Box<DynamicObject>),
+    /// The list holds this.
+    Listed(Box<K>),
+    /// The list is whole.
     ListedAll,
-    Written(Box<DynamicObject>),
-    Deleted(Box<DynamicObject>),
+    /// This is new, or has changed.
+    Written(Box<K>),
+    /// This is gone.
+    Deleted(Box<K>),
     /// Nothing has changed, says the API server.
     Alive,
     /// The list or the watch has failed; it is begun again.
@@ -66,7 +83,10 @@ enum WatchError {
 }
 
 /// Follows what `api` lists, for ever. What fails is begun again, after a pause that grows.
-pub(crate) async fn follow(api: Api<DynamicObject>, pace: Pace, tell: impl FnMut(Told)) {
+///
+/// The first list comes in as a watch where the API server has that (Kubernetes 1.34 on): neither side holds more than an
+/// object of it at a time. Elsewhere it comes in pages.
+pub(crate) async fn follow<K: Followed>(api: Api<K>, pace: Pace, tell: impl FnMut(Told<K>)) {
     follow_some(api, None, pace, tell).await;
 }
 
@@ -92,11 +112,11 @@ pub(crate) async fn follow_object(
     .await;
 }
 
-async fn follow_some(api: Api<DynamicObject>, only: Option<&str>, pace: Pace, mut tell: impl FnMut(Told)) {
+async fn follow_some<K: Followed>(api: Api<K>, only: Option<&str>, pace: Pace, mut tell: impl FnMut(Told<K>)) {
     let mut pauses = DefaultBackoff::default();
-    let mut seen = None;
+    let (mut seen, mut streams) = (None, pace.streams);
     loop {
-        let Some(from) = &mut seen else {
+        if seen.is_none() && !streams {
             match list(&api, only, &mut tell).await {
                 Ok(version) => seen = Some(version),
                 Err(error) => {
@@ -105,18 +125,23 @@ async fn follow_some(api: Api<DynamicObject>, only: Option<&str>, pace: Pace, mu
                 }
             }
             continue;
-        };
+        }
         let begun = Instant::now();
-        let ended = watch(&api, only, from, pace, &mut tell).await;
+        let ended = watch(&api, only, &mut seen, pace, &mut tell).await;
         let lasted = begun.elapsed() >= SHORTEST_WATCH;
         if lasted {
             pauses.reset();
+        }
+        if seen.is_none() && !matches!(ended, Err(WatchError::Silent(_))) {
+            // It ended before its list was whole, or was refused: this API server may not have it.
+            streams = false;
+            continue;
         }
         if let Err(error) = &ended {
             tell(Told::Failed(error.to_string()));
         }
         if matches!(ended, Err(WatchError::TooOld)) {
-            seen = None;
+            (seen, streams) = (None, pace.streams);
         }
         if ended.is_err() || !lasted {
             sleep(pauses.next().unwrap_or(pace.silence)).await;
@@ -125,7 +150,7 @@ async fn follow_some(api: Api<DynamicObject>, only: Option<&str>, pace: Pace, mu
 }
 
 /// Lists everything, page by page; gives the version that a watch is to go on from.
-async fn list(api: &Api<DynamicObject>, only: Option<&str>, tell: &mut impl FnMut(Told)) -> kube::Result<String> {
+async fn list<K: Followed>(api: &Api<K>, only: Option<&str>, tell: &mut impl FnMut(Told<K>)) -> kube::Result<String> {
     let mut page = ListParams { field_selector: only.map(str::to_owned), ..ListParams::default() }.limit(PAGE);
     tell(Told::Listing);
     loop {
@@ -141,32 +166,40 @@ async fn list(api: &Api<DynamicObject>, only: Option<&str>, tell: &mut impl FnMu
     }
 }
 
-/// Watches from `seen` on, and moves it along, until the API server ends the watch.
-async fn watch(
-    api: &Api<DynamicObject>,
+/// Watches from `seen` on, and moves it along, until the API server ends the watch. Where nothing is known yet, everything
+/// comes in first, up to a bookmark that says so.
+async fn watch<K: Followed>(
+    api: &Api<K>,
     only: Option<&str>,
-    seen: &mut String,
+    seen: &mut Option<String>,
     pace: Pace,
-    tell: &mut impl FnMut(Told),
+    tell: &mut impl FnMut(Told<K>),
 ) -> Result<(), WatchError> {
-    let how = WatchParams { field_selector: only.map(str::to_owned), ..WatchParams::default() };
-    let events = api.watch(&how.timeout(pace.watch_seconds), seen).await.map_err(refused)?;
+    let params = WatchParams { field_selector: only.map(str::to_owned), ..WatchParams::default() };
+    let params = params.timeout(pace.watch_seconds);
+    let params = if seen.is_some() { params } else { params.initial_events() };
+    let events = api.watch(&params, seen.as_deref().unwrap_or_default()).await.map_err(refused)?;
     pin_mut!(events);
-    tell(Told::Alive);
+    tell(if seen.is_some() { Told::Alive } else { Told::Listing });
     loop {
         let event = timeout(pace.silence, events.next()).await.map_err(|_| WatchError::Silent(pace.silence))?;
         match event {
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
-                move_along(seen, object.metadata.resource_version.as_ref());
-                tell(Told::Written(Box::new(object)));
+                let listed = !move_along(seen, object.meta().resource_version.as_ref());
+                tell(if listed { Told::Listed(Box::new(object)) } else { Told::Written(Box::new(object)) });
             }
             Some(Ok(WatchEvent::Deleted(object))) => {
-                move_along(seen, object.metadata.resource_version.as_ref());
+                move_along(seen, object.meta().resource_version.as_ref());
                 tell(Told::Deleted(Box::new(object)));
             }
             Some(Ok(WatchEvent::Bookmark(bookmark))) => {
-                move_along(seen, Some(&bookmark.metadata.resource_version));
-                tell(Told::Alive);
+                let all_is_in = seen.is_none() && bookmark.metadata.annotations.contains_key(ALL_IS_IN);
+                if all_is_in {
+                    *seen = Some(bookmark.metadata.resource_version);
+                } else {
+                    move_along(seen, Some(&bookmark.metadata.resource_version));
+                }
+                tell(if all_is_in { Told::ListedAll } else { Told::Alive });
             }
             Some(Ok(WatchEvent::Error(status))) => return Err(refused(kube::Error::Api(status))),
             Some(Err(error)) => return Err(refused(error)),
@@ -175,10 +208,12 @@ async fn watch(
     }
 }
 
-fn move_along(seen: &mut String, version: Option<&String>) {
-    if let Some(version) = version.filter(|version| !version.is_empty()) {
+/// Goes on from this version; false while the list is not whole.
+fn move_along(seen: &mut Option<String>, version: Option<&String>) -> bool {
+    if let (Some(seen), Some(version)) = (seen.as_mut(), version.filter(|version| !version.is_empty())) {
         seen.clone_from(version);
     }
+    seen.is_some()
 }
 
 #[allow(clippy::needless_pass_by_value)] // As `map_err` gives it.

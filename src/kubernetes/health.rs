@@ -27,7 +27,7 @@ pub(crate) enum Sign {
 }
 
 impl Sign {
-    pub(crate) fn of(told: &Told) -> Self {
+    pub(crate) fn of<K>(told: &Told<K>) -> Self {
         match told {
             Told::Listing => Sign::None,
             Told::Failed(why) => Sign::Trouble(why.clone()),

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{Api, PostParams};
-use kube::core::ObjectMeta;
+use kube::api::{Api, PostParams, WatchParams};
+use kube::core::{ObjectMeta, WatchEvent};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -29,7 +30,7 @@ pub struct Timing {
     pub duration: Duration,
     /// How long after the beginning of its last renewal a holder believes in it; shorter than `duration`.
     pub trust: Duration,
-    /// Between two renewals, and between two looks of those that wait.
+    /// Between two looks of one that leads, and of one that can't be told of changes.
     pub period: Duration,
 }
 
@@ -49,6 +50,9 @@ impl Timing {
 
 /// What a holder writes less often than it looks.
 const RENEW_PERIOD: Duration = Duration::from_secs(2);
+
+/// After how many seconds the API server is to end a watch of the lease.
+const WATCH_SECONDS: u32 = 50;
 
 /// Until when this process leads; shared by all who must not act without it.
 #[derive(Clone, Debug)]
@@ -138,6 +142,22 @@ struct Seen {
     since: Instant,
 }
 
+impl Seen {
+    fn of(lease: &Lease) -> Self {
+        let spec = lease.spec.as_ref();
+        let holder = spec.and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+        Seen { holder, version: lease.metadata.resource_version.clone(), since: Instant::now() }
+    }
+
+    /// The lease is as this says; if that is new, since now.
+    fn note(&mut self, lease: &Lease) {
+        let now = Seen::of(lease);
+        if (&self.version, &self.holder) != (&now.version, &now.holder) {
+            *self = now;
+        }
+    }
+}
+
 impl Election {
     /// A part in the election for the lease `name`; `identity` tells this process from all others.
     #[must_use]
@@ -164,7 +184,7 @@ impl Election {
             tokio::select! {
                 () = &mut stop => break,
                 why = self.leadership.given_up() => self.stand_back(&mut known, &why).await,
-                () = tokio::time::sleep(self.timing.period) => {}
+                () = self.pause(&mut known) => {}
             }
         }
         if self.leadership.holds() {
@@ -215,6 +235,46 @@ impl Election {
         known.stands_back_until = Some(Instant::now() + self.timing.duration);
     }
 
+    /// Waits until the lease is to be looked at again. As long as another renews it, that is told by a watch.
+    async fn pause(&self, known: &mut Known) {
+        let stands_by = !self.leadership.holds() && known.stands_back_until.is_none_or(|until| Instant::now() >= until);
+        let of_another = |seen: &&mut Seen| stands_by && self.is_held(&seen.holder, seen.since.elapsed());
+        let again = Instant::now() + self.timing.period;
+        if let Some(seen) = known.seen.as_mut().filter(of_another) {
+            match self.watch(seen).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::debug!(error = %chain(&error), "the lease could not be watched"),
+            }
+        }
+        tokio::time::sleep_until(again).await;
+    }
+
+    /// Watches how another renews the lease; true once it is given back, or no longer renewed.
+    async fn watch(&self, seen: &mut Seen) -> kube::Result<bool> {
+        let which = WatchParams::default().fields(&format!("metadata.name={}", self.name)).timeout(WATCH_SECONDS);
+        let version = seen.version.clone().unwrap_or_default();
+        let Ok(events) = tokio::time::timeout(self.timing.trust / 2, self.api.watch(&which, &version)).await else {
+            return Ok(false);
+        };
+        let events = events?;
+        tokio::pin!(events);
+        loop {
+            match tokio::time::timeout_at(seen.since + self.timing.duration, events.next()).await {
+                Err(_) => return Ok(true),
+                Ok(Some(Ok(WatchEvent::Added(lease) | WatchEvent::Modified(lease)))) => {
+                    seen.note(&lease);
+                    if !self.is_held(&seen.holder, Duration::ZERO) {
+                        return Ok(true);
+                    }
+                }
+                Ok(Some(Ok(WatchEvent::Bookmark(_)))) => {}
+                Ok(Some(Err(error))) => return Err(error),
+                Ok(Some(Ok(WatchEvent::Deleted(_) | WatchEvent::Error(_))) | None) => return Ok(false),
+            }
+        }
+    }
+
     /// Looks at the lease and takes or renews it where that may be; true while this process holds it.
     async fn turn(&self, known: &mut Known) -> kube::Result<bool> {
         let Known { seen, absent_since, .. } = known;
@@ -240,13 +300,10 @@ impl Election {
         };
         *absent_since = None;
         let spec = lease.spec.clone().unwrap_or_default();
-        let holder = spec.holder_identity.clone().unwrap_or_default();
-        let version = lease.metadata.resource_version.clone();
-        if seen.as_ref().is_none_or(|seen| seen.version != version || seen.holder != holder) {
-            *seen = Some(Seen { holder: holder.clone(), version, since: Instant::now() });
-        }
-        let unrenewed = seen.as_ref().map_or(Duration::ZERO, |seen| seen.since.elapsed());
-        if self.is_held(&holder, unrenewed) {
+        let seen = seen.get_or_insert_with(|| Seen::of(&lease));
+        seen.note(&lease);
+        let holder = seen.holder.clone();
+        if self.is_held(&holder, seen.since.elapsed()) {
             return Ok(false);
         }
         let ours = holder == self.identity;

@@ -4,22 +4,25 @@
 pub mod cache;
 pub mod certificates;
 pub mod client;
-pub(crate) mod cluster;
+pub mod cluster;
 pub(crate) mod conditions;
 pub mod crds;
 pub mod drains;
+mod entries;
 pub(crate) mod events;
 pub mod follow;
 pub mod health;
 pub mod history;
 pub mod lease;
 mod owners;
+pub mod pods;
 pub mod policies;
 pub(crate) mod policy_status;
 pub mod registration;
 pub mod resources;
 pub(crate) mod secrets;
 pub(crate) mod store;
+mod views;
 
 /// Whether a write came too late: somebody else has written meanwhile, or made the object already.
 fn is_conflict(error: &kube::Error) -> bool {

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::lifecycle::{Drain, Phase};
-use crate::ports::{Store, StoreError, VersionedSlots};
+use crate::ports::{Listener, News, Store, StoreError, VersionedSlots};
 
 use super::cache::{Cache, chain};
 use super::drains::{self, ASKED, FINALIZER, Kept};
 use super::policies::{PolicyObject, read_policy};
 use super::resources::{drain_policies, pod_drains};
+use super::views::Views;
 
 /// Drains in the cluster. Reads come from watches; every write names the version that it was made from.
 pub struct ClusterStore {
@@ -24,6 +25,7 @@ pub struct ClusterStore {
     drains: Arc<Cache<Kept>>,
     /// By namespace and name of the policy.
     policies: Arc<Cache<PolicyObject>>,
+    views: Views<Kept, Drain>,
 }
 
 /// How a PodDrain becomes an entry of the cache: by its pod, or where that can't be read, by its own name.
@@ -36,6 +38,12 @@ pub fn read_drain(object: &DynamicObject) -> Option<(String, Kept)> {
     Some((key_of(&kept.drain), kept))
 }
 
+/// A drain lives where its pod does.
+#[must_use]
+pub fn place_of<'a>(_key: &'a str, kept: &'a Kept) -> &'a str {
+    &kept.drain.metadata.namespace
+}
+
 fn key_of(drain: &Drain) -> String {
     let uid = drain.pod_uid();
     if uid.is_empty() { format!("{}/{}", drain.metadata.namespace, drain.metadata.name) } else { uid.to_owned() }
@@ -43,7 +51,7 @@ fn key_of(drain: &Drain) -> String {
 
 impl ClusterStore {
     pub fn new(client: Client, drains: Arc<Cache<Kept>>, policies: Arc<Cache<PolicyObject>>) -> Self {
-        ClusterStore { client, drains, policies }
+        ClusterStore { client, drains, policies, views: Views::default() }
     }
 
     fn api(&self, namespace: &str) -> Api<DynamicObject> {
@@ -84,9 +92,18 @@ impl Store for ClusterStore {
         self.drains.all().into_iter().map(|kept| Arc::clone(&kept.drain)).collect()
     }
 
-    fn of_namespace(&self, namespace: &str) -> Vec<Arc<Drain>> {
-        let of_it = self.drains.pick(|kept| kept.drain.metadata.namespace == namespace);
-        of_it.into_iter().map(|kept| Arc::clone(&kept.drain)).collect()
+    fn of_namespace(&self, namespace: &str) -> Arc<[Arc<Drain>]> {
+        self.views.of(namespace, self.drains.of_place(namespace), |kept| Arc::clone(&kept.drain))
+    }
+
+    fn listen(&self, listener: Listener<Drain>) {
+        let drain = |kept: Arc<Kept>| Arc::clone(&kept.drain);
+        self.drains.listen(Box::new(move |news| {
+            listener(match news {
+                News::One { before, now } => News::One { before: before.map(drain), now: now.map(drain) },
+                News::Any => News::Any,
+            })
+        }));
     }
 
     async fn list(&self, namespace: &str) -> Result<Vec<Arc<Drain>>, StoreError> {
@@ -160,8 +177,9 @@ impl Store for ClusterStore {
     }
 
     fn listing(&self, namespace: &str, drain: &str) -> Vec<String> {
-        let lists = self.policies.pick(|policy| policy.namespace == namespace && policy.slots.slots.held_by(drain));
-        lists.iter().map(|policy| policy.name.clone()).collect()
+        let policies = self.policies.of_place(namespace);
+        let lists = policies.iter().filter(|policy| policy.slots.slots.held_by(drain));
+        lists.map(|policy| policy.name.clone()).collect()
     }
 
     async fn write_slots(&self, namespace: &str, policy: &str, slots: VersionedSlots) -> Result<(), StoreError> {

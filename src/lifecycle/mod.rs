@@ -21,7 +21,7 @@ mod world;
 pub use caller::Caller;
 pub use drain::{Drain, DrainStatus, Limits, Outcome, Phase};
 pub use hole::Hole;
-pub use limit::{Neighbourhood, Room, Slot, Slots};
+pub use limit::{Census, Neighbourhood, Room, Slot, Slots};
 pub use memory::{LATE, Memory, StepMemory};
 pub use reconcile::{look, must_be_written, reconcile};
 pub use step::{DrainStep, Ownership};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::nearest::did_you_mean;
 use crate::plan::{Mistake, Parameters, Plan, catalogue};
-use crate::pod::Pod;
+use crate::pod::{Pod, TextMap};
 use ordinals::Ordinals;
 use spec::{PlanReference, PolicySpec, StepSpec};
 
@@ -147,7 +147,35 @@ impl Policy {
 /// All policies, by namespace.
 #[derive(Debug, Default)]
 pub struct PolicyIndex {
-    by_namespace: HashMap<String, Vec<Arc<Policy>>>,
+    by_namespace: HashMap<String, OfNamespace>,
+}
+
+/// The policies of a namespace, by name, and by a label that their pods must have.
+#[derive(Debug, Default)]
+struct OfNamespace {
+    all: Vec<Arc<Policy>>,
+    by_label: HashMap<String, HashMap<String, Vec<Arc<Policy>>>>,
+    /// Those whose pods need have no label of one value.
+    others: Vec<Arc<Policy>>,
+}
+
+impl OfNamespace {
+    fn new(mut all: Vec<Arc<Policy>>) -> Self {
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut sorted = OfNamespace::default();
+        for policy in &all {
+            // Of several labels the longest is likely the one that tells most apart.
+            let labels = policy.spec.selector.match_labels.iter();
+            match labels.max_by_key(|(key, value)| key.len() + value.len()) {
+                Some((key, value)) => {
+                    let of_key = sorted.by_label.entry(key.clone()).or_default();
+                    of_key.entry(value.clone()).or_default().push(Arc::clone(policy));
+                }
+                None => sorted.others.push(Arc::clone(policy)),
+            }
+        }
+        OfNamespace { all, ..sorted }
+    }
 }
 
 impl PolicyIndex {
@@ -158,27 +186,34 @@ impl PolicyIndex {
         for policy in policies {
             by_namespace.entry(policy.namespace.clone()).or_default().push(Arc::new(policy));
         }
-        for policies in by_namespace.values_mut() {
-            policies.sort_by(|one, other| one.name.cmp(&other.name));
-        }
-        PolicyIndex { by_namespace }
+        let sorted = by_namespace.into_iter().map(|(namespace, policies)| (namespace, OfNamespace::new(policies)));
+        PolicyIndex { by_namespace: sorted.collect() }
     }
 
     /// The policies of a namespace, by name.
     #[must_use]
     pub fn of_namespace(&self, namespace: &str) -> &[Arc<Policy>] {
-        self.by_namespace.get(namespace).map_or(&[], Vec::as_slice)
+        self.by_namespace.get(namespace).map_or(&[], |policies| policies.all.as_slice())
+    }
+
+    /// The policies of a namespace that may select a pod with these labels, all that do among them, each once. How many
+    /// others there are makes no difference.
+    pub fn of_pod<'a>(&'a self, namespace: &str, labels: &'a TextMap<'_>) -> impl Iterator<Item = &'a Arc<Policy>> {
+        let policies = self.by_namespace.get(namespace);
+        let by_label = labels.iter().filter_map(move |(key, value)| policies?.by_label.get(&**key)?.get(&**value));
+        by_label.flatten().chain(policies.into_iter().flat_map(|policies| &policies.others))
     }
 
     /// The policy of this name.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<Policy>> {
-        self.of_namespace(namespace).iter().find(|policy| policy.name == name)
+        let policies = self.of_namespace(namespace);
+        policies.binary_search_by(|policy| policy.name.as_str().cmp(name)).ok().map(|found| &policies[found])
     }
 
     /// All policies.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Policy>> {
-        self.by_namespace.values().flatten()
+        self.by_namespace.values().flat_map(|policies| &policies.all)
     }
 }
 
@@ -243,4 +278,49 @@ fn check_limits(spec: &PolicySpec) -> Vec<Mistake> {
 
 fn mistake(field: &str, message: &str) -> Mistake {
     Mistake { field: field.to_owned(), message: message.to_owned(), hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    struct NoPlans;
+
+    impl Plans for NoPlans {
+        fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
+            Err(NoPlan("there is none".to_owned()))
+        }
+    }
+
+    #[test]
+    fn a_pods_policies_are_found_by_its_labels_whatever_others_there_are() {
+        let policy = |name: &str, selector: Value| {
+            let spec = json!({"selector": selector, "steps": []});
+            Policy::new("n", name, serde_json::from_value(spec).unwrap(), &NoPlans)
+        };
+        let expression = json!([{"key": "tier", "operator": "In", "values": ["a", "b"]}]);
+        let others =
+            (0..100).map(|number| policy(&format!("o{number}"), json!({"matchLabels": {"app": number.to_string()}})));
+        let index = PolicyIndex::new(others.chain([
+            policy("one", json!({"matchLabels": {"app": "db"}})),
+            policy("two", json!({"matchLabels": {"app": "db", "tier": "a"}})),
+            policy("by-expression", json!({"matchExpressions": expression})),
+            policy("everything", json!({})),
+        ]));
+        let found = |labels: &[(&str, &str)]| {
+            let labels: TextMap<'_> = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+            let mut names: Vec<&str> = index.of_pod("n", &labels).map(|policy| policy.name.as_str()).collect();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        assert_eq!(found(&[]), "by-expression everything");
+        assert_eq!(found(&[("app", "db")]), "by-expression everything one", "and not those of other values");
+        assert_eq!(found(&[("app", "db"), ("tier", "a")]), "by-expression everything one two");
+        assert_eq!(index.of_pod("elsewhere", &TextMap::new()).count(), 0);
+        assert_eq!(index.get("n", "o42").unwrap().name, "o42");
+        assert!(index.get("n", "o420").is_none() && index.all().count() == 104);
+    }
 }

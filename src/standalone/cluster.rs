@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::facts::{NamespaceFacts, NodeSeen, OwnerSeen};
 use crate::pod::{OwnerReference, Pod};
 use crate::policy::{Policy, PolicyIndex};
-use crate::ports::{Cluster, StoreError, WAKE_ANNOTATION};
+use crate::ports::{Cluster, Listener, Listeners, StoreError, WAKE_ANNOTATION};
 
 use super::objects::Objects;
 
@@ -23,27 +23,38 @@ pub struct LocalCluster {
     /// `None` where nobody tells of pods.
     objects: Option<RwLock<Objects>>,
     changes: watch::Sender<u64>,
+    listeners: Listeners<Pod<'static>>,
 }
 
 impl LocalCluster {
     /// A cluster of which nothing is known but what the reviews bring.
     #[must_use]
     pub fn unseen() -> Self {
-        LocalCluster { objects: None, changes: watch::Sender::new(0) }
+        LocalCluster { objects: None, changes: watch::Sender::new(0), listeners: Listeners::default() }
     }
 
     /// A cluster with these objects.
     #[must_use]
     pub fn new(objects: Objects) -> Self {
-        LocalCluster { objects: Some(RwLock::new(objects)), changes: watch::Sender::new(0) }
+        LocalCluster { objects: Some(RwLock::new(objects)), ..LocalCluster::unseen() }
     }
 
     /// Changes the objects, and tells whoever waits for a change.
     pub fn change(&self, change: impl FnOnce(&mut Objects)) {
         if let Some(objects) = &self.objects {
             change(&mut objects.write().unwrap_or_else(PoisonError::into_inner));
-            self.changes.send_modify(|changes| *changes += 1);
+            self.tell();
         }
+    }
+
+    /// Changes whenever an object does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn tell(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+        self.listeners.tell_of_any();
     }
 
     /// Reads a directory of objects again and again, for ever. What can't be read leaves the objects as they were.
@@ -72,7 +83,7 @@ impl LocalCluster {
         };
         *known.write().unwrap_or_else(PoisonError::into_inner) = objects;
         if changed {
-            self.changes.send_modify(|changes| *changes += 1);
+            self.tell();
         }
     }
 
@@ -91,15 +102,13 @@ impl Cluster for LocalCluster {
         self.objects.is_some()
     }
 
-    fn pods(&self, namespace: &str) -> Vec<Arc<Pod<'static>>> {
-        let of_namespace = |objects: &Objects| {
-            objects.pods.values().filter(|pod| pod.metadata.namespace == *namespace).cloned().collect()
-        };
+    fn pods(&self, namespace: &str) -> Arc<[Arc<Pod<'static>>]> {
+        let of_namespace = |objects: &Objects| objects.pods_of(namespace).cloned().collect();
         self.look(of_namespace).unwrap_or_default()
     }
 
-    fn pods_version(&self, _namespace: &str) -> u64 {
-        *self.changes.borrow()
+    fn known(&self, namespace: &str, name: &str) -> Option<Arc<Pod<'static>>> {
+        self.look(|objects| objects.pods.get(&format!("{namespace}/{name}")).cloned()).flatten()
     }
 
     async fn find_pods(
@@ -126,9 +135,9 @@ impl Cluster for LocalCluster {
     }
 
     async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, StoreError> {
-        let mut pods = self.pods(&policy.namespace);
-        pods.retain(|pod| policy.selects(pod, None));
-        Ok((pods.len() <= most).then_some(pods))
+        let pods = self.pods(&policy.namespace);
+        let selected: Vec<_> = pods.iter().filter(|pod| policy.selects(pod, None)).cloned().collect();
+        Ok((selected.len() <= most).then_some(selected))
     }
 
     async fn node_now(&self, name: &str) -> NodeSeen {
@@ -188,7 +197,7 @@ impl Cluster for LocalCluster {
         Err(unavailable("without a cluster there is nobody who could delete it"))
     }
 
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    fn listen(&self, listener: Listener<Pod<'static>>) {
+        self.listeners.add(listener);
     }
 }

@@ -4,8 +4,8 @@ pub mod cluster;
 mod mistakes;
 pub mod objects;
 pub mod policies;
-pub(crate) mod secrets;
-pub(crate) mod store;
+pub mod secrets;
+pub mod store;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};

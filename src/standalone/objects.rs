@@ -79,6 +79,12 @@ impl Objects {
         }
     }
 
+    /// The pods of a namespace.
+    pub fn pods_of<'a>(&'a self, namespace: &str) -> impl Iterator<Item = &'a Arc<Pod<'static>>> {
+        let place = format!("{namespace}/");
+        self.pods.range(place.clone()..).take_while(move |(key, _)| key.starts_with(&place)).map(|(_, pod)| pod)
+    }
+
     fn add_pod(&mut self, object: &Value) -> Result<(), ObjectError> {
         let pod = Pod::deserialize(object)?.into_owned();
         if pod.metadata.name.is_empty() || pod.metadata.namespace.is_empty() || pod.metadata.uid.is_empty() {

@@ -1,6 +1,6 @@
 //! Drains and slots in memory, and where a directory is given, in files of the same form.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 
 use crate::lifecycle::{Drain, Slots};
-use crate::ports::{Store, StoreError, VersionedSlots};
+use crate::ports::{Listener, Listeners, Store, StoreError, VersionedSlots};
 
 use super::{FileError, at};
 
@@ -28,15 +28,41 @@ pub struct FileStore {
     /// Held while writing, so that files and memory change in the same order.
     writing: Mutex<()>,
     changes: watch::Sender<u64>,
+    listeners: Listeners<Drain>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// By pod UID.
     drains: HashMap<String, Arc<Drain>>,
+    /// The same by namespace and name.
+    names: BTreeMap<(String, String), Arc<Drain>>,
+    /// All of a namespace, as long as none of them has changed.
+    together: HashMap<String, Arc<[Arc<Drain>]>>,
     /// By namespace and policy.
-    slots: HashMap<String, VersionedSlots>,
+    slots: BTreeMap<String, VersionedSlots>,
     version: u64,
+}
+
+impl State {
+    fn insert(&mut self, drain: &Arc<Drain>) -> Option<Arc<Drain>> {
+        let meta = &drain.metadata;
+        self.together.remove(&meta.namespace);
+        self.names.insert((meta.namespace.clone(), meta.name.clone()), Arc::clone(drain));
+        self.drains.insert(drain.pod_uid().to_owned(), Arc::clone(drain))
+    }
+
+    fn remove(&mut self, uid: &str) -> Option<Arc<Drain>> {
+        let gone = self.drains.remove(uid)?;
+        self.together.remove(&gone.metadata.namespace);
+        self.names.remove(&(gone.metadata.namespace.clone(), gone.metadata.name.clone()));
+        Some(gone)
+    }
+
+    fn of_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<Drain>> {
+        let from = (namespace.to_owned(), String::new());
+        self.names.range(from..).take_while(move |((of, _), _)| of == namespace).map(|(_, drain)| drain)
+    }
 }
 
 /// A drain's file.
@@ -57,6 +83,7 @@ impl FileStore {
             state: RwLock::default(),
             writing: Mutex::default(),
             changes: watch::Sender::new(0),
+            listeners: Listeners::default(),
         }
     }
 
@@ -80,7 +107,7 @@ impl FileStore {
                 if drain.metadata.resource_version.is_empty() {
                     "0".clone_into(&mut drain.metadata.resource_version);
                 }
-                state.drains.insert(drain.pod_uid().to_owned(), Arc::new(drain));
+                state.insert(&Arc::new(drain));
             }
         }
         Ok(FileStore { directory: Some(directory.to_owned()), state: RwLock::new(state), ..FileStore::in_memory() })
@@ -113,10 +140,11 @@ impl FileStore {
             write_file(directory.join(file_name(&drain)), &file).await?;
         }
         let drain = Arc::new(drain);
-        self.change(|state| {
+        let before = self.change(|state| {
             state.version = next;
-            state.drains.insert(drain.pod_uid().to_owned(), Arc::clone(&drain));
+            state.insert(&drain)
         });
+        self.listeners.tell(before.as_ref(), Some(&drain));
         Ok(drain)
     }
 }
@@ -128,20 +156,29 @@ impl Store for FileStore {
     }
 
     fn all(&self) -> Vec<Arc<Drain>> {
-        self.state().drains.values().cloned().collect()
+        self.state().names.values().cloned().collect()
     }
 
-    fn of_namespace(&self, namespace: &str) -> Vec<Arc<Drain>> {
-        self.state().drains.values().filter(|drain| drain.metadata.namespace == namespace).cloned().collect()
+    fn of_namespace(&self, namespace: &str) -> Arc<[Arc<Drain>]> {
+        if let Some(together) = self.state().together.get(namespace) {
+            return Arc::clone(together);
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let together: Arc<[_]> = state.of_namespace(namespace).cloned().collect();
+        state.together.insert(namespace.to_owned(), Arc::clone(&together));
+        together
+    }
+
+    fn listen(&self, listener: Listener<Drain>) {
+        self.listeners.add(listener);
     }
 
     async fn list(&self, namespace: &str) -> Result<Vec<Arc<Drain>>, StoreError> {
-        Ok(self.of_namespace(namespace))
+        Ok(self.state().of_namespace(namespace).cloned().collect())
     }
 
     async fn read(&self, namespace: &str, name: &str) -> Result<Option<Arc<Drain>>, StoreError> {
-        let is_it = |drain: &&Arc<Drain>| drain.metadata.namespace == namespace && drain.metadata.name == name;
-        Ok(self.state().drains.values().find(is_it).cloned())
+        Ok(self.state().names.get(&(namespace.to_owned(), name.to_owned())).cloned())
     }
 
     async fn create(&self, drain: Drain) -> Result<Arc<Drain>, StoreError> {
@@ -167,7 +204,8 @@ impl Store for FileStore {
             let path = directory.join(file_name(drain));
             tokio::fs::remove_file(&path).await.map_err(|error| refused(&path, &error))?;
         }
-        self.change(|state| state.drains.remove(drain.pod_uid()));
+        let gone = self.change(|state| state.remove(drain.pod_uid()));
+        self.listeners.tell(gone.as_ref(), None);
         Ok(())
     }
 
@@ -177,29 +215,27 @@ impl Store for FileStore {
 
     fn listing(&self, namespace: &str, drain: &str) -> Vec<String> {
         let state = self.state();
-        let lists = state.slots.iter().filter(|(_, list)| list.slots.held_by(drain));
-        lists
-            .filter_map(|(key, _)| key.split_once('/'))
-            .filter(|(of, _)| *of == namespace)
-            .map(|(_, policy)| policy.to_owned())
-            .collect()
+        let place = format!("{namespace}/");
+        let lists = state.slots.range(place.clone()..).map_while(|(key, list)| Some((key.strip_prefix(&place)?, list)));
+        lists.filter(|(_, list)| list.slots.held_by(drain)).map(|(policy, _)| policy.to_owned()).collect()
     }
 
     async fn write_slots(&self, namespace: &str, policy: &str, slots: VersionedSlots) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
         let policy = format!("{namespace}/{policy}");
-        let (mut all, next) = {
+        let next = {
             let state = self.state();
             let there = state.slots.get(&policy).map_or("", |slots| slots.version.as_str());
             if there != slots.version {
                 return Err(StoreError::Conflict);
             }
-            let all: HashMap<String, Slots> =
-                state.slots.iter().map(|(policy, slots)| (policy.clone(), slots.slots.clone())).collect();
-            (all, state.version + 1)
+            state.version + 1
         };
-        all.insert(policy.clone(), slots.slots.clone());
         if let Some(directory) = &self.directory {
+            let known = self.state().slots.clone();
+            let mut all: BTreeMap<String, Slots> =
+                known.into_iter().map(|(policy, held)| (policy, held.slots)).collect();
+            all.insert(policy.clone(), slots.slots.clone());
             write_file(directory.join(SLOTS_FILE), &all).await?;
         }
         self.change(|state| {

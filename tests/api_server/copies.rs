@@ -29,7 +29,10 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Scene {
-        let server = ApiServer::default();
+        Scene::of(ApiServer::default(), Pace::default()).await
+    }
+
+    async fn of(server: ApiServer, pace: Pace) -> Scene {
         put(&server, "first");
         let (cache, readiness) = (Arc::new(Cache::default()), Readiness::new());
         let resource = ApiResource {
@@ -41,6 +44,7 @@ impl Scene {
         };
         let api: Api<DynamicObject> = Api::all_with(server.client(Limits::default()), &resource);
         let source = Source::new(api, "drainpolicies", |object| Some((key_of(object), ())));
+        let source = Source { pace, ..source };
         let mut tasks = JoinSet::new();
         let handle = readiness.register("drainpolicies", "not yet");
         tasks.spawn(tell_readiness(cache.health(), Pace::default().patience, handle));
@@ -160,4 +164,32 @@ async fn what_went_while_nobody_could_tell_is_gone_after_the_next_list() {
     scene.until_known("third").await;
     sleep(SECOND).await;
     assert!(!scene.knows("second"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_comes_in_as_a_watch_is_whole_and_begun_again_when_need_be() {
+    let server = ApiServer::default();
+    server.stream_lists();
+    let scene = Scene::of(server, Pace { streams: true, ..Pace::default() }).await;
+    assert!(scene.knows("first"));
+    put(&scene.server, "second");
+    scene.until_known("second").await;
+    scene.server.swallow_open_watches();
+    scene.server.delete("/apis/castoff.dev/v1alpha1/namespaces/n/drainpolicies/second");
+    put(&scene.server, "third");
+    scene.server.compact();
+    scene.until_known("third").await;
+    sleep(SECOND).await;
+    assert!(!scene.knows("second") && scene.knows("first"));
+    let lists = scene.server.requests(LIST).iter().filter(|request| !request.contains("watch")).count();
+    assert_eq!(lists, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_knows_no_list_as_a_watch_is_asked_for_pages() {
+    let scene = Scene::of(ApiServer::default(), Pace { streams: true, ..Pace::default() }).await;
+    put(&scene.server, "second");
+    scene.until_known("second").await;
+    assert_eq!(scene.server.requests("sendInitialEvents").len(), 1);
+    assert!(scene.readiness.report().0, "{}", scene.readiness.report().1);
 }

@@ -162,3 +162,15 @@ async fn a_leader_that_made_room_and_finds_nobody_leads_again() {
     let (_, took) = scene.until_somebody_leads().await;
     assert!(took >= Timing::default().duration, "{took:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn those_that_stand_by_are_told_and_do_not_ask() {
+    let scene = Scene::new(3);
+    scene.until_somebody_leads().await;
+    scene.watch(Duration::from_secs(10)).await;
+    let before = scene.server.requests("leases").len();
+    scene.watch(Duration::from_mins(5)).await;
+    let asked = scene.server.requests("leases").len() - before;
+    // The leader's renewals: a look and a write every two seconds or so. The others begin a watch a minute.
+    assert!(asked < 2 * 150 + 40, "{asked} requests in five minutes");
+}

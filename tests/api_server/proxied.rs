@@ -18,7 +18,8 @@ use castoff_test_support::api_server::ApiServer;
 use castoff_test_support::proxy::Proxy;
 
 const LIMITS: Limits = Limits { connect: Duration::from_secs(5), answer: Duration::from_millis(500) };
-const PACE: Pace = Pace { watch_seconds: 1, silence: Duration::from_millis(1500), patience: Duration::from_secs(10) };
+const PACE: Pace =
+    Pace { watch_seconds: 1, silence: Duration::from_millis(1500), patience: Duration::from_secs(10), streams: false };
 
 async fn scene() -> (ApiServer, Proxy, Client) {
     let _ = rustls::crypto::ring::default_provider().install_default();

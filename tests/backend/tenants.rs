@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use castoff::backend::{Backend, Scope};
-use castoff::plan::{Next, Round, Verdict};
+use axum::Router;
+use axum::routing::get as route;
+use castoff::backend::{Backend, Scope, Sharing, Silence};
+use castoff::plan::{Next, Observation, Round, Verdict};
 use futures_util::FutureExt as _;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{Bench, done, in_time, scope};
+use crate::support::{Bench, done, get, in_time, observe_one, scope, serve};
 
 /// How long a test waits for what must come; nothing waits so long where the promise is kept.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,4 +76,52 @@ async fn a_tenant_that_keeps_two_threads_busy_gets_no_third() {
     assert!(one.end().await);
     third.await;
     assert!(other.end().await);
+}
+
+/// One of the drains of a namespace, which shares its reads.
+fn of_drain(namespace: &str, who: usize) -> Scope {
+    let sharing = Sharing { among: format!("{namespace}/p{who}"), who: who.to_string(), silence: Silence::default() };
+    Scope { sharing: Some(sharing), ..of(namespace) }
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_is_asked_by_few_of_a_namespace_and_holds_up_no_other() {
+    let (asked, go) = (watch::Sender::new(0), watch::Sender::new(false));
+    let (count, going) = (asked.clone(), go.subscribe());
+    let hangs = route(move || {
+        count.send_modify(|count| *count += 1);
+        let mut going = going.clone();
+        async move { going.wait_for(|go| *go).await.map(|_| "1").unwrap() }
+    });
+    let url = format!("http://{}", serve(Router::new().route("/hang", hangs).route("/", route(async || "1"))).await);
+    let backend = Arc::new(Bench::new().backend());
+    let mut drains = JoinSet::new();
+    for who in 0..50 {
+        let (backend, url) = (Arc::clone(&backend), format!("{url}/hang"));
+        drains.spawn(async move { observe_one(&backend, &of_drain("slow", who), get(url)).await });
+    }
+    asked.subscribe().wait_for(|asked| *asked >= 16).await.unwrap();
+    observe_one(&backend, &of_drain("quick", 0), get(format!("{url}/"))).await;
+    assert_eq!(*asked.borrow(), 16);
+    go.send_replace(true);
+    let answers = drains.join_all().await;
+    assert!(answers.iter().all(|answer| matches!(answer, Observation::Answer { .. })), "and all come to their turn");
+}
+
+#[tokio::test]
+async fn that_a_backend_does_not_answer_is_told_to_all_who_share_the_read() {
+    let (backend, nobody) = (Bench::new().backend(), "http://127.0.0.1:1/");
+    let drains = [0, 1].map(|who| {
+        let mut scope = of_drain("n", who);
+        scope.sharing.as_mut().unwrap().among = "n/p".to_owned();
+        scope
+    });
+    for scope in &drains {
+        observe_one(&backend, scope, get(nobody)).await;
+        assert!(scope.sharing.as_ref().unwrap().silence.was_met());
+    }
+    let url = format!("http://{}/", serve(Router::new().route("/", route(async || "1"))).await);
+    let answered = of_drain("n", 2);
+    observe_one(&backend, &answered, get(url)).await;
+    assert!(!answered.sharing.unwrap().silence.was_met());
 }

@@ -19,7 +19,7 @@ use crate::kubernetes::health::tell_readiness;
 use crate::kubernetes::policies::{self, PlanObject, PolicyObject};
 use crate::kubernetes::registration::{Guarded, Seen};
 use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
-use crate::kubernetes::store::read_drain;
+use crate::kubernetes::store::{self, read_drain};
 use crate::lifecycle::Phase;
 use crate::policy::PolicyIndex;
 use crate::runtime::tasks::Tasks;
@@ -32,7 +32,7 @@ const COPY_LIMIT: Duration = Duration::from_mins(4);
 /// Waits around the copy of policies. While its watch is dead, a second policy of a namespace is hidden from the gate,
 /// and nothing else would show that: so it is noticed sooner.
 const PACE_OF_POLICIES: Pace =
-    Pace { watch_seconds: 10, silence: Duration::from_secs(15), patience: Duration::from_mins(2) };
+    Pace { watch_seconds: 10, silence: Duration::from_secs(15), patience: Duration::from_mins(2), streams: true };
 
 /// Copies of what the API holds.
 pub(super) struct Caches {
@@ -58,7 +58,7 @@ impl Caches {
         let caches = Caches {
             policies: Arc::default(),
             plans: Arc::default(),
-            drains: Arc::default(),
+            drains: Arc::new(Cache::placed(store::place_of)),
             index: Arc::default(),
             in_force,
             cluster: Arc::new(WatchedCluster::new(client.clone(), registration, registration_is_ours)),

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use crate::controller::Controller;
 use crate::kubernetes::cache::Source;
 use crate::kubernetes::certificates::{self, Access, Lives, Place};
-use crate::kubernetes::cluster;
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;
+use crate::kubernetes::pods;
 use crate::kubernetes::policy_status::{Probes, Writer};
 use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
@@ -64,7 +64,7 @@ impl Leader {
                 ended = tasks.ended() => return Err(ended),
                 // A lease in doubt: what is under way is dropped where it stands.
                 () = self.leadership.lost() => None,
-                why = pods.fell_silent(self.pace.patience) => Some(format!("pods can't be followed: {why}")),
+                why = pods.cache.fell_silent(self.pace.patience) => Some(format!("pods can't be followed: {why}")),
                 why = self.stands_still() => Some(why),
             };
             self.pulse.rest();
@@ -86,9 +86,9 @@ impl Leader {
         let (registration, access, seen) = (Arc::clone(&self.registration), self.access.clone(), self.seen.clone());
         tasks.spawn("registration", async move { registration.keep(access, seen).await });
         // Pods are watched once for the cluster, by the leader.
-        let pods = Api::all_with(self.client.clone(), &cluster::pods());
-        let pods = Source { pace: self.pace, ..Source::new(pods, "pods", cluster::read_pod) };
-        tasks.spawn("pods", Arc::clone(&self.caches.cluster.pods).follow(pods));
+        let pace = Pace { streams: true, ..self.pace };
+        let pods = Source { pace, ..Source::new(Api::all(self.client.clone()), "pods", pods::read) };
+        tasks.spawn("pods", Arc::clone(&self.caches.cluster.pods.cache).follow(pods));
         let probes = Arc::new(self.probes());
         tasks.spawn("backend probes", Arc::clone(&probes).run());
         tasks.spawn("policy status", self.writer(probes).run());
@@ -116,7 +116,7 @@ impl Leader {
     }
 
     async fn caches_filled(&self) {
-        self.caches.cluster.pods.filled().await;
+        self.caches.cluster.pods.cache.filled().await;
         self.caches.drains.filled().await;
         self.caches.policies.filled().await;
     }

@@ -11,9 +11,9 @@ use kube::core::DynamicObject;
 
 use crate::cli::Failure;
 use crate::cli::connect::list;
-use crate::kubernetes::cluster;
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
 use crate::kubernetes::resources::{drain_plans, drain_policies};
+use crate::kubernetes::{cluster, pods};
 use crate::plan::Plan;
 use crate::pod::Pod;
 use crate::policy::Policy;
@@ -56,13 +56,13 @@ struct Namespace {
 
 impl Namespace {
     async fn look(client: &Client, namespace: &str) -> Result<Self, Failure> {
-        let pods = list(client, &cluster::pods(), Some(namespace)).await?;
+        let pods = list(client, &pods::resource(), Some(namespace)).await?;
         let policies: Vec<DynamicObject> = list(client, &drain_policies(), Some(namespace)).await?;
         let policies: Vec<Arc<PolicyObject>> =
             policies.iter().filter_map(read_policy).map(|(_, policy)| Arc::new(policy)).collect();
         let no_plans: &[Arc<PlanObject>] = &[];
         Ok(Namespace {
-            pods: pods.iter().filter_map(cluster::read_pod).map(|(_, pod)| pod).collect(),
+            pods: pods.iter().filter_map(cluster::pod_of).collect(),
             policies: compile(&policies, no_plans).of_namespace(namespace).to_vec(),
         })
     }

@@ -120,7 +120,7 @@ impl RollOut {
         Ok(self.outcome)
     }
 
-    fn pods(&self) -> Vec<Arc<Pod<'static>>> {
+    fn pods(&self) -> Arc<[Arc<Pod<'static>>]> {
         self.api.cluster.pods(NAMESPACE)
     }
 

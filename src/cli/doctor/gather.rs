@@ -22,7 +22,7 @@ use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, 
 use crate::kubernetes::policy_status::{self, Known, NodeLabels};
 use crate::kubernetes::registration::{MARK, mark_is_of};
 use crate::kubernetes::resources::{GROUP, drain_plans, drain_policies, pod_drains};
-use crate::kubernetes::{cluster, crds};
+use crate::kubernetes::{cluster, crds, pods};
 use crate::pod::Pod;
 use crate::policy::Policy;
 use crate::policy::selector;
@@ -127,7 +127,7 @@ impl Look<'_> {
             let secret = self.get(&ApiResource::erase::<Secret>(&()), &namespace, "castoff-tls").await.flatten();
             self.seen.certificate = secret.and_then(|secret| api::decoded(secret.data.pointer("/data/tls.crt")?));
         }
-        let pods = self.list(&cluster::pods(), Some(&namespace), Some("app.kubernetes.io/name=castoff")).await;
+        let pods = self.list(&pods::resource(), Some(&namespace), Some("app.kubernetes.io/name=castoff")).await;
         if let Some(pods) = pods {
             let mut replicas = Vec::new();
             for pod in &pods {
@@ -181,9 +181,8 @@ impl Look<'_> {
             if let Ok(Some(found)) = self.api(&cluster::namespaces(), None).get_opt(&namespace).await {
                 self.seen.namespaces.insert(namespace.clone(), api::labels(&found));
             }
-            let Some(pods) = self.list(&cluster::pods(), Some(&namespace), None).await else { continue };
-            let pods: Vec<Arc<Pod<'static>>> =
-                pods.iter().filter_map(cluster::read_pod).map(|(_, pod)| Arc::new(pod)).collect();
+            let Some(pods) = self.list(&pods::resource(), Some(&namespace), None).await else { continue };
+            let pods: Vec<Arc<Pod<'static>>> = pods.iter().filter_map(cluster::pod_of).map(Arc::new).collect();
             let policies = index.of_namespace(&namespace);
             let mut guarded = Vec::new();
             for policy in policies {

@@ -40,7 +40,7 @@ const OWN: [(&str, &str, &str, &[&str]); 5] = [
     ("", "secrets", "", &["create"]),
     ("", "secrets", "castoff-tls", &["get", "list", "watch", "update"]),
     ("coordination.k8s.io", "leases", "", &["create"]),
-    ("coordination.k8s.io", "leases", "castoff", &["get", "update"]),
+    ("coordination.k8s.io", "leases", "castoff", &["get", "update", "watch"]),
     ("", "configmaps", "castoff-registration", &["get", "create", "patch"]),
 ];
 

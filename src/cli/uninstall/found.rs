@@ -5,6 +5,7 @@ use k8s_openapi::api::admissionregistration::v1 as admission;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::flowcontrol::v1::FlowSchema;
 use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
@@ -14,7 +15,7 @@ use serde_json::Value;
 
 use crate::cli::{Failure, clock};
 use crate::kubernetes::resources::{GROUP, pod_drains};
-use crate::kubernetes::{cluster, drains};
+use crate::kubernetes::{drains, pods};
 use crate::lifecycle::Phase;
 
 use super::{gone_is_fine, list};
@@ -78,7 +79,7 @@ impl Found {
         let namespaces = ApiResource::erase::<Namespace>(&());
         let own = get(client, &namespaces, None, namespace).await?;
         if own.is_some_and(|own| own.metadata.deletion_timestamp.is_none()) {
-            let pods = object(client, &cluster::pods(), Some(namespace)).list(&kube::api::ListParams::default()).await;
+            let pods = object(client, &pods::resource(), Some(namespace)).list(&kube::api::ListParams::default()).await;
             let pods = gone_is_fine(pods, "list pods")?.map(|pods| pods.items).unwrap_or_default();
             found.own = Some(pods.iter().filter(|pod| !is_castoff(pod)).map(name).collect());
         }
@@ -86,11 +87,12 @@ impl Found {
     }
 }
 
-/// What belongs to Castoff outside its namespace: roles, bindings, the rule for break-glass.
+/// What belongs to Castoff outside its namespace: roles, bindings, its places in queues, the rule for break-glass.
 async fn around(client: &Client, namespace: &str) -> Result<Vec<(ApiResource, Option<String>, String)>, Failure> {
     let kinds = [
         ApiResource::erase::<admission::ValidatingAdmissionPolicyBinding>(&()),
         ApiResource::erase::<admission::ValidatingAdmissionPolicy>(&()),
+        ApiResource::erase::<FlowSchema>(&()),
         ApiResource::erase::<rbac::ClusterRoleBinding>(&()),
         ApiResource::erase::<rbac::ClusterRole>(&()),
         // Those that let it read Secrets elsewhere.

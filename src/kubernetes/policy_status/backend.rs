@@ -10,6 +10,9 @@ use crate::remedy::Cause;
 
 use super::{BACKEND_SEEN, Verdict};
 
+/// A step reads pods by labels that none has.
+pub const NOTHING_SELECTED: &str = "NothingSelected";
+
 /// What one look at a policy's backends has shown. `probed` are its steps in order, each with its name; `pods` all that
 /// are known, of every namespace.
 #[must_use]
@@ -28,7 +31,7 @@ pub fn seen(pod: &str, probed: &[(String, Probed)], pods: &[Arc<Pod<'static>>]) 
             return says(false, reason, format!("step {step}, for pod {pod}: {message}{separator}{question}"));
         }
         if let Some(nothing) = probed.reads.iter().find_map(|read| selects_nothing(read, pods)) {
-            return says(false, "NothingSelected", format!("step {step} reads {nothing}"));
+            return says(false, NOTHING_SELECTED, format!("step {step} reads {nothing}"));
         }
     }
     says(true, "Seen", format!("each step's backend answers for pod {pod}"))

@@ -11,11 +11,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::controller::ROUND_LIMIT;
-use crate::controller::observe::Observer;
+use crate::controller::observe::{Observer, Probed};
 use crate::facts::NodeFacts;
 use crate::kubernetes::cache::Cache;
 use crate::kubernetes::lease::Leadership;
+use crate::kubernetes::pods::Pods;
 use crate::lifecycle::{Drain, DrainStep};
+use crate::plan::ClusterRead;
 use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
 
@@ -38,7 +40,7 @@ pub struct Probes {
     observer: Arc<Observer>,
     index: Arc<ArcSwap<PolicyIndex>>,
     in_force: watch::Receiver<()>,
-    pods: Arc<Cache<Pod<'static>>>,
+    pods: Arc<Pods>,
     nodes: Arc<Cache<NodeFacts>>,
     leadership: Leadership,
     sights: Mutex<HashMap<String, Sight>>,
@@ -65,7 +67,7 @@ impl Probes {
         observer: Arc<Observer>,
         index: Arc<ArcSwap<PolicyIndex>>,
         in_force: watch::Receiver<()>,
-        pods: Arc<Cache<Pod<'static>>>,
+        pods: Arc<Pods>,
         nodes: Arc<Cache<NodeFacts>>,
         leadership: Leadership,
     ) -> Self {
@@ -76,7 +78,7 @@ impl Probes {
     /// Looks whenever a look is due, for ever.
     pub async fn run(self: Arc<Self>) {
         let mut in_force = self.in_force.clone();
-        self.pods.filled().await;
+        self.pods.cache.filled().await;
         loop {
             in_force.mark_unchanged();
             if self.leadership.holds() {
@@ -126,13 +128,23 @@ impl Probes {
 
     /// A pod that the policy guards and that can be asked: one that is Ready.
     fn pod_of(&self, policy: &Policy) -> Option<Arc<Pod<'static>>> {
-        let can_be_asked = |pod: &Pod<'static>| {
-            pod.metadata.namespace == *policy.namespace
-                && pod.is_ready()
-                && !pod.is_terminating()
-                && is_selected(policy, pod, &*self.nodes)
+        let can_be_asked = |pod: &&Arc<Pod<'static>>| {
+            pod.is_ready() && !pod.is_terminating() && is_selected(policy, pod, &*self.nodes)
         };
-        self.pods.pick(can_be_asked).into_iter().min_by(|one, other| one.metadata.name.cmp(&other.metadata.name))
+        let pods = self.pods.of_namespace(&policy.namespace);
+        pods.iter().filter(can_be_asked).min_by(|one, other| one.metadata.name.cmp(&other.metadata.name)).cloned()
+    }
+
+    /// The pods among which those that were read should be: of the namespaces that were named, else of the pod's node.
+    fn near(&self, drain: &Drain, probed: &[(String, Probed)]) -> Vec<Arc<Pod<'static>>> {
+        let node = drain.status.pod.as_ref().map(|pod| pod.spec.node_name.as_str());
+        let reads = probed.iter().flat_map(|(_, probed)| &probed.reads);
+        let queries = reads.filter_map(|read| if let ClusterRead::Pods(query) = read { Some(query) } else { None });
+        let near = queries.map(|query| match query.namespace.as_deref() {
+            Some(namespace) => self.pods.find(Some(namespace), None),
+            None => self.pods.find(None, node),
+        });
+        near.flatten().collect()
     }
 
     async fn look(&self, due: Due) {
@@ -140,9 +152,11 @@ impl Probes {
         let probed = self.observer.probe(&drain, Instant::now() + ROUND_LIMIT).await;
         let names = drain.status.steps.iter().map(|step| step.name.clone());
         let probed: Vec<_> = names.zip(probed).collect();
-        let of_cluster = probed.iter().any(|(_, probed)| !probed.reads.is_empty());
-        let pods = if of_cluster { self.pods.all() } else { Vec::new() };
-        let verdict = backend::seen(&drain.spec.pod.name, &probed, &pods);
+        let mut verdict = backend::seen(&drain.spec.pod.name, &probed, &self.near(&drain, &probed));
+        if verdict.reason == backend::NOTHING_SELECTED {
+            // Only then all pods are taken apart, to tell where there are such.
+            verdict = backend::seen(&drain.spec.pod.name, &probed, &self.pods.find(None, None));
+        }
         let again = if verdict.holds { SEEN_AGAIN } else { UNSEEN_AGAIN };
         let sight = Sight { verdict, steps: drain.status.steps, due: Instant::now() + again };
         let mut sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);

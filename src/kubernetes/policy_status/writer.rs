@@ -14,6 +14,7 @@ use crate::kubernetes::cache::{Cache, chain};
 use crate::kubernetes::drains::Kept;
 use crate::kubernetes::history::Summary;
 use crate::kubernetes::lease::Leadership;
+use crate::kubernetes::pods::Pods;
 use crate::kubernetes::policies::PolicyObject;
 use crate::kubernetes::registration::{Proofs, Registration, Seen, Sent, prove};
 use crate::kubernetes::resources::drain_policies;
@@ -36,7 +37,7 @@ pub struct Writer {
     pub index: Arc<ArcSwap<PolicyIndex>>,
     /// Changes once others are in force.
     pub in_force: watch::Receiver<()>,
-    pub pods: Arc<Cache<Pod<'static>>>,
+    pub pods: Arc<Pods>,
     pub drains: Arc<Cache<Kept>>,
     pub nodes: Arc<Cache<NodeFacts>>,
     pub registration: Arc<Registration>,
@@ -51,10 +52,10 @@ impl Writer {
     /// Writes whenever something has changed, for ever.
     pub async fn run(self) {
         let (proofs, mut seen) = (Proofs::default(), self.seen.clone());
-        let (mut pods, mut objects) = (self.pods.changes(), self.objects.changes());
+        let (mut pods, mut objects) = (self.pods.cache.changes(), self.objects.changes());
         let mut in_force = self.in_force.clone();
         let (mut drains, mut probes) = (self.drains.changes(), self.probes.changes());
-        self.pods.filled().await;
+        self.pods.cache.filled().await;
         self.objects.filled().await;
         self.drains.filled().await;
         loop {
@@ -118,17 +119,17 @@ impl Writer {
     async fn write(&self, object: &PolicyObject, proofs: &Proofs) {
         let index = self.index.load();
         let Some(policy) = index.get(&object.namespace, &object.name) else { return };
-        let pods = self.pods.pick(|pod| pod.metadata.namespace == *object.namespace);
+        let pods = self.pods.of_namespace(&object.namespace);
         let not_called = self.not_called(policy, &pods, proofs).await;
         let (policies, backend) = (index.of_namespace(&object.namespace), self.probes.of(policy));
         let nodes = &*self.nodes;
         let elsewhere = if pods.iter().any(|pod| is_selected(policy, pod, nodes)) {
             std::collections::BTreeMap::default()
         } else {
-            selected_elsewhere(policy, &self.pods.all(), nodes)
+            selected_elsewhere(policy, &self.pods.find(None, None), nodes)
         };
         let known = Known { pods: &pods, nodes, policies, not_called, backend, elsewhere };
-        let drains = self.drains.pick(|kept| kept.drain.metadata.namespace == *object.namespace);
+        let drains = self.drains.of_place(&object.namespace);
         let its = drains.iter().filter(|kept| kept.drain.spec.policy == object.name);
         let over = its.filter_map(|kept| Summary::of(&kept.drain, &kept.times)).collect();
         let drains = drains.iter().filter_map(|kept| Some((kept.drain.status.phase, kept.drain.status.pod.as_ref()?)));

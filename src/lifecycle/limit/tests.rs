@@ -2,7 +2,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::facts::{OwnerFacts, read};
+use crate::facts::{OwnerFacts, OwnerKind, read};
+use crate::lifecycle::Phase;
 use crate::plan::Plan;
 use crate::policy::NoPlan;
 use crate::policy::spec::PlanReference;

@@ -52,6 +52,8 @@ struct State {
     failures: VecDeque<u16>,
     /// How long each answer takes.
     slowness: Duration,
+    /// Whether a list may come in as a watch.
+    streams: bool,
     requests: Vec<String>,
 }
 
@@ -84,6 +86,11 @@ impl ApiServer {
 
     pub fn set_slowness(&self, slowness: Duration) {
         self.state().slowness = slowness;
+    }
+
+    /// From now on a list may come in as a watch, as on newer API servers.
+    pub fn stream_lists(&self) {
+        self.state().streams = true;
     }
 
     /// Answers the next requests with these codes.
@@ -147,6 +154,7 @@ impl ApiServer {
         let failure = self.state().failures.pop_front();
         let (code, answer) = match failure {
             Some(code) => failure_of(code, "InternalError"),
+            None if query.contains("sendInitialEvents=true") && !self.state().streams => failure_of(422, "Invalid"),
             None if query.contains("watch=true") => return self.watch(&path, &query),
             None => self.state().act(&head.method, &path, &body),
         };
@@ -162,8 +170,8 @@ impl ApiServer {
             value.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0)
         };
         let mut state = self.state();
-        let from = number("resourceVersion");
-        if from < state.oldest {
+        let (from, lists) = (number("resourceVersion"), query.contains("sendInitialEvents=true"));
+        if from < state.oldest && !lists {
             let (_, status) = failure_of(410, "Expired");
             return respond(200, stream::iter([Bytes::from(format!("{}\n", event("ERROR", &status)))]));
         }
@@ -172,6 +180,10 @@ impl ApiServer {
             if version_of(object) > from {
                 let _ = events.send(event("MODIFIED", object));
             }
+        }
+        if lists {
+            let all = json!({"resourceVersion": state.version.to_string(), "annotations": {"k8s.io/initial-events-end": "true"}});
+            let _ = events.send(event("BOOKMARK", &json!({"kind": "Pod", "apiVersion": "v1", "metadata": all})));
         }
         let open = Arc::new(AtomicBool::new(true));
         state.watches.push(Watch { collection: path.to_owned(), events, open: Arc::clone(&open) });

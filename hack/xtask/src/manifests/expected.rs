@@ -24,7 +24,7 @@ impl Expected {
     }
 }
 
-const BASE: [&str; 23] = [
+const BASE: [&str; 25] = [
     "Namespace/castoff-system",
     "ResourceQuota/castoff-critical",
     "CustomResourceDefinition/drainplans.castoff.dev",
@@ -37,6 +37,8 @@ const BASE: [&str; 23] = [
     "ClusterRole/castoff-prepare",
     "ClusterRole/castoff-view",
     "ClusterRoleBinding/castoff",
+    "FlowSchema/castoff-drains",
+    "FlowSchema/castoff-lease",
     "Role/castoff",
     "RoleBinding/castoff",
     "Role/castoff-certificates",

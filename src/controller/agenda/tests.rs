@@ -1,0 +1,186 @@
+#![allow(clippy::unwrap_used)]
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::controller::report::{Done, End};
+
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// An agenda, and a clock of its own.
+struct Scene {
+    agenda: Agenda,
+    now: Instant,
+}
+
+fn drain(policy: &str, name: &str, version: u64, phase: Phase) -> Arc<Drain> {
+    let pod = json!({"metadata": {"name": name, "namespace": "n", "uid": format!("uid-of-{name}"),
+        "ownerReferences": [{"kind": "StatefulSet", "name": "db", "uid": "set", "controller": true}]}});
+    let pod = crate::pod::deserialize_owned(&pod).unwrap();
+    let mut drain = Drain::new(&pod, policy, "someone");
+    drain.metadata.resource_version = version.to_string();
+    (drain.status.pod, drain.status.phase) = (Some(pod), phase);
+    Arc::new(drain)
+}
+
+fn done(silent: bool, hindered: bool) -> Box<dyn Fn(Memory) -> End> {
+    Box::new(move |memory| End::Done(Box::new(Done { memory, again: PERIOD, silent, hindered, held: false })))
+}
+
+impl Scene {
+    fn new() -> Scene {
+        Scene { agenda: Agenda::default(), now: Instant::now() }
+    }
+
+    fn put(&mut self, drain: &Arc<Drain>) {
+        self.agenda.take_up(drain, || Memory::new(drain, Duration::ZERO, Duration::ZERO), self.now);
+    }
+
+    /// The turns that begin now.
+    fn begin(&mut self) -> Vec<Begun> {
+        std::iter::from_fn(|| self.agenda.begin(self.now)).collect()
+    }
+
+    fn settle(&mut self, begun: Begun, end: &dyn Fn(Memory) -> End) {
+        let Begun { key, drain, memory, .. } = begun;
+        self.agenda.settle(Report { key, drain, end: end(memory) }, self.now);
+    }
+
+    /// How long until the next turn, and that turn.
+    fn next(&mut self) -> (Duration, Begun) {
+        let waited = self.agenda.next().unwrap() - self.now;
+        self.now += waited;
+        (waited, self.agenda.begin(self.now).unwrap())
+    }
+}
+
+fn names(begun: &[Begun]) -> Vec<String> {
+    begun.iter().map(|begun| begun.drain.spec.pod.name.clone()).collect()
+}
+
+#[test]
+fn a_backend_that_does_not_answer_is_asked_less_and_less_and_at_once_when_it_does() {
+    let mut scene = Scene::new();
+    scene.put(&drain("p", "a", 1, Phase::Draining));
+    let mut waits = Vec::new();
+    for _ in 0..7 {
+        let (waited, begun) = scene.next();
+        waits.push(waited.as_secs());
+        scene.settle(begun, &*done(true, false));
+    }
+    assert_eq!(waits, [0, 4, 8, 16, 30, 30, 30]);
+    scene.put(&drain("p", "b", 1, Phase::Draining));
+    scene.put(&drain("other", "c", 1, Phase::Draining));
+    let begun = scene.begin();
+    assert_eq!(names(&begun), ["b", "c"], "while a pauses");
+    for begun in begun {
+        scene.settle(begun, &*done(true, false));
+    }
+    scene.agenda.pod_changed("uid-of-b", scene.now);
+    let mut begun = scene.begin();
+    assert_eq!(names(&begun), ["b"], "its pod has changed");
+    scene.settle(begun.remove(0), &*done(true, false));
+    let (_, begun) = scene.next();
+    scene.settle(begun, &*done(false, false));
+    let (waited, begun) = scene.next();
+    assert_eq!(
+        (waited, begun.drain.spec.policy.as_str()),
+        (Duration::ZERO, "p"),
+        "the other one of the policy, at once"
+    );
+}
+
+#[test]
+fn a_policy_with_many_turns_under_way_delays_its_own_alone() {
+    let mut scene = Scene::new();
+    for number in 0..20 {
+        scene.put(&drain("slow", &format!("s{number:02}"), 1, Phase::Draining));
+    }
+    let mut slow = scene.begin();
+    assert_eq!(slow.len(), OF_A_POLICY);
+    scene.put(&drain("quick", "q", 1, Phase::Draining));
+    assert_eq!(names(&scene.begin()), ["q"]);
+    scene.settle(slow.remove(0), &*done(false, false));
+    assert_eq!(scene.begin().len(), 1, "one has ended, and one begins");
+    // One that is forgotten while its turn is under way makes room as well.
+    let gone = Arc::clone(&slow[0].key);
+    scene.agenda.forget(&gone, scene.now);
+    assert_eq!(scene.begin().len(), 1);
+    scene.settle(slow.remove(0), &*done(false, false));
+    assert!(scene.begin().is_empty(), "what a forgotten one brings is nobody's");
+}
+
+#[test]
+fn a_line_goes_by_arrival_and_whose_backend_is_in_the_way_lets_others_go_first() {
+    let mut scene = Scene::new();
+    for name in ["a", "b", "c"] {
+        scene.put(&drain("p", name, 1, Phase::Queued));
+    }
+    let places = |begun: &[Begun]| begun.iter().map(|begun| begun.before).collect::<Vec<_>>();
+    let mut begun = scene.begin();
+    assert_eq!((names(&begun), places(&begun)), (vec!["a".to_owned(), "b".into(), "c".into()], vec![0, 1, 2]));
+    scene.settle(begun.remove(0), &*done(false, true));
+    for begun in begun {
+        scene.settle(begun, &*done(false, false));
+    }
+    scene.now += PERIOD;
+    let begun = scene.begin();
+    assert_eq!((names(&begun), places(&begun)), (vec!["a".to_owned(), "b".into(), "c".into()], vec![2, 0, 1]));
+    for begun in begun {
+        scene.settle(begun, &*done(false, false));
+    }
+    scene.put(&drain("p", "b", 2, Phase::Draining));
+    scene.agenda.limit_changed("n", "p", scene.now);
+    let begun = scene.begin();
+    assert_eq!(names(&begun).len(), 3, "the next ones are told");
+    assert_eq!(begun.iter().find(|begun| begun.drain.spec.pod.name == "c").unwrap().before, 0);
+}
+
+#[test]
+fn what_its_own_turn_has_written_is_no_news_and_what_another_wrote_is() {
+    let mut scene = Scene::new();
+    scene.put(&drain("p", "a", 1, Phase::Draining));
+    let mut begun = scene.begin().remove(0);
+    let own = drain("p", "a", 2, Phase::Drained);
+    scene.put(&own);
+    begun.drain = own;
+    scene.settle(begun, &*done(false, false));
+    assert!(scene.begin().is_empty());
+    let (waited, begun) = scene.next();
+    assert_eq!((waited, begun.drain.metadata.resource_version.as_str()), (PERIOD, "2"));
+    scene.put(&drain("p", "a", 3, Phase::Departing));
+    scene.settle(begun, &*done(false, false));
+    let begun = scene.begin().remove(0);
+    assert_eq!(begun.drain.status.phase, Phase::Departing);
+    scene.settle(begun, &*done(false, false));
+    scene.put(&drain("p", "a", 2, Phase::Drained));
+    assert!(scene.begin().is_empty(), "an older copy");
+}
+
+#[test]
+fn after_a_failure_only_time_counts() {
+    let mut scene = Scene::new();
+    scene.put(&drain("p", "a", 1, Phase::Draining));
+    let begun = scene.begin().remove(0);
+    scene.settle(begun, &|_| End::Failed);
+    scene.agenda.pod_changed("uid-of-a", scene.now);
+    scene.agenda.anything_changed(scene.now);
+    assert!(scene.begin().is_empty());
+    assert!(scene.next().0 >= Duration::from_secs(1));
+}
+
+#[test]
+fn a_pod_that_may_fill_a_hole_wakes_those_who_left_one() {
+    let mut scene = Scene::new();
+    for number in 0..20 {
+        scene.put(&drain("p", &format!("db-{number}"), 1, Phase::Departing));
+    }
+    while let Some(begun) = scene.agenda.begin(scene.now) {
+        scene.settle(begun, &*done(false, false));
+    }
+    scene.agenda.owner_changed("set", "db-7", scene.now);
+    assert_eq!(names(&scene.begin()), ["db-7"]);
+    scene.agenda.owner_changed("another", "db-8", scene.now);
+    assert!(scene.begin().is_empty());
+}

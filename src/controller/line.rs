@@ -1,0 +1,83 @@
+//! The drains of one policy: which of them stand in line for a slot, and how many have a turn.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::report::Key;
+
+/// The most turns of one policy that are under way at once.
+pub(super) const OF_A_POLICY: usize = 8;
+
+/// The drains of one policy.
+#[derive(Default)]
+pub(super) struct Group {
+    members: BTreeSet<Key>,
+    /// Those that wait for a slot, in their order.
+    line: BTreeMap<u64, Key>,
+    tickets: u64,
+    under_way: usize,
+    /// Those that are due while enough others are under way.
+    next: VecDeque<Key>,
+}
+
+impl Group {
+    pub fn join(&mut self, key: &Key) {
+        self.members.insert(Arc::clone(key));
+    }
+
+    /// One leaves for good; gives who has its turn now in its place.
+    pub fn leave(&mut self, key: &Key, ticket: Option<u64>, under_way: bool) -> Option<Key> {
+        self.members.remove(key);
+        self.next.retain(|next| next != key);
+        if let Some(ticket) = ticket {
+            self.leave_line(ticket);
+        }
+        if under_way { self.end() } else { None }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = &Key> {
+        self.members.iter()
+    }
+
+    /// Comes to the end of the line.
+    pub fn join_line(&mut self, key: &Key) -> u64 {
+        self.tickets += 1;
+        self.line.insert(self.tickets, Arc::clone(key));
+        self.tickets
+    }
+
+    pub fn leave_line(&mut self, ticket: u64) {
+        self.line.remove(&ticket);
+    }
+
+    /// The first of the line.
+    pub fn first(&self) -> impl Iterator<Item = &Key> {
+        self.line.values().take(OF_A_POLICY)
+    }
+
+    /// How many are before this one, as far as it matters.
+    pub fn before(&self, ticket: u64) -> usize {
+        self.line.range(..ticket).take(OF_A_POLICY).count()
+    }
+
+    /// Whether a turn may begin; else its drain is among the next.
+    pub fn begin(&mut self, key: &Key) -> bool {
+        let may = self.under_way < OF_A_POLICY;
+        if may {
+            self.under_way += 1;
+        } else {
+            self.next.push_back(Arc::clone(key));
+        }
+        may
+    }
+
+    /// A turn has ended; gives whose comes now.
+    pub fn end(&mut self) -> Option<Key> {
+        self.under_way -= 1;
+        self.next.pop_front()
+    }
+}
