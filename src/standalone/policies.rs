@@ -68,7 +68,8 @@ impl Plans for Known {
                 if self.unread || self.broken.contains(name) {
                     return BROKEN.to_owned();
                 }
-                let meant = did_you_mean(name, self.plans.keys().map(String::as_str).chain(catalogue::names()));
+                let known = self.plans.keys().map(String::as_str).chain(catalogue::names());
+                let meant = did_you_mean(name, known.filter(|known| known != name));
                 let meant = meant.map_or_else(String::new, |meant| format!("; {meant}"));
                 format!("there is no DrainPlan {name} beside the policies; a plan that comes with Castoff is named by builtIn{meant}")
             }),
