@@ -23,7 +23,7 @@ pub(super) struct Template {
 #[derive(Clone, Debug)]
 enum Piece {
     Text(String),
-    Value(Expression),
+    Value(Box<Expression>),
 }
 
 impl Template {
@@ -50,7 +50,7 @@ impl Template {
             }
             let expression = Expression::compile(field, &inner[..end])
                 .map_err(|error| format!("has an expression ${{{}}} that {error}", &inner[..end]))?;
-            pieces.push(Piece::Value(expression));
+            pieces.push(Piece::Value(Box::new(expression)));
             rest = &inner[end + 1..];
         }
         text.push_str(rest);
@@ -68,7 +68,7 @@ impl Template {
     /// The expressions in it.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Value(expression) => Some(expression),
+            Piece::Value(expression) => Some(expression.as_ref()),
             Piece::Text(_) => None,
         })
     }

@@ -230,10 +230,9 @@ impl Source<'_> {
         let mut complaints = self.unread(&reading);
         match compiled {
             Some((name, Ok(plan))) if complaints.is_empty() => {
-                if plans.plans.insert(name.clone(), Arc::new(plan.named(name.as_str()))).is_some() {
-                    let message = format!("there are two DrainPlans {name}");
-                    complaints.push(self.complaint("metadata.name", &message, ""));
-                }
+                let earlier = plans.plans.insert(name.clone(), Arc::new(plan.named(name.as_str())));
+                let message = format!("there are two DrainPlans {name}");
+                complaints.extend(earlier.map(|_| self.complaint("metadata.name", &message, "")));
             }
             Some((_, Err(mistakes))) => complaints.extend(self.complaints(&told(&reading, mistakes, "spec."), "spec.")),
             _ => {}
