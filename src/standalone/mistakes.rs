@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::yaml::{self, YamlError};
+use crate::yaml::{self, Kind, YamlError};
 
 /// So many mistakes of one document are told.
 const MOST: usize = 20;
@@ -75,16 +75,14 @@ fn parsed<T: DeserializeOwned>(document: &Value) -> Result<T, YamlError> {
 
 /// Makes the document one in which this error is no more. False where that can't be done.
 fn mend<T: DeserializeOwned>(document: &mut Value, field: &str, error: &YamlError) -> bool {
-    if error.message == "is missing" {
+    if error.kind == Kind::Missing {
         return fill_in::<T>(document, field);
     }
-    let meant = error.hint.as_deref().and_then(|hint| hint.strip_prefix("did you mean ")?.strip_suffix('?'));
-    let is_value = error.message.starts_with("unknown variant");
-    change(document, field, &mut |map, name| match (meant, is_value) {
-        (Some(meant), true) => drop(map.insert(name.to_owned(), json!(meant))),
-        (Some(meant), false) if !map.contains_key(meant) => {
+    change(document, field, &mut |map, name| match &error.kind {
+        Kind::UnknownWord(Some(meant)) => drop(map.insert(name.to_owned(), json!(meant))),
+        Kind::UnknownField(Some(meant)) if !map.contains_key(meant) => {
             let value = map.remove(name).unwrap_or_default();
-            map.insert(meant.to_owned(), value);
+            map.insert(meant.clone(), value);
         }
         _ => drop(map.remove(name)),
     })

@@ -188,7 +188,14 @@ impl Look<'_> {
             let policies = index.of_namespace(&namespace);
             let mut guarded = Vec::new();
             for policy in policies {
-                let known = Known { pods: &pods, nodes: &nodes, policies, called: Ok(()), backend: None };
+                let known = Known {
+                    pods: &pods,
+                    nodes: &nodes,
+                    policies,
+                    not_called: None,
+                    backend: None,
+                    elsewhere: BTreeMap::default(),
+                };
                 let object = objects.iter().find(|it| it.namespace == namespace && it.name == policy.name);
                 self.seen.policies.push(judged(policy, &known, object.map(Arc::as_ref)));
                 let labels = |pod: &Pod<'_>| nodes.labels(&pod.spec.node_name);
@@ -227,7 +234,10 @@ impl Look<'_> {
         for tried in tried {
             match tried {
                 Ok(trial) => self.seen.trials.push(trial),
-                Err(why) => self.seen.unseen.push(("a delete that is tried out".to_owned(), why)),
+                Err(error) => self
+                    .seen
+                    .unseen
+                    .push(("a delete that is tried out".to_owned(), crate::kubernetes::cache::chain(&error))),
             }
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::findings::findings;
 use super::seen::{Budget, Definition, LeaseSeen, PolicySeen, Replica, Seen, TrialSeen};
 use super::{api, seen};
+use crate::admission::dry_run::{State, StepNow};
 use crate::cli::drains::tests::pod_drain;
 use crate::cli::trial::Trial;
 use crate::kubernetes::crds;
@@ -68,7 +69,7 @@ fn policy(reason: &str) -> PolicySeen {
 
 fn trial(code: u16, message: &str, warnings: &[&str]) -> TrialSeen {
     let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
-    let trial = Trial { code, message: message.to_owned(), warnings };
+    let trial = Trial { code, message: message.to_owned(), warnings, steps: Vec::new() };
     TrialSeen {
         namespace: "tidb".into(),
         pod: "tikv-0".into(),
@@ -337,9 +338,13 @@ fn policies_that_guard_nothing_or_hold_everything_are_found() {
 #[test]
 fn what_the_api_server_and_the_backend_say_is_found() {
     assert_eq!(found(|seen| seen.trials = vec![trial(200, "", &[])]), ["NotAsked"]);
-    let silent = "castoff: step evict (tikv): unknown: https://pd:2379/stores does not answer";
+    let (step, plan) = ("evict".to_owned(), "tikv".to_owned());
+    let text = "https://pd:2379/stores does not answer".to_owned();
+    let silent = StepNow { step, plan, state: State::Unknown, left: None, text };
     let denied = "admission webhook \"pods.castoff.dev\" denied the request: no";
-    assert_eq!(found(|seen| seen.trials = vec![trial(429, denied, &[silent])]), ["BackendSilent"]);
+    let mut of_silent = trial(429, denied, &[]);
+    of_silent.trial.steps.push(silent);
+    assert_eq!(found(|seen| seen.trials = vec![of_silent]), ["BackendSilent"]);
     let other = "admission webhook \"other.example\" denied the request: no";
     assert_eq!(found(|seen| seen.trials = vec![trial(400, other, &[])]), ["OtherWebhook"]);
     let broken = "Internal error occurred: failed calling webhook \"other.example\": no endpoints available";
