@@ -14,7 +14,7 @@
 //! is built without it. `app` puts everything together, and `cli` is for people.
 
 pub mod admission;
-pub mod app;
+pub(crate) mod app;
 pub mod backend;
 pub mod cli;
 pub mod controller;
@@ -22,16 +22,16 @@ pub mod facts;
 pub mod gate;
 pub mod kubernetes;
 pub mod lifecycle;
-pub mod nearest;
+pub(crate) mod nearest;
 pub mod plan;
 pub mod pod;
 pub mod policy;
-pub mod ports;
-pub mod printable;
-pub mod remedy;
+pub(crate) mod ports;
+pub(crate) mod printable;
+pub(crate) mod remedy;
 pub mod runbook;
 pub mod runtime;
-pub mod schema;
+pub(crate) mod schema;
 pub mod server;
 #[cfg(feature = "demo")]
 pub mod simulation;

@@ -122,13 +122,17 @@ pub trait Cluster: Send + Sync {
     ///
     /// # Errors
     /// A sentence for users, when they can't be told.
-    async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String>;
+    async fn find_pods(
+        &self,
+        namespace: Option<&str>,
+        node: Option<&str>,
+    ) -> Result<Vec<Arc<Pod<'static>>>, StoreError>;
 
     /// The pods with the labels that a policy selects, as they are now; `None` where there are more than `most`.
     ///
     /// # Errors
     /// A sentence for users, when they can't be told.
-    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, String>;
+    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, StoreError>;
 
     /// A node, from memory.
     fn node(&self, name: &str) -> NodeSeen;
@@ -147,7 +151,7 @@ pub trait Cluster: Send + Sync {
     ///
     /// # Errors
     /// A sentence for the log, when they can't be told.
-    async fn policies_now(&self, namespace: &str) -> Result<Option<PolicyIndex>, String>;
+    async fn policies_now(&self, namespace: &str) -> Result<Option<PolicyIndex>, StoreError>;
 
     /// The annotations of the webhook configuration by which requests come, from memory; none where there is none.
     fn registration_annotations(&self) -> BTreeMap<String, String> {
@@ -158,7 +162,7 @@ pub trait Cluster: Send + Sync {
     ///
     /// # Errors
     /// A sentence for users, when it can't be told.
-    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, String>;
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, StoreError>;
 
     /// A pod's owner as it is now.
     async fn owner(&self, namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen;
@@ -167,19 +171,19 @@ pub trait Cluster: Send + Sync {
     ///
     /// # Errors
     /// Why not, for the log.
-    async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String>;
+    async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), StoreError>;
 
     /// Takes the mark, and what came with it, off this pod.
     ///
     /// # Errors
     /// Why not, for the log.
-    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String>;
+    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), StoreError>;
 
     /// Deletes this pod, through the guard as everybody else.
     ///
     /// # Errors
     /// Why not, for the log.
-    async fn delete(&self, pod: &Pod<'_>) -> Result<(), String>;
+    async fn delete(&self, pod: &Pod<'_>) -> Result<(), StoreError>;
 
     /// Changes whenever a pod does.
     fn changes(&self) -> watch::Receiver<u64>;

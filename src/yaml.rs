@@ -3,17 +3,33 @@
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Options, Spanned, UserMessageFormatter};
+use serde_path_to_error::{Path, Segment};
+use serde_saphyr::{Error, MessageFormatter, Options, Spanned, UserMessageFormatter};
 
-use crate::nearest::did_you_mean;
+use crate::nearest::{did_you_mean, nearest};
 use crate::printable::printable;
 
 /// The longest document that is read, in bytes.
 pub const LONGEST: usize = 1024 * 1024;
 
+/// What kind of mistake it is, for whoever would mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A field is not there.
+    Missing,
+    /// There is no such field; what was meant, where that can be told.
+    UnknownField(Option<String>),
+    /// There is no such word for a value; what was meant, where that can be told.
+    UnknownWord(Option<String>),
+    /// Something else.
+    Other,
+}
+
 /// What is wrong with a YAML text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct YamlError {
+    /// Its kind.
+    pub kind: Kind,
     /// The line, from 1, where it is known.
     pub line: Option<usize>,
     /// The field, where it is known.
@@ -31,40 +47,34 @@ pub struct YamlError {
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     if text.len() > LONGEST {
         let message = format!("is longer than {LONGEST} bytes");
-        return Err(YamlError { line: None, field: None, message, hint: None });
+        return Err(YamlError { kind: Kind::Other, line: None, field: None, message, hint: None });
     }
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| {
-        let mut told = describe(&error);
-        told.field = error.location().and_then(|place| field_at(text, (place.line(), place.column())));
-        match missing(&told.message) {
-            Some(name) => what_is_missing(text, &told, name),
-            None => told,
-        }
-    })
-}
-
-/// The field that an error says is missing.
-fn missing(message: &str) -> Option<&str> {
-    message.strip_prefix("missing field `")?.strip_suffix('`')
-}
-
-/// The same error, of the field that is missing instead of the one that was read last before that was noticed.
-fn what_is_missing(text: &str, error: &YamlError, name: &str) -> YamlError {
-    let beside = error.field.as_deref().unwrap_or_default();
-    let field = beside.rsplit_once('.').map_or_else(|| name.to_owned(), |(map, _)| format!("{map}.{name}"));
-    YamlError { line: line_of(text, &field), message: "is missing".to_owned(), field: Some(field), hint: None }
-}
-
-/// The field that stands at a line and column: the last one that begins there or before.
-fn field_at(text: &str, place: (u64, u64)) -> Option<String> {
-    let root: Spanned<Node> = serde_saphyr::from_str_with_options(text, options()).ok()?;
-    let mut found = String::new();
-    root.value.walk("", &mut |path, begins| {
-        if begins <= place {
-            path.clone_into(&mut found);
-        }
+    let mut field = None;
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |deserializer| {
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            field = Some(field_at(error.path()));
+            error.into_inner()
+        })
     });
-    Some(found).filter(|field| !field.is_empty())
+    // What is no YAML has no fields.
+    read.map_err(|error| describe(&error, text, field.filter(|_| line_of(text, "").is_some())))
+}
+
+/// A path as messages write it: `spec.steps[0].plan`. Which variant of an enum was read is no part of it.
+fn field_at(path: &Path) -> String {
+    let mut field = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => field.extend(["[", &index.to_string(), "]"]),
+            Segment::Map { key } => field = beneath(&field, key),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    field
+}
+
+fn beneath(map: &str, key: &str) -> String {
+    if map.is_empty() { key.to_owned() } else { format!("{map}.{key}") }
 }
 
 /// One of several documents in a text.
@@ -113,7 +123,7 @@ fn holds_something(line: &str) -> bool {
 /// innermost part that is there. `None` where the text is no YAML.
 #[must_use]
 pub fn line_of(text: &str, field: &str) -> Option<usize> {
-    let root: Spanned<Node> = parse(text).ok()?;
+    let root: Spanned<Node> = serde_saphyr::from_str_with_options(text, options()).ok()?;
     let mut line = usize::try_from(root.referenced.line()).ok()?;
     let mut rest = field;
     let mut node = root.value;
@@ -152,31 +162,6 @@ impl Node {
                 Some((item.referenced.line(), item.value, rest))
             }
             Node::Leaf => None,
-        }
-    }
-}
-
-impl Node {
-    /// Tells every field within, in the order of the text, with the line and column of its name (of its value in a
-    /// list).
-    fn walk(&self, path: &str, told: &mut impl FnMut(&str, (u64, u64))) {
-        match self {
-            Node::Map(entries) => {
-                for (key, value) in entries {
-                    let dot = if path.is_empty() { "" } else { "." };
-                    let path = format!("{path}{dot}{}", key.value);
-                    told(&path, (key.referenced.line(), key.referenced.column()));
-                    value.value.walk(&path, told);
-                }
-            }
-            Node::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    let path = format!("{path}[{index}]");
-                    told(&path, (item.referenced.line(), item.referenced.column()));
-                    item.value.walk(&path, told);
-                }
-            }
-            Node::Leaf => {}
         }
     }
 }
@@ -273,24 +258,39 @@ fn options() -> Options {
     }
 }
 
-fn describe(error: &serde_saphyr::Error) -> YamlError {
+fn describe(error: &Error, text: &str, field: Option<String>) -> YamlError {
     let line = error.location().and_then(|place| usize::try_from(place.line()).ok()).filter(|line| *line > 0);
-    let rendered = error.render_with_formatter(&UserMessageFormatter);
-    // The place is told apart from the message.
-    let message = rendered.rsplit_once(" at line ").map_or(rendered.as_str(), |(message, _)| message).to_owned();
-    let message = printable(&message).into_owned();
-    let hint = hint_of(&message);
-    let is_number = ["invalid u", "invalid i"].iter().any(|begins| message.starts_with(begins));
-    let message = if is_number { "is no whole number, or one that is too large".to_owned() } else { message };
-    YamlError { line, field: None, message, hint }
+    let cause = cause(error);
+    let message = printable(&UserMessageFormatter.format_message(cause)).into_owned();
+    let told = YamlError { kind: Kind::Other, line, field, message, hint: None };
+    let meant = |word: &str, known: &[&'static str]| nearest(word, known.iter().copied()).map(str::to_owned);
+    match cause {
+        Error::SerdeMissingField { field: name, .. } => {
+            let field = beneath(told.field.as_deref().unwrap_or_default(), name);
+            let (line, message) = (line_of(text, &field), "is missing".to_owned());
+            YamlError { kind: Kind::Missing, line, message, field: Some(field), ..told }
+        }
+        Error::SerdeUnknownField { field: word, expected, .. } => {
+            let hint = did_you_mean(word, expected.iter().copied());
+            YamlError { kind: Kind::UnknownField(meant(word, expected)), hint, ..told }
+        }
+        Error::SerdeUnknownVariant { variant: word, expected, .. } => {
+            let hint = did_you_mean(word, expected.iter().copied());
+            YamlError { kind: Kind::UnknownWord(meant(word, expected)), hint, ..told }
+        }
+        Error::InvalidScalar { ty, .. } if ty.starts_with(['u', 'i']) => {
+            YamlError { message: "is no whole number, or one that is too large".to_owned(), ..told }
+        }
+        _ => told,
+    }
 }
 
-/// What was meant, from "unknown field `x`, expected one of `a`, `b`".
-fn hint_of(message: &str) -> Option<String> {
-    let (_, from) = message.split_once("unknown field ").or_else(|| message.split_once("unknown variant "))?;
-    let (word, expected) = from.split_once(", expected ")?;
-    let known = expected.trim_start_matches("one of ").split([',', ' ']).map(|name| name.trim_matches('`'));
-    did_you_mean(word.trim_matches('`'), known.filter(|name| !name.is_empty() && *name != "or"))
+/// What is wrong with what an alias stands for, as if it stood there itself.
+fn cause(error: &Error) -> &Error {
+    match error {
+        Error::AliasError { error, .. } => cause(error),
+        _ => error,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::lifecycle::Outcome;
 
+use super::dry_run::StepNow;
 use super::reason::Reason;
 
 /// What the gate says to one request.
@@ -21,6 +22,8 @@ pub struct Answer {
     pub outcome: Option<Outcome>,
     /// What others than the caller are told of it: in an event, and in the audit log.
     pub told: Option<String>,
+    /// How each step stands at its backend, for whoever tries a delete out.
+    pub steps: Vec<StepNow>,
 }
 
 impl Answer {
@@ -35,32 +38,36 @@ impl Answer {
             retry_after_seconds: None,
             outcome: None,
             told: None,
+            steps: Vec::new(),
         }
     }
 
     /// Stays, for this reason.
-    #[must_use]
-    pub fn deny(reason: Reason, message: String) -> Self {
+    pub(crate) fn deny(reason: Reason, message: String) -> Self {
         Answer { allowed: false, message, ..Answer::allow(reason) }
     }
 
     /// The same, with one more line for the caller.
-    #[must_use]
-    pub fn warn(mut self, warning: String) -> Self {
+    pub(crate) fn warn(mut self, warning: String) -> Self {
         self.warnings.push(warning);
         self
     }
 
+    /// The same, with how one more step stands: for people, and where it is a denial for programs too.
+    pub(crate) fn tell_step(mut self, step: StepNow) -> Self {
+        self.warnings.push(step.to_string());
+        self.steps.push(step);
+        self
+    }
+
     /// The same, told to others too.
-    #[must_use]
-    pub fn tell(mut self, text: String) -> Self {
+    pub(crate) fn tell(mut self, text: String) -> Self {
         self.told = Some(text);
         self
     }
 
     /// The same, of a guarded pod that goes in this way.
-    #[must_use]
-    pub fn departs(mut self, outcome: Outcome) -> Self {
+    pub(crate) fn departs(mut self, outcome: Outcome) -> Self {
         self.outcome = Some(outcome);
         self
     }

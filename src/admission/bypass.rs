@@ -15,7 +15,6 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24);
 /// What the annotations of one object say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bypass<'a> {
-    /// Nothing.
     None,
     /// It is in force, for this reason.
     InForce(&'a str),

@@ -49,14 +49,12 @@ pub struct Facts {
 
 impl<'a> Case<'a> {
     /// The drain of this very pod.
-    #[must_use]
-    pub fn drain(&self) -> Option<&'a Drain> {
+    pub(crate) fn drain(&self) -> Option<&'a Drain> {
         self.drain.filter(|drain| self.pod.metadata.uid == *drain.pod_uid())
     }
 
     /// The pod and what holds it, for texts; with the step under way where `with_step`.
-    #[must_use]
-    pub fn subject(&self, with_step: bool) -> Subject<'a> {
+    pub(crate) fn subject(&self, with_step: bool) -> Subject<'a> {
         let drain = self.drain();
         Subject {
             namespace: &self.pod.metadata.namespace,
@@ -67,23 +65,20 @@ impl<'a> Case<'a> {
     }
 
     /// Whether every policy that selects the pod exempts this.
-    #[must_use]
-    pub fn exempts(&self, exemption: Exemption) -> bool {
+    pub(crate) fn exempts(&self, exemption: Exemption) -> bool {
         let exempts = |guard: &crate::policy::Policy| guard.spec.exempt.contains(&exemption);
         exempts(&self.guard.policy) && self.guard.rival.as_deref().is_none_or(exempts)
     }
 
     /// Whether every policy that selects the pod only tells what would have happened.
-    #[must_use]
-    pub fn is_audit(&self) -> bool {
+    pub(crate) fn is_audit(&self) -> bool {
         let audits = |guard: &crate::policy::Policy| guard.spec.mode == PolicyMode::Audit;
         audits(&self.guard.policy) && self.guard.rival.as_deref().is_none_or(audits)
     }
 
     /// What the annotations of the pod, its node and its namespace say of a bypass, and those of the webhook
     /// configuration, which count for every pod; with their places.
-    #[must_use]
-    pub fn bypasses(&self) -> [(&'static str, Bypass<'a>); 4] {
+    pub(crate) fn bypasses(&self) -> [(&'static str, Bypass<'a>); 4] {
         let pod = &self.pod.metadata.annotations;
         let on_pod = bypass::read(|key| pod.get(key).map(crate::pod::Text::as_str), self.now);
         let on = |annotations: &'a BTreeMap<String, String>| {
@@ -100,7 +95,6 @@ impl<'a> Case<'a> {
 }
 
 /// The name of the step under way, where there is one.
-#[must_use]
 pub fn current_step(drain: &Drain) -> Option<&str> {
     let counted = drain.status.progress.as_ref().map(|progress| progress.step.as_str());
     drain.status.step.as_deref().or(counted)

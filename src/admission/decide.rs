@@ -254,7 +254,6 @@ fn may_begin_anew(drain: &Drain, policy: &Policy) -> bool {
 }
 
 /// The answer where a pod would be let go, but a live look could not confirm why.
-#[must_use]
 pub fn unconfirmed(case: &Case<'_>, reason: Reason) -> Answer {
     deny(case, Reason::Unconfirmed, messages::unconfirmed(&case.subject(false), reason.as_str()))
 }

@@ -1,30 +1,31 @@
-//! What a dry run is told besides its answer: how each step stands at its backend at this moment. It goes out as
-//! warnings, one a step, so that whoever tries a delete out learns it without asking a backend.
+//! What a dry run is told besides its answer: how each step stands at its backend at this moment, so that whoever tries
+//! a delete out learns it without asking a backend. To people it goes as warnings, one a step; to programs, with a
+//! denial, as the causes in its details.
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::lifecycle::DrainStep;
-use crate::plan::{Round, Verdict};
+use crate::plan::{Progress, Round, Verdict};
 use crate::printable::printable;
 
-/// What all lines begin with.
-const BEGINNING: &str = "castoff: step ";
+/// The reason of the causes that hold a [`StepNow`] as JSON.
+pub(crate) const CAUSE: &str = "Step";
 
 /// How one step stands at its backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepNow {
-    /// The step's name.
     pub step: String,
-    /// Its plan's name.
     pub plan: String,
-    /// How it stands.
     pub state: State,
-    /// What is left, or why it can't be told; may be empty.
+    /// How much is left, where the plan counts it.
+    pub left: Option<Progress>,
+    /// Why it is not done; may be empty.
     pub text: String,
 }
 
-/// How a step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// The backend is ready for the pod to leave.
     Done,
@@ -37,10 +38,6 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [State; 4] = [State::Done, State::ToDo, State::NotNow, State::Unknown];
-
-    /// The state in words.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             State::Done => "done",
@@ -53,60 +50,38 @@ impl State {
 
 impl StepNow {
     /// What a round has found of a step; `None` is a round that was not made in time.
-    #[must_use]
     pub fn of(step: &DrainStep, round: Option<&Round>) -> Self {
-        let left = round.and_then(|round| round.progress.as_ref());
-        let left = left.map_or_else(String::new, |left| format!("{} {} left", left.remaining, left.unit));
         let (state, text) = match round.map(|round| &round.verdict) {
-            Some(Verdict::Done) => (State::Done, String::new()),
-            Some(Verdict::Waiting | Verdict::Act(_)) => (State::ToDo, left),
-            Some(Verdict::Blocked { message }) => (State::NotNow, message.clone()),
-            Some(Verdict::Unknown { message } | Verdict::Failed { message, .. }) => (State::Unknown, message.clone()),
-            None => (State::Unknown, "there was no time to look".to_owned()),
+            Some(Verdict::Done) => (State::Done, ""),
+            Some(Verdict::Waiting | Verdict::Act(_)) => (State::ToDo, ""),
+            Some(Verdict::Blocked { message }) => (State::NotNow, message.as_str()),
+            Some(Verdict::Unknown { message } | Verdict::Failed { message, .. }) => (State::Unknown, message.as_str()),
+            None => (State::Unknown, "there was no time to look"),
         };
+        let left = round.filter(|_| state == State::ToDo).and_then(|round| round.progress.clone());
         StepNow {
             step: printable(&step.name).into_owned(),
             plan: printable(&step.plan).into_owned(),
             state,
-            text: printable(&text).trim_end().to_owned(),
+            left,
+            text: printable(text).trim_end().to_owned(),
         }
     }
 
-    /// Reads a warning; `None` where it is about something else.
-    #[must_use]
-    pub fn read(warning: &str) -> Option<Self> {
-        let (step, rest) = warning.strip_prefix(BEGINNING)?.split_once(" (")?;
-        let (plan, rest) = rest.split_once("): ")?;
-        let state = State::ALL.into_iter().find(|state| rest.starts_with(state.as_str()))?;
-        let text = rest.strip_prefix(state.as_str())?;
-        let text = text.strip_prefix(": ").unwrap_or(text);
-        Some(StepNow { step: step.to_owned(), plan: plan.to_owned(), state, text: text.to_owned() })
+    /// What there is to say of its state; may be empty.
+    pub fn remark(&self) -> String {
+        match &self.left {
+            Some(Progress { remaining, unit }) => format!("{remaining} {} left", printable(unit)),
+            None => self.text.clone(),
+        }
     }
 }
 
 /// `castoff: step evict-leaders (tikv): to do: 40 leaders left`.
 impl fmt::Display for StepNow {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let StepNow { step, plan, state, text } = self;
-        write!(formatter, "{BEGINNING}{step} ({plan}): {}", state.as_str())?;
-        if text.is_empty() { Ok(()) } else { write!(formatter, ": {text}") }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_warning_says_is_read_back_from_it() {
-        for state in State::ALL {
-            for text in ["", "40 leaders left", "https://pd:2379/stores does not answer (yet): wait"] {
-                let now = StepNow { step: "evict-leaders".into(), plan: "tikv".into(), state, text: text.to_owned() };
-                assert_eq!(StepNow::read(&now.to_string()), Some(now));
-            }
-        }
-        for other in ["castoff: basic-tikv-2: 12 of 40 leaders left", "something is deprecated", "castoff: step a"] {
-            assert_eq!(StepNow::read(other), None);
-        }
+        let (StepNow { step, plan, state, .. }, remark) = (self, self.remark());
+        write!(formatter, "castoff: step {step} ({plan}): {}", state.as_str())?;
+        if remark.is_empty() { Ok(()) } else { write!(formatter, ": {remark}") }
     }
 }

@@ -36,7 +36,6 @@ pub const NONE_RUNS: &str =
     " None of its containers runs; with NotRunning in the policy's exempt it may leave at once.";
 
 /// For a pod that is not Ready and whose preparation does not go on.
-#[must_use]
 pub fn not_ready() -> String {
     let (reason, until) = (bypass::REASON, bypass::UNTIL);
     format!(
@@ -48,13 +47,9 @@ pub fn not_ready() -> String {
 /// Which pod a text is about, and what holds it.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The pod's namespace.
     pub namespace: &'a str,
-    /// The pod's name.
     pub name: &'a str,
-    /// The policy that guards it.
     pub policy: &'a str,
-    /// The step under way.
     pub step: Option<&'a str>,
 }
 
@@ -73,19 +68,16 @@ impl fmt::Display for Subject<'_> {
 }
 
 /// The backend is being prepared, and nothing is in the way.
-#[must_use]
 pub fn preparing(subject: &Subject<'_>) -> String {
     format!("{} is being prepared ({subject}) and may not leave yet.", subject.pod())
 }
 
 /// It waits for something, as another pod or a backend that does not answer.
-#[must_use]
 pub fn waiting(subject: &Subject<'_>, reason: &str) -> String {
     format!("{} may not leave yet ({subject}): {}.", subject.pod(), clause(reason))
 }
 
 /// The plan says "not now".
-#[must_use]
 pub fn blocked(subject: &Subject<'_>, reason: &str) -> String {
     let (reason_key, until_key) = (bypass::REASON, bypass::UNTIL);
     format!(
@@ -97,7 +89,6 @@ pub fn blocked(subject: &Subject<'_>, reason: &str) -> String {
 }
 
 /// No progress for the policy's deadline.
-#[must_use]
 pub fn stalled(subject: &Subject<'_>, reason: &str) -> String {
     if reason.is_empty() {
         return format!("{} may not leave yet ({subject}): its preparation makes no progress.", subject.pod());
@@ -106,7 +97,6 @@ pub fn stalled(subject: &Subject<'_>, reason: &str) -> String {
 }
 
 /// The policy can't be followed.
-#[must_use]
 pub fn invalid_policy(subject: &Subject<'_>, mistakes: &[Mistake]) -> String {
     let first = mistakes.first().map_or_else(
         || "it has a mistake".to_owned(),
@@ -116,7 +106,6 @@ pub fn invalid_policy(subject: &Subject<'_>, mistakes: &[Mistake]) -> String {
 }
 
 /// Two policies select the pod.
-#[must_use]
 pub fn conflict(subject: &Subject<'_>, rival: &str) -> String {
     let (one, other) = (printable(subject.policy), printable(rival));
     let narrow = edit(&Subject { policy: rival, ..*subject });
@@ -130,7 +119,6 @@ fn edit(subject: &Subject<'_>) -> String {
 }
 
 /// This version can't read the drain.
-#[must_use]
 pub fn unreadable(subject: &Subject<'_>, drain: &str) -> String {
     let (pod, drain) = (subject.pod(), printable(drain));
     format!(
@@ -141,7 +129,6 @@ pub fn unreadable(subject: &Subject<'_>, drain: &str) -> String {
 }
 
 /// What would let the pod go could not be looked up.
-#[must_use]
 pub fn unconfirmed(subject: &Subject<'_>, reason: &str) -> String {
     format!(
         "{} may not leave yet ({subject}): it would be let go ({reason}), but that could not be confirmed with the API \
@@ -151,7 +138,6 @@ pub fn unconfirmed(subject: &Subject<'_>, reason: &str) -> String {
 }
 
 /// Nobody knows which pod is meant.
-#[must_use]
 pub fn unknown_pod(namespace: &str, name: &str, missing: Option<&str>) -> String {
     let (namespace, name) = (printable(namespace), printable(name));
     match missing {
@@ -166,7 +152,6 @@ pub fn unknown_pod(namespace: &str, name: &str, missing: Option<&str>) -> String
 }
 
 /// No policy of the namespace is known here, and none could be looked up.
-#[must_use]
 pub fn policies_unknown(namespace: &str, name: &str) -> String {
     let (namespace, name) = (printable(namespace), printable(name));
     format!(
@@ -175,20 +160,15 @@ pub fn policies_unknown(namespace: &str, name: &str) -> String {
     )
 }
 
-/// Why a bypass does not count.
-#[must_use]
 pub fn bypass_does_not_count(place: &str, why: &str) -> String {
     format!(" The bypass on the {place} does not count: {why}.")
 }
 
-/// A guarded pod is let go unprepared.
-#[must_use]
 pub fn leaves_unprepared(subject: &Subject<'_>, why: &str) -> String {
     format!("castoff: {} leaves unprepared ({subject}): {}", subject.pod(), printable(why))
 }
 
 /// A pod is let go by a bypass, for those who were not there.
-#[must_use]
 pub fn bypassed(name: &str, place: &str, reason: &str, user: &str, left: Option<&StepProgress>) -> String {
     let (name, reason, user) = (printable(name), printable(reason), printable(user));
     let key = bypass::REASON;
@@ -200,7 +180,6 @@ pub fn bypassed(name: &str, place: &str, reason: &str, user: &str, left: Option<
 }
 
 /// What would have happened, were the policy enforced.
-#[must_use]
 pub fn audited(subject: &Subject<'_>, reason: &str, held: bool) -> String {
     let pod = subject.pod();
     if held {
@@ -211,7 +190,6 @@ pub fn audited(subject: &Subject<'_>, reason: &str, held: bool) -> String {
 }
 
 /// `castoff: basic-tikv-2: 12 of 40 leaders left`.
-#[must_use]
 pub fn progress(name: &str, progress: &StepProgress) -> String {
     let unit = if progress.left.unit.is_empty() { "steps" } else { &progress.left.unit };
     let total = progress.total.max(progress.left.remaining);
@@ -219,7 +197,6 @@ pub fn progress(name: &str, progress: &StepProgress) -> String {
 }
 
 /// The webhook configuration sends something that nobody guards.
-#[must_use]
 pub fn not_for_us(described: &str) -> String {
     format!("castoff: {described} is not guarded: send only DELETE of pods and CREATE of pods/eviction")
 }

@@ -9,21 +9,22 @@
 //! The first question that applies decides; its reason ([`Reason`]) goes into the metric, the audit annotation and
 //! the log. Nothing here waits, reads a clock or keeps anything.
 
-pub mod answer;
-pub mod bypass;
-pub mod case;
-pub mod decide;
-pub mod dry_run;
-pub mod first;
-pub mod messages;
-pub mod reason;
+pub(crate) mod answer;
+pub(crate) mod bypass;
+pub(crate) mod case;
+pub(crate) mod decide;
+pub(crate) mod dry_run;
+pub(crate) mod first;
+pub(crate) mod messages;
+pub(crate) mod reason;
 pub mod request;
 pub mod response;
 mod wire;
 
 pub use answer::Answer;
 pub use case::{Case, Facts};
-pub use decide::{Decision, NotVerified, allowed, decide, not_verified, unconfirmed};
+pub(crate) use decide::unconfirmed;
+pub use decide::{Decision, NotVerified, allowed, decide, not_verified};
 pub use first::{Guard, Stage, first_questions};
 pub use reason::Reason;
 pub use request::{Malformed, Request, What};

@@ -1,8 +1,30 @@
 //! The names of the gate's questions, as metrics, audit annotations and logs show them.
 
-/// The question that decided an answer. A bounded set: fit for a metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Reason {
+/// Declares the reasons, in the order in which they are asked, with their names.
+macro_rules! reasons {
+    ($($(#[$attribute:meta])* $name:ident,)*) => {
+        /// The question that decided an answer. A bounded set: fit for a metric's label.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$attribute])* $name,)*
+        }
+
+        impl Reason {
+            /// All of them, in the order in which they are asked.
+            pub const ALL: [Reason; [$(stringify!($name)),*].len()] = [$(Reason::$name),*];
+
+            /// Its name.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// Another resource or operation than the guard asks for.
     NotForUs,
     /// A pod that the review does not bring along and that nobody knows, where policies exist.
@@ -66,87 +88,14 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All of them, in the order in which they are asked.
-    pub const ALL: [Reason; 30] = [
-        Reason::NotForUs,
-        Reason::UnknownPod,
-        Reason::NoSuchPod,
-        Reason::OtherUid,
-        Reason::Terminating,
-        Reason::Finished,
-        Reason::Unscheduled,
-        Reason::MirrorPod,
-        Reason::NotGuarded,
-        Reason::Bypassed,
-        Reason::NamespaceDeleted,
-        Reason::OwnerDeleted,
-        Reason::NodeLost,
-        Reason::NotRunning,
-        Reason::Unready,
-        Reason::Force,
-        Reason::Audited,
-        Reason::Conflict,
-        Reason::InvalidPolicy,
-        Reason::Unconfirmed,
-        Reason::UnknownPhase,
-        Reason::Queued,
-        Reason::Draining,
-        Reason::Blocked,
-        Reason::Stalled,
-        Reason::Drained,
-        Reason::Departing,
-        Reason::NotClaimed,
-        Reason::Restoring,
-        Reason::Completed,
-    ];
-
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Reason::NotForUs => "NotForUs",
-            Reason::UnknownPod => "UnknownPod",
-            Reason::NoSuchPod => "NoSuchPod",
-            Reason::OtherUid => "OtherUid",
-            Reason::Terminating => "Terminating",
-            Reason::Finished => "Finished",
-            Reason::Unscheduled => "Unscheduled",
-            Reason::MirrorPod => "MirrorPod",
-            Reason::NotGuarded => "NotGuarded",
-            Reason::Bypassed => "Bypassed",
-            Reason::NamespaceDeleted => "NamespaceDeleted",
-            Reason::OwnerDeleted => "OwnerDeleted",
-            Reason::NodeLost => "NodeLost",
-            Reason::NotRunning => "NotRunning",
-            Reason::Unready => "Unready",
-            Reason::Force => "Force",
-            Reason::Audited => "Audited",
-            Reason::Conflict => "Conflict",
-            Reason::InvalidPolicy => "InvalidPolicy",
-            Reason::Unconfirmed => "Unconfirmed",
-            Reason::UnknownPhase => "UnknownPhase",
-            Reason::Queued => "Queued",
-            Reason::Draining => "Draining",
-            Reason::Blocked => "Blocked",
-            Reason::Stalled => "Stalled",
-            Reason::Drained => "Drained",
-            Reason::Departing => "Departing",
-            Reason::NotClaimed => "NotClaimed",
-            Reason::Restoring => "Restoring",
-            Reason::Completed => "Completed",
-        }
-    }
-
     /// Whether what lets a pod go for this reason is to be looked up live before: what one process saw a moment ago is
     /// not what is.
-    #[must_use]
-    pub fn is_confirmed_live(self) -> bool {
+    pub(crate) fn is_confirmed_live(self) -> bool {
         matches!(self, Reason::NamespaceDeleted | Reason::NodeLost | Reason::NotRunning | Reason::Unready)
     }
 
     /// Whether a denial for this reason goes away by itself, so that trying again is all that a caller has to do.
-    #[must_use]
-    pub fn passes_by_itself(self) -> bool {
+    pub(crate) fn passes_by_itself(self) -> bool {
         matches!(
             self,
             Reason::Unconfirmed

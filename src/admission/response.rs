@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::answer::Answer;
+use super::dry_run::{CAUSE, StepNow};
 use super::request::API_VERSION;
 
 #[derive(Serialize)]
@@ -37,7 +38,25 @@ struct Status<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Details {
-    retry_after_seconds: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<Cause>,
+}
+
+#[derive(Serialize)]
+struct Cause {
+    reason: &'static str,
+    message: String,
+}
+
+impl Details {
+    fn of(answer: &Answer) -> Option<Self> {
+        let cause = |step: &StepNow| Some(Cause { reason: CAUSE, message: serde_json::to_string(step).ok()? });
+        let causes: Vec<Cause> = answer.steps.iter().filter_map(cause).collect();
+        let retry_after_seconds = answer.retry_after_seconds;
+        (retry_after_seconds.is_some() || !causes.is_empty()).then_some(Details { retry_after_seconds, causes })
+    }
 }
 
 #[derive(Serialize)]
@@ -58,7 +77,7 @@ pub fn render(uid: &str, answer: &Answer) -> Vec<u8> {
         code: DENIED.0,
         reason: DENIED.1,
         message: &answer.message,
-        details: answer.retry_after_seconds.map(|retry_after_seconds| Details { retry_after_seconds }),
+        details: Details::of(answer),
     });
     let review = Review {
         api_version: API_VERSION,
@@ -84,6 +103,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
+    use super::super::dry_run::State;
     use super::super::reason::Reason;
     use super::*;
 
@@ -124,6 +144,19 @@ mod tests {
     fn who_is_told_to_wait_is_told_in_details() {
         let answer = Answer { retry_after_seconds: Some(5), ..Answer::deny(Reason::Queued, String::new()) };
         assert_eq!(rendered(&answer)["response"]["status"]["details"], json!({"retryAfterSeconds": 5}));
+    }
+
+    #[test]
+    fn how_steps_stand_is_told_to_people_and_to_programs() {
+        let left = crate::plan::Progress { remaining: 40, unit: "leaders".into() };
+        let (step, plan, text) = ("evict".into(), "tikv".into(), String::new());
+        let step = StepNow { step, plan, state: State::ToDo, left: Some(left), text };
+        let response =
+            rendered(&Answer::deny(Reason::Queued, String::new()).tell_step(step.clone()))["response"].take();
+        assert_eq!(response["warnings"], json!(["castoff: step evict (tikv): to do: 40 leaders left"]));
+        let cause = &response["status"]["details"]["causes"][0];
+        assert_eq!(cause["reason"], CAUSE);
+        assert_eq!(serde_json::from_str::<StepNow>(cause["message"].as_str().unwrap()).unwrap(), step);
     }
 
     #[test]

@@ -64,7 +64,6 @@ pub struct Guard {
 }
 
 /// The usual waits.
-#[must_use]
 pub fn settings() -> Settings {
     Settings { claim_patience: CLAIM_PATIENCE, progress_every: Duration::ZERO, completed_ttl: Duration::from_hours(1) }
 }
@@ -89,13 +88,13 @@ impl Standalone {
     /// # Errors
     /// When one of them can't be read.
     pub fn read(sources: &Sources) -> Result<Self, Failure> {
-        let policies = policies::read(&sources.policies).map_err(Failure::Usage)?;
+        let policies = policies::read(&sources.policies).map_err(Failure::usage)?;
         let store = match &sources.state {
-            Some(directory) => FileStore::open(directory).map_err(Failure::Usage)?,
+            Some(directory) => FileStore::open(directory).map_err(Failure::usage)?,
             None => FileStore::in_memory(),
         };
         let cluster = match &sources.pods {
-            Some(directory) => LocalCluster::new(Objects::read(directory).map_err(Failure::Usage)?),
+            Some(directory) => LocalCluster::new(Objects::read(directory).map_err(Failure::usage)?),
             None => LocalCluster::unseen(),
         };
         Ok(Standalone {

@@ -77,16 +77,18 @@ impl fmt::Debug for WebhookPath {
     }
 }
 
+/// A text that is no path of the webhook.
+#[derive(Debug, thiserror::Error)]
+#[error("write a path as /validate/SECRET, of letters, digits and - _ . ~")]
+pub struct NoPath;
+
 /// Reads a path of the webhook.
-///
-/// # Errors
-/// When it is none.
-pub fn webhook_path(text: &str) -> Result<String, String> {
+pub fn webhook_path(text: &str) -> Result<String, NoPath> {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "/-_.~".contains(character);
     if text.starts_with('/') && text.len() > 1 && text.chars().all(is_plain) {
         return Ok(text.to_owned());
     }
-    Err("write a path as /validate/SECRET, of letters, digits and - _ . ~".to_owned())
+    Err(NoPath)
 }
 
 /// Where policies and what they need come from, without a cluster.

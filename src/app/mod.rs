@@ -3,6 +3,7 @@
 pub mod assemble;
 mod cluster;
 pub mod config;
+mod failure;
 mod reload;
 pub mod standalone;
 
@@ -11,26 +12,8 @@ use crate::runtime::shutdown::Shutdown;
 use crate::server;
 use crate::trust::{Certificates, Clients};
 
-pub use cluster::connect;
 pub use config::ServeConfig;
-
-/// What went wrong, and whose fault it is.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The answer is no.
-    #[error("{0}")]
-    No(String),
-    /// The arguments, or the files that they name, can't be used.
-    #[error("{0}")]
-    Usage(String),
-}
-
-impl Failure {
-    /// An error that says no.
-    pub fn no(error: impl std::fmt::Display) -> Self {
-        Failure::No(error.to_string())
-    }
-}
+pub use failure::Failure;
 
 /// Serves until a signal says to stop.
 ///

@@ -16,6 +16,7 @@ use crate::standalone::policies;
 use crate::trust::{Certificates, Clients, Expiry};
 
 use super::config::ClientCertificates;
+use super::failure::Failure;
 
 /// How often files are looked at. What they hold is compared, not their times: a mounted Secret changes by a link that
 /// is swapped, and editors write in their own ways.
@@ -30,7 +31,7 @@ pub(super) trait Files: Send + Sync {
     fn print(&self) -> u64;
 
     /// Puts what they hold in force, and says so; else the former stays in force.
-    fn take_up(&self) -> Result<String, String>;
+    fn take_up(&self) -> Result<String, Failure>;
 
     /// What people should know of what is in force.
     fn remark(&self) -> Option<String> {
@@ -70,7 +71,7 @@ pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> 
 /// The print of a directory of policies and plans. To be taken before they are read: a change that comes between
 /// the two is then taken up, not missed.
 pub(super) fn print_of_policies(directory: &Path) -> u64 {
-    print_of(&policies::read_directory(directory))
+    print_of(&policies::read_directory(directory).map_err(|error| error.to_string()))
 }
 
 /// Looks at the files again and again, and at once on `hangup`; for ever. What is in force was read after `before` was
@@ -122,8 +123,8 @@ impl Files for PolicyFiles {
         print_of_policies(&self.0)
     }
 
-    fn take_up(&self) -> Result<String, String> {
-        let index = policies::read(&self.0)?;
+    fn take_up(&self) -> Result<String, Failure> {
+        let index = policies::read(&self.0).map_err(Failure::usage)?;
         let message = format!("{} policies", index.all().count());
         self.1.store(Arc::new(index));
         Ok(message)
@@ -132,19 +133,19 @@ impl Files for PolicyFiles {
 
 impl CertificateFiles {
     /// Reads the pair, and its print before it; when it ends goes into `registry`.
-    pub fn load(pair: (PathBuf, PathBuf), registry: &Registry) -> Result<(Self, u64), String> {
+    pub fn load(pair: (PathBuf, PathBuf), registry: &Registry) -> Result<(Self, u64), Failure> {
         let before = print_of_pair(&pair);
-        let certificates = Certificates::load(&pair.0, &pair.1)?;
-        let expiry = Expiry::register(registry).map_err(|error| error.to_string())?;
+        let certificates = Certificates::load(&pair.0, &pair.1).map_err(Failure::usage)?;
+        let expiry = Expiry::register(registry).map_err(Failure::no)?;
         Ok((CertificateFiles { pair, certificates, expiry }, before))
     }
 }
 
 impl ClientCaFile {
     /// Reads the file, and its print before it.
-    pub fn load(config: &ClientCertificates) -> Result<(Self, u64), String> {
+    pub fn load(config: &ClientCertificates) -> Result<(Self, u64), Failure> {
         let before = print_of_file(&config.ca);
-        let clients = Clients::load(&config.ca, config.names.clone())?;
+        let clients = Clients::load(&config.ca, config.names.clone()).map_err(Failure::usage)?;
         Ok((ClientCaFile { ca: config.ca.clone(), clients }, before))
     }
 }
@@ -158,8 +159,8 @@ impl Files for ClientCaFile {
         print_of_file(&self.ca)
     }
 
-    fn take_up(&self) -> Result<String, String> {
-        self.clients.replace(&self.ca).map(|()| "replaced".to_owned())
+    fn take_up(&self) -> Result<String, Failure> {
+        self.clients.replace(&self.ca).map(|()| "replaced".to_owned()).map_err(Failure::usage)
     }
 }
 
@@ -172,8 +173,9 @@ impl Files for CertificateFiles {
         print_of_pair(&self.pair)
     }
 
-    fn take_up(&self) -> Result<String, String> {
-        self.certificates.replace(&self.pair.0, &self.pair.1).map(|()| "replaced".to_owned())
+    fn take_up(&self) -> Result<String, Failure> {
+        let replaced = self.certificates.replace(&self.pair.0, &self.pair.1);
+        replaced.map(|()| "replaced".to_owned()).map_err(Failure::usage)
     }
 
     fn remark(&self) -> Option<String> {

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 
 use crate::controller;
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::{Liveness, Readiness, Tasks};
+use crate::runtime::tasks::Tasks;
+use crate::runtime::{Liveness, Readiness};
 use crate::server::Server;
 use crate::trust::self_signed;
 
@@ -26,12 +27,12 @@ pub(super) async fn run(config: StandaloneConfig, shutdown: Shutdown) -> Result<
     tell_of(&sources, &parts);
     let (registry, readiness) = (Registry::new(), Readiness::new());
     let (certificate_files, certificates_before) = certificates(&tls, &registry)?;
-    let client_ca = listen.clients.as_ref().map(ClientCaFile::load).transpose().map_err(Failure::Usage)?;
+    let client_ca = listen.clients.as_ref().map(ClientCaFile::load).transpose()?;
     let clients = client_ca.as_ref().map(|(file, _)| file.clients.clone());
     let config = server_config(&listen, certificate_files.certificates.clone(), clients);
     let mut background = Tasks::new();
     if let Some(directory) = sources.pods.clone() {
-        background.spawn("what follows --pods", Arc::clone(&parts.cluster).follow(directory));
+        background.spawn("that follows --pods", Arc::clone(&parts.cluster).follow(directory));
     }
     let guard = parts.assemble(&registry)?;
     let reloads = reload::counter(&registry).map_err(Failure::no)?;
@@ -39,19 +40,19 @@ pub(super) async fn run(config: StandaloneConfig, shutdown: Shutdown) -> Result<
     let policies = PolicyFiles(directory, Arc::clone(&guard.gate.policies));
     let ready = registered(&readiness, "policies");
     let followed = reload::follow(policies, policies_before, ready, reloads.clone(), hangup()?);
-    background.spawn("what follows --policies", followed);
+    background.spawn("that follows --policies", followed);
     let ready = registered(&readiness, "certificates");
     let followed = reload::follow(certificate_files, certificates_before, ready, reloads.clone(), hangup()?);
-    background.spawn("what follows the certificate's files", followed);
+    background.spawn("that follows the certificate's files", followed);
     if let Some((file, before)) = client_ca {
         let ready = registered(&readiness, "client-ca");
-        background.spawn("what follows --client-ca", reload::follow(file, before, ready, reloads, hangup()?));
+        background.spawn("that follows --client-ca", reload::follow(file, before, ready, reloads, hangup()?));
     }
     let server = Server::bind(config).await.map_err(Failure::no)?;
     tracing::info!(address = %server.local_addr(), admin = %server.admin_addr(), "answers AdmissionReviews");
     tokio::select! {
         ended = guarded(guard, server, readiness, registry, shutdown) => ended,
-        Some(ended) = background.next_end() => Err(Failure::No(ended.told())),
+        ended = background.ended() => Err(Failure::no(ended)),
     }
 }
 
@@ -74,11 +75,11 @@ pub async fn guarded(
     let stopped = async move {
         let _ = stopped.await;
     };
-    controller.spawn("the controller", guard.controller.run(stopped, pulse));
+    controller.spawn("controller", guard.controller.run(stopped, pulse));
     let serving = server.run(guard.gate, readiness, liveness, registry, shutdown);
     let outcome = tokio::select! {
         ended = serving => ended.map_err(Failure::no),
-        Some(ended) = controller.next_end() => return Err(Failure::No(ended.told())),
+        ended = controller.ended() => return Err(Failure::no(ended)),
     };
     drop(stop);
     let _ = controller.next_end().await;
@@ -89,14 +90,14 @@ pub async fn guarded(
 fn certificates(tls: &Tls, registry: &Registry) -> Result<(CertificateFiles, u64), Failure> {
     let pair = match tls {
         Tls::SelfSigned(directory) => {
-            let files = self_signed::make(directory, &[]).map_err(Failure::Usage)?;
+            let files = self_signed::make(directory, &[]).map_err(Failure::usage)?;
             tracing::info!(ca = %files.ca.display(), "callers trust this CA");
             (files.certificate, files.key)
         }
         Tls::Files { certificate, key } => (certificate.clone(), key.clone()),
         Tls::Managed => return Err(Failure::Usage("give --tls-cert and --tls-key, or --self-signed".to_owned())),
     };
-    CertificateFiles::load(pair, registry).map_err(Failure::Usage)
+    CertificateFiles::load(pair, registry)
 }
 
 /// Says at the start what this guard can and can't do.

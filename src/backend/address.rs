@@ -19,7 +19,6 @@ const METADATA: [IpAddr; 6] = [
 const METADATA_NAMES: [&str; 3] = ["metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"];
 
 /// Whether `host` (lower case, without trailing dot) is the name of a cloud's metadata service.
-#[must_use]
 pub fn is_metadata_name(host: &str) -> bool {
     METADATA_NAMES.contains(&host)
 }
@@ -28,7 +27,6 @@ pub fn is_metadata_name(host: &str) -> bool {
 ///
 /// IPv6 addresses that carry an IPv4 address are judged by both: a translator on the way would unwrap them. `loopback`
 /// says whether loopback is fine here.
-#[must_use]
 pub fn forbidden(address: IpAddr, loopback: bool) -> Option<&'static str> {
     if METADATA.contains(&address.to_canonical()) {
         return Some("a cloud's metadata service");

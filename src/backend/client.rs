@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest, Sha256};
 
-use super::credentials::Secret;
+use super::credentials::{Secret, SecretError};
 use super::dns::GuardedDns;
 
 /// So many sets of certificates are kept; certificates that rotate would add one each time.
@@ -33,16 +33,16 @@ impl Clients {
     /// The client for plain HTTP; no certificate at all is trusted.
     ///
     /// # Errors
-    /// For users: why there is none.
-    pub fn plain(&self) -> Result<Client, String> {
+    /// Why there is none.
+    pub fn plain(&self) -> Result<Client, SecretError> {
         self.kept(Sha256::digest("plain").into(), || tls(&Secret::default(), RootCertStore::empty()))
     }
 
     /// The client that trusts `ca.crt` of `secret` and shows its `tls.crt`, where it has one.
     ///
     /// # Errors
-    /// For users: which key is missing or can't be read.
-    pub fn with(&self, secret: &Secret) -> Result<Client, String> {
+    /// Which key is missing or can't be read.
+    pub fn with(&self, secret: &Secret) -> Result<Client, SecretError> {
         let mut hash = Sha256::new();
         for key in ["ca.crt", "tls.crt", "tls.key"] {
             let value = secret.get(key).unwrap_or_default();
@@ -52,7 +52,11 @@ impl Clients {
         self.kept(hash.finalize().into(), || tls(secret, roots(secret)?))
     }
 
-    fn kept(&self, key: [u8; 32], config: impl FnOnce() -> Result<ClientConfig, String>) -> Result<Client, String> {
+    fn kept(
+        &self,
+        key: [u8; 32],
+        config: impl FnOnce() -> Result<ClientConfig, SecretError>,
+    ) -> Result<Client, SecretError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = kept.get(&key) {
             return Ok(client.clone());
@@ -83,27 +87,25 @@ fn build(tls: ClientConfig, dns: GuardedDns) -> reqwest::Result<Client> {
         .build()
 }
 
-fn tls(secret: &Secret, roots: RootCertStore) -> Result<ClientConfig, String> {
+fn tls(secret: &Secret, roots: RootCertStore) -> Result<ClientConfig, SecretError> {
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("no TLS: {error}"))?
         .with_root_certificates(roots);
     match (secret.get("tls.crt"), secret.get("tls.key")) {
         (None, None) => Ok(builder.with_no_client_auth()),
-        (Some(_), None) => Err("it has tls.crt but no tls.key".to_owned()),
-        (None, Some(_)) => Err("it has tls.key but no tls.crt".to_owned()),
+        (Some(_), None) => Err("it has tls.crt but no tls.key".into()),
+        (None, Some(_)) => Err("it has tls.key but no tls.crt".into()),
         (Some(chain), Some(key)) => {
-            let key =
-                PrivateKeyDer::from_pem_slice(key).map_err(|_| "its tls.key holds no private key in PEM".to_owned())?;
-            builder
-                .with_client_auth_cert(certificates("tls.crt", chain)?, key)
-                .map_err(|error| format!("its tls.crt and tls.key don't work together: {error}"))
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| "its tls.key holds no private key in PEM")?;
+            let config = builder.with_client_auth_cert(certificates("tls.crt", chain)?, key);
+            Ok(config.map_err(|error| format!("its tls.crt and tls.key don't work together: {error}"))?)
         }
     }
 }
 
 /// The system's own CAs are never trusted: a backend's CA is a decision of whoever wrote the policy.
-fn roots(secret: &Secret) -> Result<RootCertStore, String> {
+fn roots(secret: &Secret) -> Result<RootCertStore, SecretError> {
     let missing = || format!("it has no ca.crt, which https needs ({})", secret.found());
     let pem = secret.get("ca.crt").ok_or_else(missing)?;
     let mut roots = RootCertStore::empty();
@@ -113,11 +115,11 @@ fn roots(secret: &Secret) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SecretError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
-        _ => Err(format!("its {key} holds no certificates in PEM")),
+        _ => Err(format!("its {key} holds no certificates in PEM").into()),
     }
 }
 

@@ -8,14 +8,25 @@ use super::Scope;
 use crate::plan::{ClusterRead, Observation};
 use crate::pod::Pod;
 
+/// Why something of the cluster can't be told: a sentence for users, constant for a cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unseen(String);
+
+impl<T: Into<String>> From<T> for Unseen {
+    fn from(why: T) -> Self {
+        Unseen(why.into())
+    }
+}
+
 /// Sees the cluster that the pods live in.
 #[async_trait]
 pub trait SeesCluster: Send + Sync {
     /// What the cluster shows. What can't be seen is an error, never an empty list: plans conclude from what is missing.
     ///
     /// # Errors
-    /// Why it can't be told, as a sentence for users that is constant for a cause.
-    async fn read(&self, pod: &Pod<'_>, read: &ClusterRead) -> Result<Value, String>;
+    /// Why it can't be told.
+    async fn read(&self, pod: &Pod<'_>, read: &ClusterRead) -> Result<Value, Unseen>;
 }
 
 /// The observation of a read named `name`, before `limit`.
@@ -28,12 +39,12 @@ pub(super) async fn read(
 ) -> Observation {
     let told = match cluster {
         Some(cluster) => timeout_at(limit, cluster.read(&scope.pod, read)).await,
-        None => Ok(Err("the cluster can't be seen here".to_owned())),
+        None => Ok(Err("the cluster can't be seen here".into())),
     };
     let failed = |message| Observation::Failed { message, detail: format!("the plan's read {name}, of the cluster") };
     match told {
         Ok(Ok(value)) => Observation::Value(value),
-        Ok(Err(why)) => failed(why),
+        Ok(Err(why)) => failed(why.to_string()),
         Err(_) => failed("the cluster does not answer".to_owned()),
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 
 /// Reads Secrets.
@@ -13,7 +15,18 @@ pub trait Secrets: Send + Sync {
     ///
     /// # Errors
     /// For users, without any of its values: why it can't be read.
-    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, String>;
+    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, SecretError>;
+}
+
+/// Why a Secret can't be used: a sentence for users, without any of its values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretError(String);
+
+impl<T: Into<String>> From<T> for SecretError {
+    fn from(why: T) -> Self {
+        SecretError(why.into())
+    }
 }
 
 /// The keys of a Secret that have a meaning here.
@@ -37,7 +50,7 @@ impl Secret {
         if keys.is_empty() { "it is empty".to_owned() } else { format!("it has {}", keys.join(", ")) }
     }
 
-    fn text(&self, key: &str) -> Result<Option<&str>, String> {
+    fn text(&self, key: &str) -> Result<Option<&str>, SecretError> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let text = std::str::from_utf8(value).map_err(|_| format!("its {key} is no text"))?;
         // Secrets made with `echo` end with a line feed.
@@ -58,8 +71,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Whether `name` can be the name of a namespace or a Secret, and so a file name without surprises (RFC 1123).
-#[must_use]
-pub fn is_object_name(name: &str) -> bool {
+pub(crate) fn is_object_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
     name.len() <= 253 && name.bytes().all(fits) && name.split('.').all(|label| !label.is_empty())
 }
@@ -78,23 +90,23 @@ impl Authorization {
     ///
     /// # Errors
     /// Says which key is missing or wrong.
-    pub fn of(secret: &Secret) -> Result<Option<Self>, String> {
+    pub fn of(secret: &Secret) -> Result<Option<Self>, SecretError> {
         if let Some(token) = secret.text("token")? {
             return Self::new("token", format!("Bearer {token}"), vec![token.to_owned()]).map(Some);
         }
         match (secret.text("username")?, secret.text("password")?) {
             (None, None) => Ok(None),
-            (Some(_), None) => Err("it has username but no password".to_owned()),
-            (None, Some(_)) => Err("it has password but no username".to_owned()),
-            (Some(username), _) if username.contains(':') => Err("its username holds a colon".to_owned()),
+            (Some(_), None) => Err("it has username but no password".into()),
+            (None, Some(_)) => Err("it has password but no username".into()),
+            (Some(username), _) if username.contains(':') => Err("its username holds a colon".into()),
             (Some(username), Some(password)) => {
-                let encoded = base64(format!("{username}:{password}").as_bytes());
+                let encoded = STANDARD.encode(format!("{username}:{password}"));
                 Self::new("password", format!("Basic {encoded}"), vec![password.to_owned(), encoded]).map(Some)
             }
         }
     }
 
-    fn new(key: &str, header: String, hidden: Vec<String>) -> Result<Self, String> {
+    fn new(key: &str, header: String, hidden: Vec<String>) -> Result<Self, SecretError> {
         let mut header =
             HeaderValue::try_from(header).map_err(|_| format!("its {key} holds characters that no header may hold"))?;
         header.set_sensitive(true);
@@ -102,8 +114,7 @@ impl Authorization {
     }
 
     /// `text` without the secrets in it: a backend may echo what it was sent.
-    #[must_use]
-    pub fn redact(&self, text: &str) -> String {
+    pub(crate) fn redact(&self, text: &str) -> String {
         self.hidden.iter().fold(text.to_owned(), |text, hidden| text.replace(hidden, "(hidden)"))
     }
 }
@@ -114,21 +125,6 @@ impl fmt::Debug for Authorization {
     }
 }
 
-/// Base64 with padding (RFC 4648 4), as basic authentication wants it.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place)) & 0x3f;
-            text.push(if place > chunk.len() { '=' } else { char::from(ALPHABET[index as usize]) });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -136,16 +132,6 @@ mod tests {
 
     fn secret(values: &[(&str, &str)]) -> Secret {
         values.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())).collect()
-    }
-
-    #[test]
-    fn encodes_as_rfc_4648_does() {
-        let rows =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
-        for (plain, encoded) in rows {
-            assert_eq!(base64(plain.as_bytes()), encoded);
-        }
-        assert_eq!(base64(&[0xfb, 0xff]), "+/8=");
     }
 
     #[test]
@@ -168,7 +154,7 @@ mod tests {
             (secret(&[("token", "a\nb")]), "token"),
         ];
         for (secret, expected) in rows {
-            let error = Authorization::of(&secret).unwrap_err();
+            let error = Authorization::of(&secret).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -177,6 +163,8 @@ mod tests {
     fn takes_a_token_made_with_echo() {
         let authorization = Authorization::of(&secret(&[("token", "abc\n")])).unwrap().unwrap();
         assert_eq!(authorization.header, "Bearer abc");
+        let authorization = Authorization::of(&secret(&[("username", "a"), ("password", "b\n")])).unwrap().unwrap();
+        assert_eq!(authorization.header, "Basic YTpi");
     }
 
     #[test]

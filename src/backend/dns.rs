@@ -27,12 +27,12 @@ pub trait Lookup: Send + Sync {
     /// What is known of `host`.
     ///
     /// # Errors
-    /// For the log: why there is no answer.
-    async fn lookup(&self, host: &str) -> Result<Found, String>;
+    /// Why there is no answer.
+    async fn lookup(&self, host: &str) -> Result<Found, NoAnswer>;
 }
 
 /// The machine's own DNS: `/etc/hosts`, then the name servers and search list of `/etc/resolv.conf`, read once.
-pub struct SystemDns(Result<TokioResolver, String>);
+pub struct SystemDns(Result<TokioResolver, NoAnswer>);
 
 impl SystemDns {
     /// Reads the machine's configuration; where that fails, every lookup says so.
@@ -50,7 +50,7 @@ impl SystemDns {
             options.preserve_intermediates = true;
             builder.build()
         });
-        Self(resolver.map_err(|error| format!("the machine's DNS configuration can't be used: {error}")))
+        Self(resolver.map_err(|error| NoAnswer(format!("the machine's DNS configuration can't be used: {error}"))))
     }
 }
 
@@ -62,9 +62,9 @@ impl Default for SystemDns {
 
 #[async_trait]
 impl Lookup for SystemDns {
-    async fn lookup(&self, host: &str) -> Result<Found, String> {
+    async fn lookup(&self, host: &str) -> Result<Found, NoAnswer> {
         let resolver = self.0.as_ref().map_err(Clone::clone)?;
-        let answer = resolver.lookup_ip(host).await.map_err(|error| error.to_string())?;
+        let answer = resolver.lookup_ip(host).await.map_err(|error| NoAnswer(error.to_string()))?;
         Ok(Found { addresses: answer.iter().collect(), alias_of: alias_of(answer.as_lookup().answers()) })
     }
 }
@@ -100,12 +100,17 @@ pub enum ForbiddenAnswer {
     },
 }
 
-/// There is no answer.
+/// Why there is no answer, for the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAnswer(pub String);
+
+/// A host that has no address.
 #[derive(Debug, thiserror::Error)]
 #[error("no address for {host}: {reason}")]
-pub struct NoAnswer {
+pub struct NoAddress {
     host: String,
-    reason: String,
+    reason: NoAnswer,
 }
 
 /// A resolver for HTTP clients that gives no forbidden address.
@@ -123,8 +128,7 @@ impl GuardedDns {
     }
 
     /// The same where Services have names in this domain.
-    #[must_use]
-    pub fn in_cluster(self, domain: &str) -> Self {
+    pub(crate) fn in_cluster(self, domain: &str) -> Self {
         Self { cluster_domain: domain.into(), ..self }
     }
 
@@ -132,7 +136,7 @@ impl GuardedDns {
         let found = if guard::is_localhost(host.trim_end_matches('.')) {
             Found { addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], alias_of: None }
         } else {
-            self.lookup.lookup(&host).await.map_err(|reason| NoAnswer { host: host.clone(), reason })?
+            self.lookup.lookup(&host).await.map_err(|reason| NoAddress { host: host.clone(), reason })?
         };
         if let Some(target) = found.alias_of.filter(|_| guard::is_service(&host, &self.cluster_domain)) {
             return Err(ForbiddenAnswer::Alias { host, target }.into());
@@ -148,7 +152,9 @@ impl GuardedDns {
         }
         match forbidden {
             Some((address, kind)) if allowed.is_empty() => Err(ForbiddenAnswer::Address { host, address, kind }.into()),
-            _ if allowed.is_empty() => Err(NoAnswer { host, reason: "the answer is empty".to_owned() }.into()),
+            _ if allowed.is_empty() => {
+                Err(NoAddress { host, reason: NoAnswer("the answer is empty".to_owned()) }.into())
+            }
             _ => Ok(Box::new(allowed.into_iter())),
         }
     }

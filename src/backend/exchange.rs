@@ -5,7 +5,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Client, Method, Response};
 use tokio::time::{Instant, timeout_at};
 
-use super::credentials::{Authorization, Secret, is_object_name};
+use super::credentials::{Authorization, Secret, SecretError, is_object_name};
 use super::metrics::Outcome;
 use super::trouble::{Trouble, excerpt, words};
 use super::{Backend, Scope, guard};
@@ -17,9 +17,7 @@ pub const BODY_LIMIT: usize = 4 << 20;
 
 /// A request that was answered with an accepted status.
 pub struct Exchange {
-    /// HTTP status.
     pub code: u16,
-    /// The whole body.
     pub body: Bytes,
     authorization: Option<Authorization>,
 }
@@ -132,15 +130,16 @@ async fn means(backend: &Backend, scope: &Scope, request: &Request, https: bool)
     let step = scope.credentials.as_deref().unwrap_or_default();
     let or_step = |own: &str| if own.is_empty() { step.to_owned() } else { own.to_owned() };
     let (tls_name, auth_name) = (or_step(&request.tls_secret), or_step(&request.auth_secret));
-    let unfit = |name: &str, error: &str| {
+    let unfit = |name: &str, error: SecretError| {
         let predicate = format!("can't be asked: Secret {}/{name}: {error}", scope.namespace);
         Trouble::new(Outcome::Credentials, &request.url, &predicate, "not sent")
     };
 
-    let auth = secret(backend, scope, &auth_name).await.map_err(|error| unfit(&auth_name, &error))?;
-    let authorization = Authorization::of(&auth).map_err(|error| unfit(&auth_name, &error))?;
+    let auth = secret(backend, scope, &auth_name).await.map_err(|error| unfit(&auth_name, error))?;
+    let authorization = Authorization::of(&auth).map_err(|error| unfit(&auth_name, error))?;
     if authorization.is_none() && !request.auth_secret.is_empty() {
-        return Err(unfit(&auth_name, &format!("it has no token, nor username and password ({})", auth.found())));
+        let why = format!("it has no token, nor username and password ({})", auth.found());
+        return Err(unfit(&auth_name, why.into()));
     }
     let unsigned = match &authorization {
         Some(_) => String::new(),
@@ -152,7 +151,7 @@ async fn means(backend: &Backend, scope: &Scope, request: &Request, https: bool)
         ),
     };
     if !https {
-        let client = backend.clients.plain().map_err(|error| unfit(&tls_name, &error))?;
+        let client = backend.clients.plain().map_err(|error| unfit(&tls_name, error))?;
         return Ok(Means { client, authorization, trusted: "nothing".to_owned(), unsigned });
     }
     if tls_name.is_empty() {
@@ -160,17 +159,17 @@ async fn means(backend: &Backend, scope: &Scope, request: &Request, https: bool)
         return Err(Trouble::new(Outcome::Credentials, &request.url, &predicate, "not sent"));
     }
     let tls = if tls_name == auth_name { Ok(auth) } else { secret(backend, scope, &tls_name).await };
-    let client = tls.and_then(|tls| backend.clients.with(&tls)).map_err(|error| unfit(&tls_name, &error))?;
+    let client = tls.and_then(|tls| backend.clients.with(&tls)).map_err(|error| unfit(&tls_name, error))?;
     Ok(Means { client, authorization, trusted: format!("Secret {}/{tls_name}", scope.namespace), unsigned })
 }
 
 /// Reads a Secret of the policy's own namespace; no name, no values.
-async fn secret(backend: &Backend, scope: &Scope, name: &str) -> Result<Secret, String> {
+async fn secret(backend: &Backend, scope: &Scope, name: &str) -> Result<Secret, SecretError> {
     if name.is_empty() {
         return Ok(Secret::default());
     }
     if !is_object_name(name) || !is_object_name(&scope.namespace) {
-        return Err("that is no name of a Secret".to_owned());
+        return Err("that is no name of a Secret".into());
     }
     backend.secrets.read(&scope.namespace, name).await
 }

@@ -45,16 +45,17 @@ enum HostPattern {
     Range(IpNet),
 }
 
+/// A text that names no endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no endpoint: write a host, *.suffix, an address or a range as 10.0.0.0/8, then :PORT if need be")]
+pub struct NoEndpoint(String);
+
 impl FromStr for Pattern {
-    type Err = String;
+    type Err = NoEndpoint;
 
     /// Reads `pd.example.com`, `*.example.com:2379`, `10.0.0.0/8`, `10.1.2.3:80`, `[fd12::/16]:80`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is no endpoint: write a host, *.suffix, an address or a range as 10.0.0.0/8, then :PORT if need be"
-            )
-        };
+    fn from_str(text: &str) -> Result<Self, NoEndpoint> {
+        let wrong = || NoEndpoint(text.to_owned());
         if let Some(range) = range(text) {
             return Ok(Self { host: HostPattern::Range(range), port: None });
         }

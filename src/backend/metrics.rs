@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-/// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// With an answer that is accepted.
@@ -26,8 +25,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The value of the label `outcome`.
-    #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",

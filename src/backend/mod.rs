@@ -4,17 +4,17 @@
 //! by [`credentials`]; the certificates of a Secret make a `client`; `exchange` is one request from there to its
 //! answer, and [`trouble`] finds the words when there is none.
 
-pub mod address;
+pub(crate) mod address;
 pub mod client;
-pub mod cluster;
+pub(crate) mod cluster;
 pub mod credentials;
 pub mod dns;
 mod evaluations;
 mod exchange;
 pub mod guard;
-pub mod metrics;
+pub(crate) mod metrics;
 mod shared;
-pub mod trouble;
+pub(crate) mod trouble;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::plan::spec::{Accept, Parse};
 use crate::plan::{Act, BackendRead, Next, Observation, Observations, Round, Source, Verdict};
 use crate::pod::Pod;
 
-pub use cluster::SeesCluster;
+pub use cluster::{SeesCluster, Unseen};
 pub use exchange::BODY_LIMIT;
 pub use guard::{Pattern, Settings};
 pub use metrics::Metrics;

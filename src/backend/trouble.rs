@@ -1,14 +1,13 @@
 //! Why a request brought nothing, in words for users and words for the log.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io::ErrorKind;
 
 use serde_json::Value;
 
-use super::dns::{ForbiddenAnswer, NoAnswer};
+use super::dns::{ForbiddenAnswer, NoAddress};
 use super::metrics::Outcome;
-use crate::printable::printable;
+use crate::printable::{chain, printable};
 use crate::remedy::{BROKEN, NO_NAME, NOT_TRUSTED, REFUSED, SILENT, TLS_REFUSED, UNREACHED};
 
 /// So much of a body is quoted, in characters.
@@ -23,7 +22,6 @@ const SAYING: [&str; 6] = ["message", "error", "msg", "reason", "detail", "error
 /// Why a request brought nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// The kind.
     pub outcome: Outcome,
     /// For users: constant for a cause.
     pub message: String,
@@ -41,13 +39,11 @@ impl Trouble {
     }
 
     /// The same, with what the backend said.
-    #[must_use]
     pub fn with_words(self, words: String) -> Self {
         Self { words, ..self }
     }
 
     /// What became of a request by this method, in one sentence for people.
-    #[must_use]
     pub fn sentence(&self, method: &str) -> String {
         let separator = if self.words.is_empty() { "" } else { ": " };
         let sentence = format!("{method} {}{separator}{}", self.message, self.words);
@@ -60,7 +56,6 @@ impl Trouble {
     }
 
     /// What an HTTP client's error means. `trusted` names what the server's certificate was checked against.
-    #[must_use]
     pub fn of_error(url: &str, error: reqwest::Error, trusted: &str) -> Self {
         let error = error.without_url();
         let detail = chain(&error);
@@ -89,7 +84,6 @@ impl Trouble {
     }
 
     /// Whether nothing came back at all, as from a machine that is off.
-    #[must_use]
     pub fn is_silence(&self) -> bool {
         matches!(self.outcome, Outcome::Refused | Outcome::Timeout)
     }
@@ -97,7 +91,7 @@ impl Trouble {
 
 /// Why nothing came back over a connection, in words that are constant for a cause.
 fn unreached(error: &reqwest::Error) -> &'static str {
-    if find::<NoAnswer>(error).is_some() {
+    if find::<NoAddress>(error).is_some() {
         return NO_NAME;
     }
     match find::<std::io::Error>(error).map(std::io::Error::kind) {
@@ -108,7 +102,6 @@ fn unreached(error: &reqwest::Error) -> &'static str {
 }
 
 /// `url` without what may be secret or varies: user, password, query, fragment.
-#[must_use]
 pub fn shown(url: &str) -> String {
     let url: String = url.chars().filter(|letter| !letter.is_control()).collect();
     let url = url.split(['?', '#']).next().unwrap_or_default();
@@ -119,7 +112,6 @@ pub fn shown(url: &str) -> String {
 }
 
 /// The beginning of `body` on one line.
-#[must_use]
 pub fn excerpt(body: &[u8]) -> String {
     let beginning = body.get(..16 * QUOTED).unwrap_or(body);
     String::from_utf8_lossy(beginning).chars().filter(|letter| !letter.is_control()).take(QUOTED).collect()
@@ -127,7 +119,6 @@ pub fn excerpt(body: &[u8]) -> String {
 
 /// What a body says to people: the text that JSON holds or the field of it that says why, else the text itself. Pages
 /// for browsers say nothing.
-#[must_use]
 pub fn words(body: &str) -> String {
     let said = match serde_json::from_str(body) {
         Ok(Value::String(text)) => text,
@@ -148,21 +139,6 @@ fn cut(text: &str, longest: usize) -> String {
         Some(_) => text.chars().take(longest - 1).chain(['…']).collect(),
         None => text.to_owned(),
     }
-}
-
-/// All that an error says, outermost first.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let said = inner.to_string();
-        if !text.ends_with(&said) {
-            // Writing to a String can't fail.
-            let _ = write!(text, ": {said}");
-        }
-        source = inner.source();
-    }
-    text
 }
 
 /// The first `T` among an error's sources, inside of I/O errors too.

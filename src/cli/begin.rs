@@ -127,7 +127,10 @@ mod tests {
 
     struct BuiltIn;
     impl Plans for BuiltIn {
-        fn find(&self, it: &crate::policy::spec::PlanReference) -> Result<Arc<crate::plan::Plan>, String> {
+        fn find(
+            &self,
+            it: &crate::policy::spec::PlanReference,
+        ) -> Result<Arc<crate::plan::Plan>, crate::policy::NoPlan> {
             find_built_in(it)
         }
     }

@@ -34,7 +34,7 @@ pub(super) fn run(command: &Certs) -> Result<(), Failure> {
     for path in there {
         std::fs::remove_file(path).map_err(|error| Failure::No(format!("{}: {error}", path.display())))?;
     }
-    let files = self_signed::make(&command.directory, &command.hosts).map_err(Failure::No)?;
+    let files = self_signed::make(&command.directory, &command.hosts).map_err(Failure::no)?;
     super::output::line(format_args!(
         "CA           {}   callers trust this one; its own key is forgotten",
         files.ca.display()

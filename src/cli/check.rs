@@ -49,7 +49,7 @@ pub(super) struct Check {
 pub(super) async fn run(command: Check) -> Result<(), Failure> {
     let mut files = Vec::new();
     for path in &command.paths {
-        files.extend(read(path).map_err(Failure::Usage)?);
+        files.extend(read(path)?);
     }
     let mut checked = if command.cluster {
         let client = command.which.connect().await?;
@@ -65,11 +65,11 @@ pub(super) async fn run(command: Check) -> Result<(), Failure> {
 }
 
 /// The files of a directory, or the one that is named.
-fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, String> {
+fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, Failure> {
     if path.is_dir() {
-        return policies::read_directory(path);
+        return policies::read_directory(path).map_err(Failure::usage);
     }
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
     Ok(vec![(path.to_owned(), text)])
 }
 

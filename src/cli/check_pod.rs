@@ -4,8 +4,10 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::admission::{Stage, first_questions, messages};
+use crate::kubernetes::cache::chain;
 use crate::kubernetes::drains;
 use crate::kubernetes::resources::pod_drains;
+use crate::policy::spec::PolicyMode;
 
 use super::connect::{Reach, whoami};
 use super::drains::DrainView;
@@ -74,7 +76,8 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
     let is_its = |object: &&kube::core::DynamicObject| pod.metadata.uid == *drains::read(object).drain.pod_uid();
     let mut view = drains.iter().find(is_its).map(DrainView::of);
     waits::explain(&client, view.as_mut_slice()).await;
-    let trial = trial::delete(&client, &namespace, &command.pod, &pod.metadata.uid).await.map_err(Failure::No)?;
+    let trial = trial::delete(&client, &namespace, &command.pod, &pod.metadata.uid).await;
+    let trial = trial.map_err(|error| Failure::No(chain(&error)))?;
     let report = Report::of(&pod.full_name(), guarded_by, view, &trial);
     output::print_as(command.output, &report, || {
         report.lines().iter().for_each(output::line);
@@ -84,8 +87,8 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
 
 impl Report {
     fn of(pod: &str, guarded_by: Vec<GuardedBy>, view: Option<DrainView>, trial: &trial::Trial) -> Self {
-        let backend: Vec<Backend> = trial.steps().into_iter().map(Backend::from).collect();
-        let enforced = guarded_by.iter().any(|guard| guard.mode == "Enforce");
+        let backend: Vec<Backend> = trial.steps.iter().map(Backend::of).collect();
+        let enforced = guarded_by.iter().any(|guard| guard.mode == PolicyMode::Enforce);
         let held = || next::about_held(pod, &guarded_by, view.as_ref(), &backend);
         let (may_leave, answer, next) = match trial.said() {
             // Castoff says something on every dry run of a pod that a policy selects.
@@ -129,7 +132,7 @@ impl Report {
         for guard in &self.guarded_by {
             let how = match &guard.mistake {
                 Some(mistake) => format!("policy {}, which is not valid: {mistake}", guard.policy),
-                None => format!("policy {}, mode {}: {}", guard.policy, guard.mode, guard.steps.join(", then ")),
+                None => format!("policy {}, mode {:?}: {}", guard.policy, guard.mode, guard.steps.join(", then ")),
             };
             rows.push(vec![plain("guarded by"), plain(&how)]);
         }
@@ -158,17 +161,20 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
+    use crate::admission::dry_run::{State, StepNow};
     use crate::cli::trial::Trial;
+    use crate::plan::Progress;
 
-    fn guard(mode: &str) -> GuardedBy {
+    fn guard(mode: PolicyMode) -> GuardedBy {
         let steps = vec!["evict-leaders (tikv)".to_owned()];
         let secrets = std::collections::BTreeMap::default();
-        GuardedBy { policy: "tikv".to_owned(), mode: mode.to_owned(), steps, mistake: None, secrets }
+        GuardedBy { policy: "tikv".to_owned(), mode, steps, mistake: None, secrets }
     }
 
     fn report(guards: Vec<GuardedBy>, code: u16, message: &str, warnings: &[&str]) -> Report {
         let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
-        Report::of("tidb/tikv-2", guards, None, &Trial { code, message: message.to_owned(), warnings })
+        let trial = Trial { code, message: message.to_owned(), warnings, steps: Vec::new() };
+        Report::of("tidb/tikv-2", guards, None, &trial)
     }
 
     #[test]
@@ -176,7 +182,12 @@ mod tests {
         let message = "admission webhook \"pods.castoff.dev\" denied the request: tidb/tikv-2 may not leave yet \
                        (policy tikv): it is to be prepared. This delete is not kept: repeat it until it is allowed.";
         let warnings = ["castoff: step evict-leaders (tikv): to do: 40 leaders left", "something is deprecated"];
-        let report = report(vec![guard("Enforce")], 429, message, &warnings);
+        let warnings = warnings.map(str::to_owned).to_vec();
+        let left = Some(Progress { remaining: 40, unit: "leaders".to_owned() });
+        let (step, plan, text) = ("evict-leaders".to_owned(), "tikv".to_owned(), String::new());
+        let steps = vec![StepNow { step, plan, state: State::ToDo, left, text }];
+        let trial = Trial { code: 429, message: message.to_owned(), warnings, steps };
+        let report = Report::of("tidb/tikv-2", vec![guard(PolicyMode::Enforce)], None, &trial);
         assert!(!report.may_leave);
         assert_eq!(
             report.lines().iter().map(|line| strip_str(line).to_string()).collect::<Vec<_>>(),
@@ -193,10 +204,10 @@ mod tests {
 
     #[test]
     fn a_guarded_pod_that_castoff_is_not_asked_about_is_no_pod_that_may_leave() {
-        let unasked = report(vec![guard("Enforce")], 200, "", &[]);
+        let unasked = report(vec![guard(PolicyMode::Enforce)], 200, "", &[]);
         assert!(!unasked.may_leave && unasked.answer.contains("does not ask Castoff"), "{unasked:?}");
         let asked = ["castoff: step evict-leaders (tikv): done"];
-        assert!(report(vec![guard("Enforce")], 200, "", &asked).may_leave);
+        assert!(report(vec![guard(PolicyMode::Enforce)], 200, "", &asked).may_leave);
         assert!(report(vec![], 200, "", &[]).may_leave);
     }
 
@@ -205,7 +216,7 @@ mod tests {
         let other = report(vec![], 400, "admission webhook \"other.example\" denied the request: no", &[]);
         assert!(!other.may_leave && other.answer.contains("other.example"));
         let failing = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": connection refused";
-        let failing = report(vec![guard("Enforce")], 500, failing, &[]);
+        let failing = report(vec![guard(PolicyMode::Enforce)], 500, failing, &[]);
         assert!(failing.next.is_some_and(|next| next.ends_with("doctor")));
     }
 }

@@ -1,7 +1,6 @@
 //! Which policy guards a pod, asked of the API by the questions that the gate asks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 use kube::core::DynamicObject;
@@ -9,25 +8,18 @@ use kube::{Api, Client};
 
 use crate::admission::{Request, What};
 use crate::kubernetes::cluster;
-use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
-use crate::kubernetes::resources::{drain_plans, drain_policies};
+use crate::kubernetes::policies::policies_now;
 use crate::lifecycle::Caller;
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
 
 use super::Failure;
-use super::connect::{list, refused};
+use super::connect::refused;
 
 /// The policies of a namespace, as Castoff has them in force.
 pub(super) async fn policies(client: &Client, namespace: &str) -> Result<PolicyIndex, Failure> {
-    let policies = list(client, &drain_policies(), Some(namespace)).await?;
-    let policies: Vec<Arc<PolicyObject>> =
-        policies.iter().filter_map(read_policy).map(|(_, it)| Arc::new(it)).collect();
-    // Plans are the cluster's: whoever may see only a namespace may not see them, and most policies name none of them.
-    let named = policies.iter().any(|policy| policy.spec.to_string().contains("\"plan\":{\"name\""));
-    let plans = if named { list(client, &drain_plans(), None).await? } else { Vec::new() };
-    let plans: Vec<Arc<PlanObject>> = plans.iter().filter_map(read_plan).map(|(_, it)| Arc::new(it)).collect();
-    Ok(compile(&policies, &plans))
+    let now = policies_now(client, namespace).await;
+    now.map_err(|error| refused("list drainpolicies, and the drainplans that they name", &error))
 }
 
 /// The pod of this name as it is now.

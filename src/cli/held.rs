@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::admission::dry_run::{State, StepNow};
 use crate::kubernetes::policies::said as mistakes_said;
+use crate::policy::spec::PolicyMode;
 use crate::policy::{Policy, Step};
 
 /// A step of which nothing could be learnt.
@@ -16,7 +17,7 @@ pub(super) const UNKNOWN: &str = "not known";
 #[serde(rename_all = "camelCase")]
 pub(super) struct GuardedBy {
     pub policy: String,
-    pub mode: String,
+    pub mode: PolicyMode,
     pub steps: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mistake: Option<String>,
@@ -41,19 +42,19 @@ impl GuardedBy {
         GuardedBy {
             secrets: steps.iter().filter_map(secret).collect(),
             policy: policy.name.clone(),
-            mode: format!("{:?}", policy.spec.mode),
+            mode: policy.spec.mode,
             steps: steps.iter().map(|step| format!("{} ({})", step.name, step.plan_name)).collect(),
             mistake: policy.steps.as_ref().err().map(|mistakes| mistakes_said(mistakes)),
         }
     }
 }
 
-impl From<StepNow> for Backend {
-    fn from(now: StepNow) -> Self {
+impl Backend {
+    pub fn of(now: &StepNow) -> Self {
         let state = match now.state {
             State::Unknown => UNKNOWN,
             state => state.as_str(),
         };
-        Backend { step: now.step, plan: now.plan, state, text: now.text }
+        Backend { step: now.step.clone(), plan: now.plan.clone(), state, text: now.remark() }
     }
 }

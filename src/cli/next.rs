@@ -106,11 +106,12 @@ mod tests {
     use super::*;
     use crate::cli::drains::DrainView;
     use crate::lifecycle::{Drain, Phase};
+    use crate::policy::spec::PolicyMode;
 
     fn guard(policy: &str, mistake: Option<&str>) -> GuardedBy {
         let secrets = BTreeMap::from([("evict".to_owned(), "pd-client".to_owned())]);
         let (policy, mistake) = (policy.to_owned(), mistake.map(str::to_owned));
-        GuardedBy { policy, mode: "Enforce".to_owned(), steps: Vec::new(), mistake, secrets }
+        GuardedBy { policy, mode: PolicyMode::Enforce, steps: Vec::new(), mistake, secrets }
     }
 
     fn step(state: &'static str, text: &str) -> Backend {

@@ -11,12 +11,12 @@ use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use crate::admission::dry_run::State;
 use crate::kubernetes::drains;
 use crate::kubernetes::resources::pod_drains;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle::drain::drain_name;
 use crate::lifecycle::{Drain, Phase, claim};
+use crate::plan::Progress;
 use crate::ports::{Store, StoreError};
 
 use super::begin::{Begin, Next, begin, next};
@@ -139,81 +139,41 @@ impl Work {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &pod_drains());
         let changes = watch_object(api, &drain.metadata.name).default_backoff();
         pin_mut!(changes);
-        let mut live = Live::new();
-        let mut under_way = begun != Begin::Wait;
-        let (start, mut current, mut untouched) = (Instant::now(), drain, true);
-        let mut tries = Tries::new(&current);
-        let (mut look, mut newest) = (start + LOOK, None);
-        loop {
+        let mut waiting = Waiting::new(self, begun, drain);
+        let start = Instant::now();
+        let (mut look, mut untouched) = (start + LOOK, true);
+        let end = loop {
             tokio::select! {
                 change = changes.next() => {
                     let Some(Ok(object)) = change else { continue };
-                    let kept = object.as_ref().map(drains::read);
-                    untouched = object.is_some_and(|object| object.data.get("status").is_none());
-                    if let Some(kept) = &kept {
-                        current = Arc::clone(&kept.drain);
-                        let mut view = DrainView::of_drain(&current);
-                        // What was asked for since is newer than what is written down.
-                        view.left = view.left.map(|left| newest.clone().unwrap_or(left));
-                        live.show(vec![line(&view, live.is_drawn())]);
-                    }
-                    match next(kept.as_ref().map(|kept| kept.drain.as_ref()), under_way) {
-                        Next::GoOn => {}
-                        Next::UnderWay => under_way = true,
-                        Next::Again => {
-                            (_, current) = self.begin().await?;
-                            under_way = true;
-                            tries = Tries::new(&current);
-                        }
-                        Next::Prepared => {
-                            live.end();
-                            self.tell_prepared(&current);
-                            return Ok(());
-                        }
-                        Next::Left(how) => {
-                            live.end();
-                            output::line(format_args!("{}: {how}", current.pod_name()));
-                            return Ok(());
-                        }
-                        Next::No(why) => {
-                            live.end();
-                            return Err(Failure::No(format!("{}: {why}", current.pod_name())));
-                        }
+                    untouched = object.as_ref().is_some_and(|object| object.data.get("status").is_none());
+                    if let Some(end) = waiting.changed(object.as_ref()).await? {
+                        break end;
                     }
                 }
                 // Progress is written down once a minute; a person who looks on asks how much is left now.
-                () = tokio::time::sleep_until(look), if live.is_drawn() && current.status.phase == Phase::Draining => {
-                    newest = self.left_now(&current).await;
-                    if newest.is_some() {
-                        live.show(vec![line(&DrainView { left: newest.clone(), ..DrainView::of_drain(&current) }, true)]);
-                    }
+                () = tokio::time::sleep_until(look), if waiting.is_watched() => {
+                    waiting.look().await;
                     look = Instant::now() + LOOK;
                 }
-                () = tokio::time::sleep_until(tries.due) => tries.write(&self.store, &current).await,
+                () = tokio::time::sleep_until(waiting.tries.due) => waiting.keep().await,
                 () = tokio::time::sleep_until(start + UNTOUCHED), if untouched => {
                     untouched = false;
-                    eprintln!("{} is not taken up: does Castoff run? See {} doctor", current.pod_name(), program());
+                    eprintln!("{} is not taken up: does Castoff run? See {} doctor", waiting.pod(), program());
                 }
                 () = until(timeout.map(|timeout| start + timeout)) => {
-                    live.end();
-                    return Err(Failure::No(format!("{}: not prepared in time. {}", current.pod_name(), self.goes_on())));
+                    break End::No(format!("{}: not prepared in time. {}", waiting.pod(), self.goes_on()));
                 }
-                _ = tokio::signal::ctrl_c() => {
-                    live.end();
-                    return Err(Failure::No(self.goes_on()));
-                }
+                _ = tokio::signal::ctrl_c() => break End::No(self.goes_on()),
             }
+        };
+        waiting.live.end();
+        match end {
+            End::Prepared => self.tell_prepared(&waiting.drain),
+            End::Left(how) => output::line(format_args!("{}: {how}", waiting.pod())),
+            End::No(why) => return Err(Failure::No(why)),
         }
-    }
-
-    /// How much is left in the step under way, by a dry run of the delete; none where that can't be told.
-    async fn left_now(&self, drain: &Drain) -> Option<Left> {
-        let trial = trial::delete(&self.client, &self.namespace, &self.pod, drain.pod_uid()).await.ok()?;
-        let step = trial.steps().into_iter().find(|step| step.state == State::ToDo)?;
-        let (remaining, unit) = step.text.strip_suffix(" left")?.split_once(' ')?;
-        let remaining: i64 = remaining.parse().ok()?;
-        let total = drain.status.progress.as_ref().map_or(remaining, |progress| progress.total.max(remaining));
-        Some(Left { remaining, total, unit: unit.to_owned() })
+        Ok(())
     }
 
     fn tell_begun(&self, drain: &Drain) {
@@ -236,6 +196,88 @@ impl Work {
     fn goes_on(&self) -> String {
         let (namespace, pod, program) = (&self.namespace, &self.pod, program());
         format!("The preparation goes on without you for a while; {program} cancel {pod} -n {namespace} gives it up")
+    }
+}
+
+/// A person who waits for a pod.
+struct Waiting<'a> {
+    work: &'a Work,
+    drain: Arc<Drain>,
+    under_way: bool,
+    tries: Tries,
+    live: Live,
+    /// How much was left when it was last asked for.
+    newest: Option<Left>,
+}
+
+/// What the waiting comes to.
+enum End {
+    Prepared,
+    Left(&'static str),
+    No(String),
+}
+
+impl<'a> Waiting<'a> {
+    fn new(work: &'a Work, begun: Begin, drain: Arc<Drain>) -> Self {
+        let under_way = begun != Begin::Wait;
+        Waiting { work, under_way, tries: Tries::new(&drain), live: Live::new(), newest: None, drain }
+    }
+
+    fn pod(&self) -> String {
+        self.drain.pod_name()
+    }
+
+    /// The drain has changed, or is gone.
+    async fn changed(&mut self, object: Option<&DynamicObject>) -> Result<Option<End>, Failure> {
+        let kept = object.map(drains::read);
+        if let Some(kept) = &kept {
+            self.drain = Arc::clone(&kept.drain);
+            let mut view = DrainView::of_drain(&self.drain);
+            // What was asked for since is newer than what is written down.
+            view.left = view.left.map(|left| self.newest.clone().unwrap_or(left));
+            self.live.show(vec![line(&view, self.live.is_drawn())]);
+        }
+        match next(kept.as_ref().map(|kept| kept.drain.as_ref()), self.under_way) {
+            Next::GoOn => {}
+            Next::UnderWay => self.under_way = true,
+            Next::Again => {
+                (_, self.drain) = self.work.begin().await?;
+                self.under_way = true;
+                self.tries = Tries::new(&self.drain);
+            }
+            Next::Prepared => return Ok(Some(End::Prepared)),
+            Next::Left(how) => return Ok(Some(End::Left(how))),
+            Next::No(why) => return Ok(Some(End::No(format!("{}: {why}", self.pod())))),
+        }
+        Ok(None)
+    }
+
+    /// Whether somebody sees on a terminal how it goes on.
+    fn is_watched(&self) -> bool {
+        self.live.is_drawn() && self.drain.status.phase == Phase::Draining
+    }
+
+    /// Shows how much is left now.
+    async fn look(&mut self) {
+        self.newest = self.left_now().await;
+        if self.newest.is_some() {
+            let view = DrainView { left: self.newest.clone(), ..DrainView::of_drain(&self.drain) };
+            self.live.show(vec![line(&view, true)]);
+        }
+    }
+
+    /// How much is left in the step under way, by a dry run of the delete; none where that can't be told.
+    async fn left_now(&self) -> Option<Left> {
+        let Work { client, namespace, pod, .. } = self.work;
+        let trial = trial::delete(client, namespace, pod, self.drain.pod_uid()).await.ok()?;
+        let Progress { remaining, unit } = trial.steps.into_iter().find_map(|step| step.left)?;
+        let total = self.drain.status.progress.as_ref().map_or(remaining, |progress| progress.total.max(remaining));
+        Some(Left { remaining, total, unit })
+    }
+
+    /// Keeps the preparation from being given up.
+    async fn keep(&mut self) {
+        self.tries.write(&self.work.store, &self.drain).await;
     }
 }
 

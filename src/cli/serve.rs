@@ -164,9 +164,9 @@ impl From<OnFailure> for FailurePolicy {
 }
 
 /// Reads `1h`, `90s`, `500ms`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|_| "write a time as 1h, 90s or 500ms".to_owned())?;
-    Duration::try_from(span).map_err(|_| "a time is not negative".to_owned())
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+    let span: jiff::SignedDuration = text.parse().map_err(|_| "write a time as 1h, 90s or 500ms")?;
+    Duration::try_from(span).map_err(|_| "a time is not negative")
 }
 
 /// Where policies and what they need come from.
@@ -210,7 +210,7 @@ impl From<LogFormat> for logging::Format {
 
 /// Serves until it is told to stop.
 pub(super) async fn run(command: Serve) -> Result<(), Failure> {
-    logging::init(command.log_format.into(), &command.log).map_err(Failure::Usage)?;
+    logging::init(command.log_format.into(), &command.log).map_err(Failure::usage)?;
     app::serve(command.checked()?).await.map_err(logged)
 }
 
@@ -297,27 +297,10 @@ impl InCluster {
             allow_loopback,
         } = self;
         let runbook_url = runbook_url.map(String::from);
-        let trust = match (inject_ca_from, &tls) {
-            (Some(from), _) => Trust::Injected { from },
-            (None, Tls::Managed) => Trust::Ours,
-            (None, _) => Trust::Unknown,
-        };
-        let target = webhook_url.clone().map_or_else(
-            || Target::Service { namespace: namespace.clone(), name: service.clone(), port: 443 },
-            Target::Url,
-        );
-        if webhook_url.as_ref().is_some_and(|url| !matches!(url.path(), "/" | "/validate")) {
-            return Err(Failure::Usage("--webhook-url: give its path by --webhook-path".to_owned()));
-        }
-        let path = match (webhook_path, webhook_path_file) {
-            (Some(path), _) => WebhookPath::Given(path),
-            (None, Some(file)) => WebhookPath::File(file),
-            (None, None) => WebhookPath::Kept,
-        };
         let registration = Settings {
             manage: manage_webhook,
-            target,
-            trust,
+            target: target(webhook_url.as_ref(), &namespace, &service)?,
+            trust: trust(inject_ca_from, &tls),
             failure_policy: failure_policy.into(),
             timeout_seconds: webhook_timeout,
             allowed_namespaces: allow_namespaces.into_iter().collect(),
@@ -333,12 +316,36 @@ impl InCluster {
             service,
             further_names,
             registration,
-            path,
+            path: path(webhook_path, webhook_path_file),
             runbook_url,
             completed_ttl,
             lease_duration,
             allow_endpoints,
             allow_loopback,
         })
+    }
+}
+
+fn trust(inject_ca_from: Option<String>, tls: &Tls) -> Trust {
+    match (inject_ca_from, tls) {
+        (Some(from), _) => Trust::Injected { from },
+        (None, Tls::Managed) => Trust::Ours,
+        (None, _) => Trust::Unknown,
+    }
+}
+
+fn target(url: Option<&url::Url>, namespace: &str, service: &str) -> Result<Target, Failure> {
+    match url {
+        None => Ok(Target::Service { namespace: namespace.to_owned(), name: service.to_owned(), port: 443 }),
+        Some(url) if matches!(url.path(), "/" | "/validate") => Ok(Target::Url(url.clone())),
+        Some(_) => Err(Failure::Usage("--webhook-url: give its path by --webhook-path".to_owned())),
+    }
+}
+
+fn path(given: Option<String>, file: Option<PathBuf>) -> WebhookPath {
+    match (given, file) {
+        (Some(path), _) => WebhookPath::Given(path),
+        (None, Some(file)) => WebhookPath::File(file),
+        (None, None) => WebhookPath::Kept,
     }
 }

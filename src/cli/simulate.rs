@@ -75,21 +75,20 @@ struct Pd {
     listen: Listen,
 }
 
-fn store(text: &str) -> Result<(u64, String), String> {
+fn store(text: &str) -> Result<(u64, String), &'static str> {
     let (id, address) = text.split_once('=').ok_or("write a store as ID=ADDRESS")?;
     Ok((id.parse().map_err(|_| "a store's ID is a number")?, address.to_owned()))
 }
 
 /// Plays until SIGTERM.
 pub(super) async fn run(command: Simulate) -> Result<(), Failure> {
-    let said = |error: std::io::Error| Failure::No(error.to_string());
-    let mut terminate = signal(SignalKind::terminate()).map_err(said)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::no)?;
     match command.role {
         Role::Hook(Listen { listen }) => {
             let work = Arc::new(Work::default());
             let application = application(Arc::clone(&work));
             tokio::select! {
-                ended = serve(listen, application) => ended.map_err(said),
+                ended = serve(listen, application) => ended.map_err(Failure::no),
                 _ = terminate.recv() => {
                     output::line(format!("SIGTERM: {}", work.answer()));
                     Ok(())
@@ -101,14 +100,14 @@ pub(super) async fn run(command: Simulate) -> Result<(), Failure> {
             let figures = Arc::clone(&client);
             let routes = Router::new().route("/figures", get(|| async move { Json(figures.figures()) }));
             tokio::select! {
-                ended = serve(listen.listen, routes) => ended.map_err(said),
+                ended = serve(listen.listen, routes) => ended.map_err(Failure::no),
                 () = client.send(Duration::from_millis(every)) => Ok(()),
                 _ = terminate.recv() => Ok(()),
             }
         }
         Role::Pd(Pd { stores, leaders, listen }) => {
             let stores = stores.into_iter().map(|(id, address)| (id, address, leaders)).collect();
-            let _pd = SimulatedPd::start_at(listen.listen, Config::with_stores(stores)).await.map_err(said)?;
+            let _pd = SimulatedPd::start_at(listen.listen, Config::with_stores(stores)).await.map_err(Failure::no)?;
             terminate.recv().await;
             Ok(())
         }

@@ -56,7 +56,6 @@ struct Played {
 
 /// Plays until it is told to end, or until its annotations have it end by itself.
 pub(super) async fn run(command: StandIn, mut terminate: Signal) -> Result<(), Failure> {
-    let said = |error: std::io::Error| Failure::No(error.to_string());
     let played =
         Played { relay: Relay::new(), began: Instant::now(), annotations: Arc::new(command.annotations.clone()) };
     let application = Router::new().fallback(carry).with_state(Arc::clone(&played.relay));
@@ -66,8 +65,8 @@ pub(super) async fn run(command: StandIn, mut terminate: Signal) -> Result<(), F
         .route("/ready", get(ready))
         .with_state(played.clone());
     tokio::select! {
-        ended = serve(command.listen, application) => ended.map_err(said),
-        ended = serve(command.control, control) => ended.map_err(said),
+        ended = serve(command.listen, application) => ended.map_err(Failure::no),
+        ended = serve(command.control, control) => ended.map_err(Failure::no),
         ended = follows_its_course(&played) => ended,
         () = is_told_to_end(&mut terminate, &played) => Ok(()),
     }

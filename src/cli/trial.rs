@@ -1,14 +1,9 @@
 //! A delete of a pod, tried out: a dry run, which changes nothing anywhere and is answered as the real one would be.
 
-use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
-use kube::api::{DeleteParams, Preconditions};
-use kube::client::Body;
-use kube::core::{Request, Resource, Status};
 
-use crate::admission::dry_run::StepNow;
-use crate::kubernetes::cache::chain;
-use crate::kubernetes::registration::{PODS, without_path};
+use crate::admission::dry_run::{CAUSE, StepNow};
+use crate::kubernetes::registration::{Answer, PODS, try_delete, without_path};
 
 /// What the API server answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +11,8 @@ pub(super) struct Trial {
     pub code: u16,
     pub message: String,
     pub warnings: Vec<String>,
+    /// How each step stands at its backend, as Castoff says with a denial.
+    pub steps: Vec<StepNow>,
 }
 
 /// What that means.
@@ -34,19 +31,11 @@ pub(super) enum Said {
 }
 
 /// Tries the delete of this pod out.
-pub(super) async fn delete(client: &Client, namespace: &str, pod: &str, uid: &str) -> Result<Trial, String> {
-    let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-    let parameters = DeleteParams { dry_run: true, preconditions: Some(preconditions), ..DeleteParams::default() };
-    let request = Request::new(Pod::url_path(&(), Some(namespace))).delete(pod, &parameters);
-    let request = request.map_err(|error| error.to_string())?;
-    // By hand: a client's own delete gives no warnings.
-    let response = client.send(request.map(Body::from)).await.map_err(|error| chain(&error))?;
-    let (head, body) = response.into_parts();
-    let warnings = head.headers.get_all("warning").iter().filter_map(|value| text_of(value.to_str().ok()?));
-    let warnings = warnings.collect();
-    let body = body.collect_bytes().await.map_err(|error| chain(&error))?;
-    let message = serde_json::from_slice::<Status>(&body).map(|status| status.message).unwrap_or_default();
-    Ok(Trial { code: head.status.as_u16(), message, warnings })
+pub(super) async fn delete(client: &Client, namespace: &str, pod: &str, uid: &str) -> kube::Result<Trial> {
+    let Answer { code, status, warnings } = try_delete(client, namespace, pod, uid).await?;
+    let causes = status.details.into_iter().flat_map(|details| details.causes).filter(|cause| cause.reason == CAUSE);
+    let steps = causes.filter_map(|cause| serde_json::from_str(&cause.message).ok()).collect();
+    Ok(Trial { code, message: status.message, warnings, steps })
 }
 
 impl Trial {
@@ -65,14 +54,12 @@ impl Trial {
         }
     }
 
-    /// How each step stands at its backend, as Castoff says.
-    pub fn steps(&self) -> Vec<StepNow> {
-        self.warnings.iter().filter_map(|warning| StepNow::read(warning)).collect()
-    }
-
-    /// What was said besides.
+    /// What was said besides how steps stand.
     pub fn further_warnings(&self) -> Vec<String> {
-        self.warnings.iter().filter(|warning| StepNow::read(warning).is_none()).cloned().collect()
+        let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
+        // The API server may have cut it short.
+        let is_step = |warning: &&String| steps.iter().any(|step| step.starts_with(warning.as_str()));
+        self.warnings.iter().filter(|warning| !is_step(warning)).cloned().collect()
     }
 }
 
@@ -83,26 +70,13 @@ fn named(message: &str, before: &str, after: &str) -> Option<(String, String)> {
     Some((name.to_owned(), rest.to_owned()))
 }
 
-/// The text of a Warning header: `299 - "text"`, in which quotes and backslashes are escaped.
-fn text_of(header: &str) -> Option<String> {
-    let mut text = String::new();
-    let mut characters = header.split_once('"')?.1.chars();
-    loop {
-        match characters.next()? {
-            '"' => return Some(text),
-            '\\' => text.push(characters.next()?),
-            other => text.push(other),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn said(code: u16, message: &str, warnings: &[&str]) -> Said {
         let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
-        Trial { code, message: message.to_owned(), warnings }.said()
+        Trial { code, message: message.to_owned(), warnings, steps: Vec::new() }.said()
     }
 
     #[test]
@@ -124,11 +98,5 @@ mod tests {
     fn only_castoffs_own_words_show_that_it_was_asked() {
         assert_eq!(said(200, "", &["castoff: step a (tikv): done"]), Said::Allowed { asked: true });
         assert_eq!(said(200, "", &["something is deprecated"]), Said::Allowed { asked: false });
-    }
-
-    #[test]
-    fn a_warning_is_read_from_its_header() {
-        assert_eq!(text_of("299 - \"a \\\"b\\\" \\\\ c\"").as_deref(), Some("a \"b\" \\ c"));
-        assert_eq!(text_of("299 - nothing"), None);
     }
 }

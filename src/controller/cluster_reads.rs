@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::backend::SeesCluster;
+use crate::backend::{SeesCluster, Unseen};
 use crate::facts::OwnerSeen;
 use crate::plan::{ClusterRead, PodsQuery};
 use crate::pod::Pod;
@@ -25,7 +25,7 @@ impl std::fmt::Debug for ClusterReads {
 
 #[async_trait]
 impl SeesCluster for ClusterReads {
-    async fn read(&self, pod: &Pod<'_>, read: &ClusterRead) -> Result<Value, String> {
+    async fn read(&self, pod: &Pod<'_>, read: &ClusterRead) -> Result<Value, Unseen> {
         match read {
             ClusterRead::Pods(query) => self.pods(query).await,
             ClusterRead::Owner => self.owner(pod).await,
@@ -34,25 +34,29 @@ impl SeesCluster for ClusterReads {
 }
 
 impl ClusterReads {
-    async fn pods(&self, query: &PodsQuery) -> Result<Value, String> {
-        let all = self.0.find_pods(query.namespace.as_deref(), query.node.as_deref()).await?;
+    async fn pods(&self, query: &PodsQuery) -> Result<Value, Unseen> {
+        let all = self.0.find_pods(query.namespace.as_deref(), query.node.as_deref()).await;
+        let all = all.map_err(|error| error.to_string())?;
         let asked: Vec<_> = all.iter().filter(|pod| query.takes(pod)).collect();
         if asked.len() > MOST_PODS {
-            return Err(format!("more than {MOST_PODS} pods: name fewer with selector, namespace and node"));
+            return Err(format!("more than {MOST_PODS} pods: name fewer with selector, namespace and node").into());
         }
         let pods = asked.into_iter().map(|pod| serde_json::to_value(pod.as_ref()));
-        pods.collect::<Result<_, _>>().map(Value::Array).map_err(|error| format!("a pod can't be shown: {error}"))
+        let pods = pods.collect::<Result<_, _>>().map_err(|error| format!("a pod can't be shown: {error}"))?;
+        Ok(Value::Array(pods))
     }
 
-    async fn owner(&self, pod: &Pod<'_>) -> Result<Value, String> {
-        let Some(owner) = pod.controller() else { return Err("nothing controls this pod".to_owned()) };
+    async fn owner(&self, pod: &Pod<'_>) -> Result<Value, Unseen> {
+        let Some(owner) = pod.controller() else { return Err("nothing controls this pod".into()) };
         match self.0.owner(&pod.metadata.namespace, owner).await {
             OwnerSeen::Known(facts) => {
                 let replicas = facts.wanted.map(|replicas| ("replicas".to_owned(), Value::from(replicas)));
                 Ok(Value::Object(replicas.into_iter().collect::<Map<_, _>>()))
             }
-            OwnerSeen::DeletingOrGone => Err(format!("{} {} is deleted", owner.kind, owner.name)),
-            OwnerSeen::None | OwnerSeen::Unknown => Err(format!("{} {} can't be seen here", owner.kind, owner.name)),
+            OwnerSeen::DeletingOrGone => Err(format!("{} {} is deleted", owner.kind, owner.name).into()),
+            OwnerSeen::None | OwnerSeen::Unknown => {
+                Err(format!("{} {} can't be seen here", owner.kind, owner.name).into())
+            }
         }
     }
 }

@@ -126,7 +126,10 @@ mod tests {
     struct BuiltIn;
 
     impl crate::policy::Plans for BuiltIn {
-        fn find(&self, it: &crate::policy::spec::PlanReference) -> Result<Arc<crate::plan::Plan>, String> {
+        fn find(
+            &self,
+            it: &crate::policy::spec::PlanReference,
+        ) -> Result<Arc<crate::plan::Plan>, crate::policy::NoPlan> {
             crate::policy::find_built_in(it)
         }
     }

@@ -93,7 +93,6 @@ impl Controller {
 
     async fn carry_out(&self, drain: &Drain, effect: Effect, around: &Surroundings) -> Result<(), StoreError> {
         let namespace = &drain.metadata.namespace;
-        let unavailable = StoreError::Unavailable;
         match effect {
             Effect::TakeSlot(slots) => {
                 if let Some((policy, version)) = &around.slots_of {
@@ -104,11 +103,11 @@ impl Controller {
             Effect::GiveSlot => self.give_slot(drain).await?,
             // Sent by the turn itself, which remembers what came of it.
             Effect::Send(..) => {}
-            Effect::Wake(mark) => self.cluster.wake(pod_of(drain)?, &mark).await.map_err(unavailable)?,
-            Effect::Unmark => self.cluster.unmark(pod_of(drain)?).await.map_err(unavailable)?,
+            Effect::Wake(mark) => self.cluster.wake(pod_of(drain)?, &mark).await?,
+            Effect::Unmark => self.cluster.unmark(pod_of(drain)?).await?,
             Effect::Delete => {
                 tracing::info!(pod = %drain.pod_name(), "deletes the prepared pod: who asked does not ask again");
-                self.cluster.delete(pod_of(drain)?).await.map_err(unavailable)?;
+                self.cluster.delete(pod_of(drain)?).await?;
             }
             Effect::Tell(event) => self.events.tell(drain, &event),
             Effect::Count(outcome) => self.metrics.count(outcome),

@@ -134,8 +134,7 @@ impl OwnerSeen {
     }
 
     /// Whether a StatefulSet wants a pod of this number; `None` where that can't be told.
-    #[must_use]
-    pub fn wants_ordinal(&self, ordinal: u32) -> Option<bool> {
+    pub(crate) fn wants_ordinal(&self, ordinal: u32) -> Option<bool> {
         let (first, count) = self.ordinals()?;
         Some(ordinal >= first && ordinal - first < count)
     }
@@ -144,8 +143,7 @@ impl OwnerSeen {
 impl NodeFacts {
     /// For how long the pod bears the node's taints.
     /// <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>
-    #[must_use]
-    pub fn tolerated_by(&self, pod: &Pod<'_>) -> Tolerance {
+    pub(crate) fn tolerated_by(&self, pod: &Pod<'_>) -> Tolerance {
         let of = |taint: &Taint| {
             let mut bearing =
                 pod.spec.tolerations.iter().filter(|toleration| toleration.bears(&taint.key, &taint.value));

@@ -34,6 +34,6 @@ impl Gatekeeper {
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);
         let rounds = self.observer.observe(&drain, true, &look, limit, Reads::Own).await;
         let steps = drain.status.steps.iter().enumerate();
-        steps.fold(answer, |answer, (index, step)| answer.warn(StepNow::of(step, rounds.get(&index)).to_string()))
+        steps.fold(answer, |answer, (index, step)| answer.tell_step(StepNow::of(step, rounds.get(&index))))
     }
 }

@@ -57,7 +57,7 @@ impl Gatekeeper {
                 self.write_no_longer(&live, None, &why, dry_run, deadline).await;
                 return admission::not_verified(case, &why);
             }
-            Err(error) => return refuse(&error),
+            Err(error) => return refuse(&error.to_string()),
         }
         if dry_run {
             return admission::allowed(case);
@@ -69,7 +69,7 @@ impl Gatekeeper {
     }
 
     /// Why the policy's limit does not let the pod go now, as it is to be seen live.
-    async fn limit_now(&self, policy: &Policy, drain: &Drain) -> Result<Option<String>, String> {
+    async fn limit_now(&self, policy: &Policy, drain: &Drain) -> Result<Option<String>, StoreError> {
         let namespace = &drain.metadata.namespace;
         // Without pods to be seen there is nothing to count but the slots.
         if self.own_user.is_none() && !self.cluster.sees_pods() {
@@ -78,7 +78,7 @@ impl Gatekeeper {
         let (pods, drains) = tokio::join!(self.cluster.selected_now(policy, MOST_LISTED), self.store.list(namespace));
         // Of more, the leader's word counts, which has them all in sight: that the drain is Drained.
         let Some(pods) = pods? else { return Ok(None) };
-        let drains = drains.map_err(|error| error.to_string())?;
+        let drains = drains?;
         let owners = self.owners_of(namespace, drain, &pods).await;
         let node_labels = |node: &str| self.labels_of(node);
         let neighbourhood = Neighbourhood {

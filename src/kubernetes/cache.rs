@@ -10,6 +10,7 @@ use kube::core::DynamicObject;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+pub(crate) use crate::printable::chain;
 use crate::runtime::liveness::Pulse;
 
 use super::follow::{self, Pace, Told};
@@ -244,20 +245,6 @@ impl<T: Send + Sync + 'static> Cache<T> {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, Entry<T>>> {
         self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An error with what caused it, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// `namespace/name`, or the name alone of what lives in no namespace.

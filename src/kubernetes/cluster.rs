@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::facts::{NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, read};
 use crate::pod::{OwnerReference, Pod};
 use crate::policy::{Policy, PolicyIndex, selector};
-use crate::ports::{Cluster, WAKE_ANNOTATION};
+use crate::ports::{Cluster, StoreError, WAKE_ANNOTATION};
 
 use super::cache::{Cache, chain};
 use super::owners::Owners;
@@ -51,37 +51,31 @@ pub struct WatchedCluster {
 }
 
 /// Pods, as the API names them.
-#[must_use]
 pub fn pods() -> ApiResource {
     ApiResource::erase::<core::v1::Pod>(&())
 }
 
 /// Nodes, as the API names them.
-#[must_use]
 pub fn nodes() -> ApiResource {
     ApiResource::erase::<core::v1::Node>(&())
 }
 
 /// Namespaces, as the API names them.
-#[must_use]
 pub fn namespaces() -> ApiResource {
     ApiResource::erase::<core::v1::Namespace>(&())
 }
 
 /// How a pod becomes an entry of the cache.
-#[must_use]
 pub fn read_pod(object: &DynamicObject) -> Option<(String, Pod<'static>)> {
     Some((super::cache::key_of(object), pod_of(object)?))
 }
 
 /// How a node becomes an entry of the cache.
-#[must_use]
 pub fn read_node(object: &DynamicObject) -> Option<(String, NodeFacts)> {
     Some((super::cache::key_of(object), read::node(&whole(object)).ok()?))
 }
 
 /// How a namespace becomes an entry of the cache.
-#[must_use]
 pub fn read_namespace(object: &DynamicObject) -> Option<(String, NamespaceFacts)> {
     Some((super::cache::key_of(object), read::namespace(&whole(object)).ok()?))
 }
@@ -97,9 +91,18 @@ pub(super) fn whole(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or(Value::Null)
 }
 
+#[allow(clippy::needless_pass_by_value)] // As `map_err` gives it.
+fn unavailable(error: kube::Error) -> StoreError {
+    StoreError::Unavailable(chain(&error))
+}
+
+#[allow(clippy::needless_pass_by_value)] // As `map_err` gives it.
+fn unlisted(error: kube::Error) -> StoreError {
+    StoreError::Unavailable(format!("pods can't be listed: {}", chain(&error)))
+}
+
 impl WatchedCluster {
     /// A cluster of which nothing is known yet.
-    #[must_use]
     pub fn new(client: Client, registration: watch::Receiver<Seen>, registration_is_ours: bool) -> Self {
         let (pods, nodes, namespaces) = Default::default();
         let owners = Owners::new(client.clone());
@@ -111,14 +114,14 @@ impl WatchedCluster {
     }
 
     /// Patches the pod, if it is still the one with this UID.
-    async fn patch(&self, pod: &Pod<'_>, annotations: Value) -> Result<(), String> {
+    async fn patch(&self, pod: &Pod<'_>, annotations: Value) -> Result<(), StoreError> {
         let change = json!({"metadata": {"uid": pod.metadata.uid, "annotations": annotations}});
         let api = self.pod_api(&pod.metadata.namespace);
         match api.patch(&pod.metadata.name, &PatchParams::default(), &Patch::Merge(&change)).await {
             Ok(_) => Ok(()),
             // It has left, or another has its name: nobody is to be woken any more.
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(unavailable(error)),
         }
     }
 }
@@ -141,7 +144,11 @@ impl Cluster for WatchedCluster {
         self.pods.changed_in(namespace)
     }
 
-    async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String> {
+    async fn find_pods(
+        &self,
+        namespace: Option<&str>,
+        node: Option<&str>,
+    ) -> Result<Vec<Arc<Pod<'static>>>, StoreError> {
         let is_asked = |pod: &Pod<'_>| {
             namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)
                 && node.is_none_or(|node| pod.spec.node_name == *node)
@@ -158,7 +165,7 @@ impl Cluster for WatchedCluster {
         if let Some(node) = node {
             which = which.fields(&format!("spec.nodeName={node}"));
         }
-        let listed = api.list(&which).await.map_err(|error| format!("pods can't be listed: {}", chain(&error)))?;
+        let listed = api.list(&which).await.map_err(unlisted)?;
         Ok(listed.items.iter().filter_map(pod_of).map(Arc::new).collect())
     }
 
@@ -170,12 +177,12 @@ impl Cluster for WatchedCluster {
         }
     }
 
-    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, String> {
+    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, StoreError> {
         let which = ListParams::default()
             .labels(&selector::to_query(&policy.spec.selector))
             .limit(u32::try_from(most).unwrap_or(u32::MAX));
         let listed = self.pod_api(&policy.namespace).list(&which).await;
-        let listed = listed.map_err(|error| format!("pods can't be listed: {}", chain(&error)))?;
+        let listed = listed.map_err(unlisted)?;
         if listed.metadata.continue_.is_some_and(|more| !more.is_empty()) {
             return Ok(None);
         }
@@ -200,19 +207,19 @@ impl Cluster for WatchedCluster {
         read::namespace(&whole(&namespace)).ok()
     }
 
-    async fn policies_now(&self, namespace: &str) -> Result<Option<PolicyIndex>, String> {
+    async fn policies_now(&self, namespace: &str) -> Result<Option<PolicyIndex>, StoreError> {
         if !self.registration_is_ours {
             return Ok(None);
         }
-        super::policies::policies_now(&self.client, namespace).await.map(Some).map_err(|error| chain(&error))
+        super::policies::policies_now(&self.client, namespace).await.map(Some).map_err(unavailable)
     }
 
     fn namespace(&self, name: &str) -> Option<NamespaceFacts> {
         self.namespaces.get(name).map(|namespace| NamespaceFacts::clone(&namespace))
     }
 
-    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, String> {
-        let object = self.pod_api(namespace).get_opt(name).await.map_err(|error| chain(&error))?;
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, StoreError> {
+        let object = self.pod_api(namespace).get_opt(name).await.map_err(unavailable)?;
         Ok(object.as_ref().and_then(pod_of).map(Arc::new))
     }
 
@@ -220,7 +227,7 @@ impl Cluster for WatchedCluster {
         self.owners.seen(namespace, owner).await
     }
 
-    async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String> {
+    async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), StoreError> {
         let mut annotations = json!({WAKE_ANNOTATION: mark});
         if pod.controller().is_some_and(|owner| owner.kind == "ReplicaSet") {
             let Some(live) = self.pod(&pod.metadata.namespace, &pod.metadata.name).await? else { return Ok(()) };
@@ -233,7 +240,7 @@ impl Cluster for WatchedCluster {
         self.patch(pod, annotations).await
     }
 
-    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String> {
+    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), StoreError> {
         let Some(live) = self.pod(&pod.metadata.namespace, &pod.metadata.name).await? else { return Ok(()) };
         let mut annotations = json!({WAKE_ANNOTATION: null});
         if let Some(former) = live.metadata.annotations.get(FORMER_COST) {
@@ -243,14 +250,14 @@ impl Cluster for WatchedCluster {
         self.patch(pod, annotations).await
     }
 
-    async fn delete(&self, pod: &Pod<'_>) -> Result<(), String> {
+    async fn delete(&self, pod: &Pod<'_>) -> Result<(), StoreError> {
         let uid = Some(pod.metadata.uid.as_str().to_owned());
         let preconditions = Preconditions { uid, resource_version: None };
         let how = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         match self.pod_api(&pod.metadata.namespace).delete(&pod.metadata.name, &how).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(unavailable(error)),
         }
     }
 

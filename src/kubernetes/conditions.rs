@@ -30,7 +30,6 @@ fn date_time(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 impl Condition {
     /// A condition that holds or does not, since `now` unless `before` shows that it did already.
-    #[must_use]
     pub fn new(kind: &str, holds: bool, reason: &str, message: &str, before: &[Condition], now: &str) -> Self {
         let status = if holds { "True" } else { "False" };
         let since = before.iter().find(|condition| condition.kind == kind && condition.status == status);

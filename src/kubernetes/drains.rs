@@ -47,18 +47,15 @@ pub struct ShownStatus {
 pub struct Kept {
     /// The drain.
     pub drain: Arc<Drain>,
-    /// Its conditions.
-    pub conditions: Vec<Condition>,
+    pub(crate) conditions: Vec<Condition>,
     /// Its generation: the API server counts changes of the spec.
     pub generation: Option<i64>,
     /// The spec as it is stored, whichever version wrote it.
     pub spec: Value,
-    /// Who keeps it from being removed.
-    pub finalizers: Vec<String>,
-    /// When it was made.
-    pub created: Option<Timestamp>,
+    pub(crate) finalizers: Vec<String>,
+    pub(crate) created: Option<Timestamp>,
     /// How long it has been in which phase.
-    pub times: Times,
+    pub(crate) times: Times,
 }
 
 /// Reads a PodDrain, as far as it can be read.
@@ -98,10 +95,7 @@ pub fn read(object: &DynamicObject) -> Kept {
 }
 
 /// A PodDrain to be created: without a status, which the API server would drop.
-///
-/// # Errors
-/// When it can't be put into JSON.
-pub fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
+pub(crate) fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
     let mut object = object_of(drain);
     object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
     object.data = json!({ "spec": serde_json::to_value(&drain.spec)? });
@@ -109,10 +103,7 @@ pub fn new_object(drain: &Drain) -> Result<DynamicObject, serde_json::Error> {
 }
 
 /// A PodDrain whose status is to be replaced: of its spec's `generation`, with the conditions that it had `before`.
-///
-/// # Errors
-/// When it can't be put into JSON.
-pub fn with_status(drain: &Drain, before: Option<&Kept>, now: &str) -> Result<DynamicObject, serde_json::Error> {
+pub(crate) fn with_status(drain: &Drain, before: Option<&Kept>, now: &str) -> Result<DynamicObject, serde_json::Error> {
     let conditions = before.map(|before| before.conditions.as_slice()).unwrap_or_default();
     let generation = before.and_then(|before| before.generation);
     let mut shown = shown(&drain.status, conditions, now);
@@ -159,8 +150,7 @@ fn shown(status: &DrainStatus, before: &[Condition], now: &str) -> ShownStatus {
 }
 
 /// The word for people: the phase, or what keeps it from going on.
-#[must_use]
-pub fn state_of(status: &DrainStatus) -> String {
+pub(crate) fn state_of(status: &DrainStatus) -> String {
     match status.phase {
         _ if status.blocked => "Blocked".to_owned(),
         _ if status.stalled => "Stalled".to_owned(),
@@ -170,8 +160,7 @@ pub fn state_of(status: &DrainStatus) -> String {
 }
 
 /// How much is left, as `12 of 40 leaders`; empty where it is not known.
-#[must_use]
-pub fn left_of(status: &DrainStatus) -> String {
+pub(crate) fn left_of(status: &DrainStatus) -> String {
     let progress = status.progress.as_ref().filter(|_| matches!(status.phase, Phase::Draining | Phase::Departing));
     progress.map_or_else(String::new, |progress| {
         format!("{} of {} {}", progress.left.remaining, progress.total, progress.left.unit)

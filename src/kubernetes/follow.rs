@@ -39,18 +39,13 @@ impl Default for Pace {
     }
 }
 
-/// What is told of the objects that are followed.
 #[derive(Debug)]
-pub enum Told {
+pub(crate) enum Told {
     /// A list begins: what it does not hold is gone.
     Listing,
-    /// The list holds this.
     Listed(Box<DynamicObject>),
-    /// The list is whole.
     ListedAll,
-    /// This is new, or has changed.
     Written(Box<DynamicObject>),
-    /// This is gone.
     Deleted(Box<DynamicObject>),
     /// Nothing has changed, says the API server.
     Alive,
@@ -71,12 +66,38 @@ enum WatchError {
 }
 
 /// Follows what `api` lists, for ever. What fails is begun again, after a pause that grows.
-pub async fn follow(api: Api<DynamicObject>, pace: Pace, mut tell: impl FnMut(Told)) {
+pub(crate) async fn follow(api: Api<DynamicObject>, pace: Pace, tell: impl FnMut(Told)) {
+    follow_some(api, None, pace, tell).await;
+}
+
+/// Follows the object of this name alone, for ever: tells how it is whenever it has changed, and `None` where it is not
+/// there.
+pub(crate) async fn follow_object(
+    api: Api<DynamicObject>,
+    name: &str,
+    pace: Pace,
+    mut tell: impl FnMut(Option<DynamicObject>),
+) {
+    let mut listed = None;
+    let only = format!("metadata.name={name}");
+    follow_some(api, Some(&only), pace, |told| match told {
+        Told::Listing => listed = None,
+        Told::Listed(object) => listed = Some(*object),
+        Told::ListedAll => tell(listed.take()),
+        Told::Written(object) => tell(Some(*object)),
+        Told::Deleted(_) => tell(None),
+        Told::Alive => {}
+        Told::Failed(error) => tracing::warn!(name, error, "what is followed was interrupted; beginning again"),
+    })
+    .await;
+}
+
+async fn follow_some(api: Api<DynamicObject>, only: Option<&str>, pace: Pace, mut tell: impl FnMut(Told)) {
     let mut pauses = DefaultBackoff::default();
     let mut seen = None;
     loop {
         let Some(from) = &mut seen else {
-            match list(&api, &mut tell).await {
+            match list(&api, only, &mut tell).await {
                 Ok(version) => seen = Some(version),
                 Err(error) => {
                     tell(Told::Failed(chain(&error)));
@@ -86,7 +107,7 @@ pub async fn follow(api: Api<DynamicObject>, pace: Pace, mut tell: impl FnMut(To
             continue;
         };
         let begun = Instant::now();
-        let ended = watch(&api, from, pace, &mut tell).await;
+        let ended = watch(&api, only, from, pace, &mut tell).await;
         let lasted = begun.elapsed() >= SHORTEST_WATCH;
         if lasted {
             pauses.reset();
@@ -104,8 +125,8 @@ pub async fn follow(api: Api<DynamicObject>, pace: Pace, mut tell: impl FnMut(To
 }
 
 /// Lists everything, page by page; gives the version that a watch is to go on from.
-async fn list(api: &Api<DynamicObject>, tell: &mut impl FnMut(Told)) -> kube::Result<String> {
-    let mut page = ListParams::default().limit(PAGE);
+async fn list(api: &Api<DynamicObject>, only: Option<&str>, tell: &mut impl FnMut(Told)) -> kube::Result<String> {
+    let mut page = ListParams { field_selector: only.map(str::to_owned), ..ListParams::default() }.limit(PAGE);
     tell(Told::Listing);
     loop {
         let listed = api.list(&page).await?;
@@ -123,11 +144,13 @@ async fn list(api: &Api<DynamicObject>, tell: &mut impl FnMut(Told)) -> kube::Re
 /// Watches from `seen` on, and moves it along, until the API server ends the watch.
 async fn watch(
     api: &Api<DynamicObject>,
+    only: Option<&str>,
     seen: &mut String,
     pace: Pace,
     tell: &mut impl FnMut(Told),
 ) -> Result<(), WatchError> {
-    let events = api.watch(&WatchParams::default().timeout(pace.watch_seconds), seen).await.map_err(refused)?;
+    let how = WatchParams { field_selector: only.map(str::to_owned), ..WatchParams::default() };
+    let events = api.watch(&how.timeout(pace.watch_seconds), seen).await.map_err(refused)?;
     pin_mut!(events);
     tell(Told::Alive);
     loop {

@@ -15,8 +15,7 @@ const OFTEN: Duration = Duration::from_secs(1);
 
 /// What is to be concluded from something that was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sign {
-    /// Nothing.
+pub(crate) enum Sign {
     None,
     /// The API server was heard of it.
     Life {
@@ -28,9 +27,7 @@ pub enum Sign {
 }
 
 impl Sign {
-    /// The sign that this is.
-    #[must_use]
-    pub fn of(told: &Told) -> Self {
+    pub(crate) fn of(told: &Told) -> Self {
         match told {
             Told::Listing => Sign::None,
             Told::Failed(why) => Sign::Trouble(why.clone()),
@@ -55,32 +52,27 @@ pub struct Health {
 
 impl Health {
     /// Of a copy that is about to begin.
-    #[must_use]
-    pub fn unheard(now: Instant) -> Self {
+    pub(crate) fn unheard(now: Instant) -> Self {
         Health { filled: false, heard: now, heard_at: Timestamp::now(), trouble: None }
     }
 
     /// Whether the first list has come in whole.
-    #[must_use]
-    pub fn is_filled(&self) -> bool {
+    pub(crate) fn is_filled(&self) -> bool {
         self.filled
     }
 
     /// When it was last heard of.
-    #[must_use]
-    pub fn heard(&self) -> Instant {
+    pub(crate) fn heard(&self) -> Instant {
         self.heard
     }
 
     /// Since when it was not heard of, and why.
-    #[must_use]
-    pub fn said(&self) -> String {
-        let trouble = self.trouble.as_deref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
-        format!("the API server has told nothing of it since {:.0}{trouble}", self.heard_at)
+    pub(crate) fn said(&self) -> String {
+        format!("the API server has told nothing of it since {:.0}{}", self.heard_at, self.trouble())
     }
 
     /// Takes up a sign; whether it is news to whoever waits.
-    pub fn note(&mut self, sign: Sign, now: Instant) -> bool {
+    pub(crate) fn note(&mut self, sign: Sign, now: Instant) -> bool {
         match sign {
             Sign::None => false,
             Sign::Trouble(why) => {
@@ -98,19 +90,16 @@ impl Health {
         }
     }
 
-    /// Whether the copy can be believed now.
-    ///
-    /// # Errors
-    /// Why it can't, for readiness.
-    pub fn judge(&self, now: Instant, patience: Duration) -> Result<(), String> {
+    /// Why the copy can't be believed now; `None` where it can.
+    pub(crate) fn doubt(&self, now: Instant, patience: Duration) -> Option<String> {
         if !self.filled {
-            let trouble = self.trouble.as_deref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
-            return Err(format!("the first list has not come in yet{trouble}"));
+            return Some(format!("the first list has not come in yet{}", self.trouble()));
         }
-        if now.duration_since(self.heard) >= patience {
-            return Err(self.said());
-        }
-        Ok(())
+        (now.duration_since(self.heard) >= patience).then(|| self.said())
+    }
+
+    fn trouble(&self) -> String {
+        self.trouble.as_deref().map(|trouble| format!(": {trouble}")).unwrap_or_default()
     }
 }
 
@@ -118,18 +107,18 @@ impl Health {
 pub async fn tell_readiness(mut health: watch::Receiver<Health>, patience: Duration, handle: Handle) {
     let mut told = None;
     loop {
-        let (judged, silent_at) = {
+        let (doubt, silent_at) = {
             let health = health.borrow_and_update();
-            (health.judge(Instant::now(), patience), health.heard() + patience)
+            (health.doubt(Instant::now(), patience), health.heard() + patience)
         };
-        if told.as_ref() != Some(&judged) {
-            match &judged {
-                Ok(()) => handle.ready(),
-                Err(why) => handle.not_ready(why),
+        if told.as_ref() != Some(&doubt) {
+            match &doubt {
+                None => handle.ready(),
+                Some(why) => handle.not_ready(why),
             }
         }
         let is_silent = silent_at <= Instant::now();
-        told = Some(judged);
+        told = Some(doubt);
         tokio::select! {
             changed = health.changed() => if changed.is_err() { return },
             () = sleep_until(silent_at), if !is_silent => {}

@@ -146,8 +146,7 @@ impl Election {
     }
 
     /// The same, with a beat at each look at the lease.
-    #[must_use]
-    pub fn beating(self, pulse: Pulse) -> Self {
+    pub(crate) fn beating(self, pulse: Pulse) -> Self {
         Election { pulse: Some(pulse), ..self }
     }
 

@@ -4,22 +4,22 @@
 pub mod cache;
 pub mod certificates;
 pub mod client;
-pub mod cluster;
-pub mod conditions;
+pub(crate) mod cluster;
+pub(crate) mod conditions;
 pub mod crds;
 pub mod drains;
-pub mod events;
+pub(crate) mod events;
 pub mod follow;
 pub mod health;
 pub mod history;
 pub mod lease;
 mod owners;
 pub mod policies;
-pub mod policy_status;
+pub(crate) mod policy_status;
 pub mod registration;
 pub mod resources;
-pub mod secrets;
-pub mod store;
+pub(crate) mod secrets;
+pub(crate) mod store;
 
 /// Whether a write came too late: somebody else has written meanwhile, or made the object already.
 fn is_conflict(error: &kube::Error) -> bool {
@@ -35,4 +35,17 @@ pub(crate) fn is_not_found(error: &kube::Error) -> bool {
 fn labels() -> [(String, String); 2] {
     [("app.kubernetes.io/name", "castoff"), ("app.kubernetes.io/managed-by", "castoff")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
+}
+
+/// What could not be read or written, and why not.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {}", cache::chain(.source))]
+pub(crate) struct ApiError {
+    what: String,
+    source: kube::Error,
+}
+
+fn failed(what: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
+    let what = what.into();
+    move |source| ApiError { what, source }
 }

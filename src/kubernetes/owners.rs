@@ -23,7 +23,6 @@ const KINDS_KEPT: Duration = Duration::from_mins(10);
 /// So many kinds are kept; a cluster's pods have a handful of owners.
 const MOST_KINDS: usize = 256;
 
-/// Owners of pods, read live.
 pub(super) struct Owners {
     client: Client,
     /// Kinds with a `scale`, by API version and kind; `None` for those without.
@@ -35,7 +34,6 @@ impl Owners {
         Owners { client, scales: Mutex::default() }
     }
 
-    /// The owner as it is now.
     pub async fn seen(&self, namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
         let seen = match known_kind(owner) {
             Some(resource) => self.of_known_kind(namespace, owner, &resource).await,

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::lifecycle::limit::Slots;
 use crate::plan::{self, Mistake, Plan};
 use crate::policy::spec::{PlanReference, PolicySpec};
-use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
+use crate::policy::{NoPlan, Plans, Policy, PolicyIndex, find_built_in};
 use crate::ports::VersionedSlots;
 
 use super::cache::{Cache, key_of};
@@ -21,41 +21,29 @@ use super::resources::{drain_plans, drain_policies, part};
 
 /// A DrainPolicy as it is stored.
 #[derive(Clone, Debug)]
-pub struct PolicyObject {
-    /// Its namespace.
+pub(crate) struct PolicyObject {
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// Tells it from another of the same name before it.
     pub uid: String,
-    /// Changes with the spec, and only with it.
     pub generation: i64,
-    /// As it was written.
     pub spec: Value,
-    /// The slots that are taken.
     pub slots: VersionedSlots,
-    /// How the API shows it.
     pub status: Value,
-    /// Its conditions.
     pub conditions: Vec<Condition>,
 }
 
 /// A DrainPlan as it is stored.
 #[derive(Clone, Debug)]
-pub struct PlanObject {
-    /// Its name.
+pub(crate) struct PlanObject {
     pub name: String,
     /// Tells it from a later one of the same name.
     pub uid: String,
-    /// Changes with the spec, and only with it.
     pub generation: i64,
-    /// As it was written.
     pub spec: Value,
 }
 
-/// How a policy becomes an entry of the cache.
-#[must_use]
-pub fn read_policy(object: &DynamicObject) -> Option<(String, PolicyObject)> {
+pub(crate) fn read_policy(object: &DynamicObject) -> Option<(String, PolicyObject)> {
     let status = part(object, "status");
     let list = |name: &str| status.get(name).cloned().unwrap_or_else(|| json!([]));
     let policy = PolicyObject {
@@ -74,9 +62,7 @@ pub fn read_policy(object: &DynamicObject) -> Option<(String, PolicyObject)> {
     Some((key_of(object), policy))
 }
 
-/// How a plan becomes an entry of the cache.
-#[must_use]
-pub fn read_plan(object: &DynamicObject) -> Option<(String, PlanObject)> {
+pub(crate) fn read_plan(object: &DynamicObject) -> Option<(String, PlanObject)> {
     let plan = PlanObject {
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),
@@ -87,7 +73,7 @@ pub fn read_plan(object: &DynamicObject) -> Option<(String, PlanObject)> {
 }
 
 /// Keeps the index of policies in step with the caches, for ever.
-pub async fn follow(
+pub(crate) async fn follow(
     policies: Arc<Cache<PolicyObject>>,
     plans: Arc<Cache<PlanObject>>,
     index: Arc<ArcSwap<PolicyIndex>>,
@@ -150,22 +136,23 @@ fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTr
 }
 
 /// The index of all policies. One that can't be followed guards its pods all the same, and stops no other.
-#[must_use]
-pub fn compile(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> PolicyIndex {
+pub(crate) fn compile(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> PolicyIndex {
     let known = Known(plans.iter().map(|plan| (plan.name.as_str(), compile_plan(plan))).collect());
     PolicyIndex::new(policies.iter().map(|policy| compile_policy(policy, &known)))
 }
 
 /// Plans that are resources, or what is wrong with each.
-struct Known<'a>(HashMap<&'a str, Result<Arc<Plan>, String>>);
+struct Known<'a>(HashMap<&'a str, Result<Arc<Plan>, NoPlan>>);
 
 impl Plans for Known<'_> {
-    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String> {
+    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
         match (&reference.built_in, &reference.name) {
             (None, Some(name)) => match self.0.get(name.as_str()) {
                 Some(plan) => plan.clone(),
                 None => {
-                    Err(format!("there is no DrainPlan {name}; a plan that comes with Castoff is named by builtIn"))
+                    let why =
+                        format!("there is no DrainPlan {name}; a plan that comes with Castoff is named by builtIn");
+                    Err(NoPlan(why))
                 }
             },
             _ => find_built_in(reference),
@@ -173,8 +160,8 @@ impl Plans for Known<'_> {
     }
 }
 
-fn compile_plan(plan: &PlanObject) -> Result<Arc<Plan>, String> {
-    let wrong = |what: String| format!("the DrainPlan {} can't be followed: {what}", plan.name);
+fn compile_plan(plan: &PlanObject) -> Result<Arc<Plan>, NoPlan> {
+    let wrong = |what: String| NoPlan(format!("the DrainPlan {} can't be followed: {what}", plan.name));
     let spec = serde_json::from_value(plan.spec.clone()).map_err(|error| wrong(error.to_string()))?;
     match plan::compile(&spec) {
         Ok(compiled) => Ok(Arc::new(compiled.named(plan.name.as_str()))),
@@ -210,8 +197,7 @@ fn known_fields() -> &'static [String] {
 }
 
 /// The first mistake, and how many more there are.
-#[must_use]
-pub fn said(mistakes: &[Mistake]) -> String {
+pub(crate) fn said(mistakes: &[Mistake]) -> String {
     let Some(first) = mistakes.first() else { return String::new() };
     let more = if mistakes.len() > 1 { format!(" (and {} more)", mistakes.len() - 1) } else { String::new() };
     let field = if first.field.is_empty() { String::new() } else { format!("{}: ", first.field) };

@@ -3,11 +3,10 @@
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::Value;
 
-/// Their group.
-pub const GROUP: &str = "castoff.dev";
+pub(crate) const GROUP: &str = "castoff.dev";
 
 /// The version that this program reads and writes.
-pub const VERSION: &str = "v1alpha1";
+pub(crate) const VERSION: &str = "v1alpha1";
 
 /// Who writes, as the API server keeps it with each field.
 pub const FIELD_MANAGER: &str = "castoff";
@@ -19,8 +18,7 @@ pub fn drain_policies() -> ApiResource {
 }
 
 /// DrainPlans, as the API names them.
-#[must_use]
-pub fn drain_plans() -> ApiResource {
+pub(crate) fn drain_plans() -> ApiResource {
     resource("DrainPlan", "drainplans")
 }
 
@@ -31,8 +29,7 @@ pub fn pod_drains() -> ApiResource {
 }
 
 /// A part of an object, or nothing.
-#[must_use]
-pub fn part(object: &DynamicObject, name: &str) -> Value {
+pub(crate) fn part(object: &DynamicObject, name: &str) -> Value {
     object.data.get(name).cloned().unwrap_or(Value::Null)
 }
 

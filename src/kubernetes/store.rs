@@ -42,8 +42,6 @@ fn key_of(drain: &Drain) -> String {
 }
 
 impl ClusterStore {
-    /// A store on these caches.
-    #[must_use]
     pub fn new(client: Client, drains: Arc<Cache<Kept>>, policies: Arc<Cache<PolicyObject>>) -> Self {
         ClusterStore { client, drains, policies }
     }
@@ -59,9 +57,6 @@ impl ClusterStore {
     }
 
     /// Says that a person waits for this drain, so that it is not given up.
-    ///
-    /// # Errors
-    /// When that can't be written down.
     pub async fn ask(&self, drain: &Drain) -> Result<(), StoreError> {
         let asked = jiff::Timestamp::now().as_millisecond().to_string();
         let change = json!({"metadata": {"annotations": {ASKED: asked}}});

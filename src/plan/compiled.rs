@@ -143,8 +143,7 @@ impl Plan {
     }
 
     /// Whether pods that will not come back may leave under this plan at all.
-    #[must_use]
-    pub fn allows_removal(&self) -> bool {
+    pub(crate) fn allows_removal(&self) -> bool {
         self.spec.removal != Removal::Word(RemovalWord::Deny)
     }
 

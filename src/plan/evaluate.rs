@@ -40,7 +40,6 @@ pub(super) enum Lack {
 
 /// Finds what names stand for.
 pub(super) trait Names {
-    /// What this name stands for.
     fn find(&self, name: &str) -> Found;
 }
 
@@ -54,7 +53,6 @@ impl Steps {
         Steps(Cell::new(steps))
     }
 
-    /// How many are left.
     #[cfg(test)]
     pub fn left(&self) -> u64 {
         self.0.get()

@@ -19,6 +19,30 @@ const DEEPEST: usize = 40;
 const DEEPEST_BRACKETS: usize = 24;
 const PARSER_STACK: usize = 16 * 1024 * 1024;
 
+/// What is wrong with an expression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ExpressionError {
+    #[error("is empty")]
+    Empty,
+    #[error("is longer than {} bytes: move parts of it into variables", LONGEST)]
+    TooLong,
+    #[error("is nested too deeply: move parts of it into variables")]
+    TooDeep,
+    #[error("can't be read")]
+    Unreadable,
+    /// In the parser's words.
+    #[error("{0}")]
+    Syntax(String),
+    #[error("there are no message types such as {0}")]
+    MessageType(String),
+    #[error("has a part that is empty")]
+    EmptyPart,
+    #[error("has an optional part (?), which there is not")]
+    Optional,
+    #[error("has a groupBy without its parts: list.groupBy(item, key of the item)")]
+    GroupBy,
+}
+
 /// An expression that compiled.
 #[derive(Clone, Debug)]
 pub(super) struct Expression {
@@ -31,12 +55,12 @@ pub(super) struct Expression {
 
 impl Expression {
     /// Compiles the expression that stands at `field`; an error says where in it and what is wrong.
-    pub fn compile(field: &str, source: &str) -> Result<Self, String> {
+    pub fn compile(field: &str, source: &str) -> Result<Self, ExpressionError> {
         if source.trim().is_empty() {
-            return Err("is empty".to_owned());
+            return Err(ExpressionError::Empty);
         }
         if source.len() > LONGEST {
-            return Err(format!("is longer than {LONGEST} bytes: move parts of it into variables"));
+            return Err(ExpressionError::TooLong);
         }
         refuse_deep(source)?;
         let mut tree = parse(source)?;
@@ -58,41 +82,38 @@ impl Expression {
         }
     }
 
-    /// Its syntax tree.
     pub fn tree(&self) -> &IdedExpr {
         &self.tree
     }
 
-    /// Evaluates it.
     pub fn evaluate(&self, names: &dyn Names, steps: &Steps) -> Found {
         evaluate::evaluate(&self.tree, names, steps)
     }
 }
 
 /// Parses an expression on a stack of its own: the parser takes more than 100 KiB for each level of brackets.
-fn parse(source: &str) -> Result<IdedExpr, String> {
-    let unreadable = || "can't be read".to_owned();
+fn parse(source: &str) -> Result<IdedExpr, ExpressionError> {
     let parsed = std::thread::scope(|threads| {
         let parser = std::thread::Builder::new().stack_size(PARSER_STACK);
         let parser = parser.spawn_scoped(threads, || guarded(|| Parser::new().parse(source)));
         parser.ok().and_then(|parser| parser.join().ok()).flatten()
     });
-    parsed.ok_or_else(unreadable)?.map_err(|errors| {
-        errors.errors.first().map_or_else(unreadable, |error| {
+    parsed.ok_or(ExpressionError::Unreadable)?.map_err(|errors| {
+        errors.errors.first().map_or(ExpressionError::Unreadable, |error| {
             let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
             // All that could have stood there instead helps nobody.
             let message = clean(message.split(" expecting ").next().unwrap_or_default(), 200);
             let message = message.replace("mismatched input '<EOF>'", "it ends too early");
-            match error.pos {
+            ExpressionError::Syntax(match error.pos {
                 (line, column) if line <= 1 => format!("at column {column}: {message}"),
                 (line, column) => format!("at line {line}, column {column}: {message}"),
-            }
+            })
         })
     })
 }
 
 /// Refuses what nests too deeply for the parser's stack, before it sees it. Brackets within texts count too.
-fn refuse_deep(source: &str) -> Result<(), String> {
+fn refuse_deep(source: &str) -> Result<(), ExpressionError> {
     let mut depth = 0_usize;
     for byte in source.bytes() {
         match byte {
@@ -101,7 +122,7 @@ fn refuse_deep(source: &str) -> Result<(), String> {
             _ => {}
         }
         if depth > DEEPEST_BRACKETS {
-            return Err("is nested too deeply: move parts of it into variables".to_owned());
+            return Err(ExpressionError::TooDeep);
         }
     }
     Ok(())

@@ -46,13 +46,18 @@ impl Test<'_> {
     }
 }
 
+/// A part of a text that is no part of a label selector.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no part of a label selector")]
+pub struct NoLabels(String);
+
 impl Labels {
     /// Reads a selector: `key=value`, `key==value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key`, `!key`,
     /// with commas between, all of which must hold.
     ///
     /// # Errors
-    /// A sentence that names the part that can't be read.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// The part that can't be read.
+    pub fn parse(text: &str) -> Result<Self, NoLabels> {
         if text.trim().is_empty() {
             return Ok(Labels::default());
         }
@@ -100,8 +105,7 @@ fn parts(text: &str) -> Vec<&str> {
     text.split(separates).map(str::trim).collect()
 }
 
-fn requirement(part: &str) -> Result<Requirement, String> {
-    let unreadable = || format!("{part:?} is no part of a label selector");
+fn requirement(part: &str) -> Result<Requirement, NoLabels> {
     let one = |key: &str, value: &str, test: fn(Cow<'static, [String]>) -> Test<'static>| {
         let value = value.trim();
         is_value(value).then(|| (key.trim().to_owned(), test(Cow::Owned(vec![value.to_owned()]))))
@@ -117,7 +121,7 @@ fn requirement(part: &str) -> Result<Requirement, String> {
     } else {
         Some((part.to_owned(), Test::Exists))
     };
-    let (key, test) = found.filter(|(key, _)| is_key(key)).ok_or_else(unreadable)?;
+    let (key, test) = found.filter(|(key, _)| is_key(key)).ok_or_else(|| NoLabels(part.to_owned()))?;
     Ok(Requirement { key, test })
 }
 
@@ -198,7 +202,7 @@ mod tests {
             ("http://my-service:80", "\"http://my-service:80\""),
             ("a/b/c", "\"a/b/c\""),
         ] {
-            let error = Labels::parse(selector).unwrap_err();
+            let error = Labels::parse(selector).unwrap_err().to_string();
             assert!(error.starts_with(part), "{selector}: {error}");
         }
     }

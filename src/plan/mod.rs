@@ -42,7 +42,7 @@ mod pieces;
 mod pod_fields;
 mod request;
 mod round;
-pub mod rounds;
+pub(crate) mod rounds;
 mod scope;
 pub mod spec;
 mod syntax;

@@ -64,7 +64,6 @@ impl Meaning {
 /// What a name refers to.
 #[derive(Clone, Debug, Default)]
 struct Edges {
-    /// All names.
     names: BTreeSet<String>,
     /// Those looked up in any case.
     certain: BTreeSet<String>,

@@ -55,10 +55,11 @@ impl Plan {
         for pods in self.spec().observe.values().filter_map(|read| read.pods.as_ref()) {
             let name = pods.selector.strip_prefix("${params.").and_then(|rest| rest.strip_suffix('}'));
             let Some((name, text)) = name.and_then(|name| Some((name, given.get(name)?.as_str()?))) else { continue };
-            if let Err(message) = Labels::parse(text)
+            if let Err(error) = Labels::parse(text)
                 && !text.contains("${")
             {
-                mistakes.push(Mistake { field: name.to_owned(), message, hint: Some(labels::EXAMPLE.to_owned()) });
+                let (message, hint) = (error.to_string(), Some(labels::EXAMPLE.to_owned()));
+                mistakes.push(Mistake { field: name.to_owned(), message, hint });
             }
         }
     }
@@ -134,7 +135,7 @@ fn check_template(field: &str, text: &str, mistakes: &mut Vec<Mistake>) {
         return add(format!("is longer than {LONGEST} bytes, which is the most for a parameter with expressions"));
     }
     let template = match Template::compile(field, text) {
-        Err(message) => return add(message),
+        Err(error) => return add(error.to_string()),
         Ok(template) => template,
     };
     for References { names, functions, loop_variables, .. } in template.expressions().map(|it| &it.references) {

@@ -1,5 +1,6 @@
 //! The pieces that all parts of a plan are made of, compiled: expressions, templates, methods, times.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -12,9 +13,9 @@ use super::syntax::Kind;
 use super::template::{Body, Template};
 
 impl Compiler {
-    pub fn mistake(&mut self, field: &str, message: impl Into<String>, hint: Option<&str>) {
+    pub fn mistake(&mut self, field: &str, message: impl Display, hint: Option<&str>) {
         let hint = hint.map(str::to_owned);
-        self.mistakes.push(Mistake { field: field.to_owned(), message: message.into(), hint });
+        self.mistakes.push(Mistake { field: field.to_owned(), message: message.to_string(), hint });
     }
 
     pub fn expression(&mut self, field: &str, source: &str, needed: Option<Kind>) -> Option<Expression> {

@@ -1,5 +1,7 @@
 //! Requests with their values filled in.
 
+use std::fmt::Display;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
@@ -77,12 +79,12 @@ fn one(scope: &Scope<'_>, read: &ReadPlan, key: ReadKey) -> Result<Read, Trouble
 
 /// An empty name is refused: it would be read as "anywhere".
 fn pods(scope: &Scope<'_>, plan: &PodsPlan) -> Result<PodsQuery, Trouble> {
-    let failure = |what: &str, problem: &str, detail: &str| {
+    let failure = |what: &str, problem: &str, detail: &dyn Display| {
         let field = format!("{}.{what}", plan.field);
         scope.failure(&field, problem, detail)
     };
     let named = |what: &str, name: String| {
-        if name.is_empty() { Err(failure(what, "names nothing", "it is empty")) } else { Ok(name) }
+        if name.is_empty() { Err(failure(what, "names nothing", &"it is empty")) } else { Ok(name) }
     };
     let labels = Labels::parse(&plan.selector.text(scope)?);
     let labels = labels.map_err(|error| failure("selector", "can't be read", &error))?;

@@ -53,7 +53,7 @@ fn ended_by(trouble: Trouble, scope: &Scope<'_>) -> Round {
             detail: format!("{names:?} are missing"),
         },
     };
-    Round { verdict, member: scope.member().map(str::to_owned), progress: None, ours: None }
+    round(scope, verdict)
 }
 
 pub(super) fn conclude(scope: &mut Scope<'_>) -> Result<Round, Trouble> {

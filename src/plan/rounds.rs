@@ -13,17 +13,14 @@ use crate::nearest::did_you_mean;
 /// The fewest rounds: one answer alone may be one that was on its way before the last act.
 pub const FEWEST: u8 = 2;
 
-/// The most rounds.
 pub const MOST: u8 = 100;
 
 /// On how many rounds running `done` must hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Rounds {
-    /// On [`FEWEST`].
     #[default]
     Fewest,
-    /// On so many.
     Number(i64),
     /// On as many as this parameter says.
     Parameter(String),
@@ -31,7 +28,6 @@ pub enum Rounds {
 
 impl Rounds {
     /// How many these are with these parameters, within what is allowed.
-    #[must_use]
     pub fn number(&self, parameters: &Parameters) -> u8 {
         let number = match self {
             Rounds::Fewest => None,

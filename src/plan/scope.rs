@@ -13,6 +13,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use kube_cel::cel::{ExecutionError, Value};
 
@@ -124,7 +125,6 @@ impl<'a> Scope<'a> {
         self.item = item;
     }
 
-    /// The value of an expression.
     pub fn evaluate(&self, expression: &Expression) -> Result<Value, Trouble> {
         self.run(expression).map_err(|lack| match lack {
             Lack::Missing(names) => Trouble::Missing(names),
@@ -146,7 +146,6 @@ impl<'a> Scope<'a> {
         value::to_text(given).map_err(|error| self.failure(&expression.field, "gives no text", &error))
     }
 
-    /// The value of a condition.
     pub fn holds(&self, expression: &Expression) -> Result<bool, Trouble> {
         match self.evaluate(expression)? {
             Value::Bool(truth) => Ok(truth),
@@ -169,8 +168,8 @@ impl<'a> Scope<'a> {
     }
 
     /// A failure at `field`. The message is the same for the same cause; what differs is in `detail`.
-    pub fn failure(&self, field: &str, what: &str, detail: &str) -> Trouble {
-        self.trouble(&format!("{field} of"), what, detail)
+    pub fn failure(&self, field: &str, what: &str, detail: impl Display) -> Trouble {
+        self.trouble(&format!("{field} of"), what, &detail.to_string())
     }
 
     fn trouble(&self, of: &str, what: &str, detail: &str) -> Trouble {

@@ -6,6 +6,7 @@ use kube_cel::cel::IdedExpr;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, operators};
 
 use super::evaluate::GROUP_BY;
+use super::expression::ExpressionError;
 use super::{equality, functions};
 
 /// What an expression gives, where its form alone tells.
@@ -81,15 +82,13 @@ fn children_mut(expr: &mut Expr) -> Vec<&mut IdedExpr> {
 /// answer that is a text. `x["field"]` is an error there, as CEL wants it: every `x.field` becomes that, and every
 /// `has(x.field)` becomes `"field" in x`. Comparisons become those of [`equality`], which tell a mix-up of types. It has
 /// no message types (`Name{…}`) either: it would panic.
-pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), String> {
-    let Some(levels) = levels.checked_sub(1) else {
-        return Err("is nested too deeply: move parts of it into variables".to_owned());
-    };
+pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), ExpressionError> {
+    let levels = levels.checked_sub(1).ok_or(ExpressionError::TooDeep)?;
     if let Expr::Struct(message) = &node.expr {
-        return Err(format!("there are no message types such as {}", message.type_name));
+        return Err(ExpressionError::MessageType(message.type_name.clone()));
     }
     if matches!(node.expr, Expr::Unspecified) {
-        return Err("has a part that is empty".to_owned());
+        return Err(ExpressionError::EmptyPart);
     }
     let optional = match &node.expr {
         Expr::List(list) => !list.optional_indices.is_empty(),
@@ -97,7 +96,7 @@ pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), Stri
         _ => false,
     };
     if optional {
-        return Err("has an optional part (?), which there is not".to_owned());
+        return Err(ExpressionError::Optional);
     }
     for child in children_mut(&mut node.expr) {
         make_strict(child, levels)?;
@@ -117,13 +116,13 @@ pub(super) fn make_strict(node: &mut IdedExpr, levels: usize) -> Result<(), Stri
     Ok(())
 }
 
-fn make_call_strict(call: &mut CallExpr) -> Result<(), String> {
+fn make_call_strict(call: &mut CallExpr) -> Result<(), ExpressionError> {
     match call.func_name.as_str() {
         operators::EQUALS => equality::EQUAL.clone_into(&mut call.func_name),
         operators::NOT_EQUALS => equality::UNEQUAL.clone_into(&mut call.func_name),
         operators::IN => equality::AMONG.clone_into(&mut call.func_name),
         GROUP_BY if call.target.is_none() || !matches!(call.args.as_slice(), [variable, _] if is_name(variable)) => {
-            return Err("has a groupBy without its parts: list.groupBy(item, key of the item)".to_owned());
+            return Err(ExpressionError::GroupBy);
         }
         _ => {}
     }

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
-use super::expression::Expression;
+use super::expression::{Expression, ExpressionError};
 use super::scope::{Scope, Trouble};
 use super::value;
 
@@ -20,6 +20,15 @@ pub(super) struct Template {
     pieces: Vec<Piece>,
 }
 
+/// What is wrong with a template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TemplateError {
+    #[error("has a ${{ without its }}, after {0:?}")]
+    Unclosed(String),
+    #[error("has an expression ${{{source_text}}} that {wrong}")]
+    Expression { source_text: String, wrong: ExpressionError },
+}
+
 #[derive(Clone, Debug)]
 enum Piece {
     Text(String),
@@ -28,7 +37,7 @@ enum Piece {
 
 impl Template {
     /// Compiles the template that stands at `field`; an error says what is wrong in it.
-    pub fn compile(field: &str, source: &str) -> Result<Self, String> {
+    pub fn compile(field: &str, source: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut text = String::new();
         let mut rest = source;
@@ -43,13 +52,14 @@ impl Template {
             text.push_str(before);
             let inner = &from[2..];
             let Some(end) = closing_brace(inner) else {
-                return Err(format!("has a ${{ without its }}, after {before:?}"));
+                return Err(TemplateError::Unclosed(before.to_owned()));
             };
             if !text.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut text)));
             }
-            let expression = Expression::compile(field, &inner[..end])
-                .map_err(|error| format!("has an expression ${{{}}} that {error}", &inner[..end]))?;
+            let source_text = &inner[..end];
+            let expression = Expression::compile(field, source_text)
+                .map_err(|wrong| TemplateError::Expression { source_text: source_text.to_owned(), wrong })?;
             pieces.push(Piece::Value(Box::new(expression)));
             rest = &inner[end + 1..];
         }
@@ -60,12 +70,10 @@ impl Template {
         Ok(Self { field: field.to_owned(), pieces })
     }
 
-    /// An empty text.
     pub fn empty() -> Self {
         Self { field: String::new(), pieces: Vec::new() }
     }
 
-    /// The expressions in it.
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.pieces.iter().filter_map(|piece| match piece {
             Piece::Value(expression) => Some(expression.as_ref()),
@@ -81,7 +89,6 @@ impl Template {
         }
     }
 
-    /// As a text.
     pub fn text(&self, scope: &Scope<'_>) -> Result<String, Trouble> {
         self.text_by(|expression| scope.text(expression))
     }
@@ -171,8 +178,8 @@ impl Body {
         match document {
             Json::String(text) => match Template::compile(field, text) {
                 Ok(template) => Body::Text(template),
-                Err(message) => {
-                    mistakes.push(super::Mistake { field: field.to_owned(), message, hint: None });
+                Err(error) => {
+                    mistakes.push(super::Mistake { field: field.to_owned(), message: error.to_string(), hint: None });
                     Body::Fixed(Json::Null)
                 }
             },
@@ -193,7 +200,6 @@ impl Body {
         }
     }
 
-    /// The document with its values.
     pub fn json(&self, scope: &Scope<'_>) -> Result<Json, Trouble> {
         match self {
             Body::Fixed(json) => Ok(json.clone()),
@@ -207,7 +213,6 @@ impl Body {
         }
     }
 
-    /// The templates in it.
     pub fn templates(&self) -> Vec<&Template> {
         match self {
             Body::Fixed(_) => Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube_cel::cel::Value;
-use kube_cel::cel::objects::{Key, Map};
+use kube_cel::cel::objects::{Key, Map, ValueType};
 use serde_json::Value as Json;
 
 /// A JSON document as a CEL value. Whole numbers become `int` wherever they fit 64 bits with sign: CEL's `int` and
@@ -24,37 +24,46 @@ pub(super) fn from_json(json: &Json) -> Value {
     }
 }
 
-/// A CEL value as JSON; an error names the type that JSON lacks.
-pub(super) fn to_json(value: &Value) -> Result<Json, String> {
+/// A value that has no place where it is to stand.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error("JSON has no number {0}")]
+    Number(f64),
+    #[error("JSON has no {0}")]
+    Type(ValueType),
+    #[error("a {0} has no place in a text")]
+    Text(ValueType),
+}
+
+/// A CEL value as JSON.
+pub(super) fn to_json(value: &Value) -> Result<Json, Unfit> {
     match value {
         Value::Null => Ok(Json::Null),
         Value::Bool(truth) => Ok(Json::Bool(*truth)),
         Value::Int(whole) => Ok(Json::from(*whole)),
         Value::UInt(whole) => Ok(Json::from(*whole)),
-        Value::Float(number) => serde_json::Number::from_f64(*number)
-            .map(Json::Number)
-            .ok_or_else(|| format!("JSON has no number {number}")),
+        Value::Float(number) => serde_json::Number::from_f64(*number).map(Json::Number).ok_or(Unfit::Number(*number)),
         Value::String(text) => Ok(Json::String(text.to_string())),
         Value::List(items) => items.iter().map(to_json).collect::<Result<Vec<_>, _>>().map(Json::Array),
         Value::Map(map) => map
             .map
             .iter()
             .map(|(key, value)| Ok((key.to_string(), to_json(value)?)))
-            .collect::<Result<serde_json::Map<_, _>, String>>()
+            .collect::<Result<serde_json::Map<_, _>, Unfit>>()
             .map(Json::Object),
-        other => Err(format!("JSON has no {}", other.type_of())),
+        other => Err(Unfit::Type(other.type_of())),
     }
 }
 
 /// A value as it stands within a text. Lists, maps and null have no place there.
-pub(super) fn to_text(value: &Value) -> Result<String, String> {
+pub(super) fn to_text(value: &Value) -> Result<String, Unfit> {
     match value {
         Value::String(text) => Ok(text.to_string()),
         Value::Int(whole) => Ok(whole.to_string()),
         Value::UInt(whole) => Ok(whole.to_string()),
         Value::Float(number) => Ok(number.to_string()),
         Value::Bool(truth) => Ok(truth.to_string()),
-        other => Err(format!("a {} has no place in a text", other.type_of())),
+        other => Err(Unfit::Text(other.type_of())),
     }
 }
 

@@ -49,8 +49,13 @@ pub trait Plans {
     ///
     /// # Errors
     /// A sentence for users.
-    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String>;
+    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, NoPlan>;
 }
+
+/// Why there is no plan to follow: a sentence for users.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoPlan(pub String);
 
 /// The most steps that a policy may have.
 const MOST_STEPS: usize = 8;
@@ -62,8 +67,8 @@ impl Policy {
         let mut mistakes = check_limits(&spec);
         mistakes.extend(selector::check(&spec.selector));
         let ordinals = spec.ordinals.as_deref().map(str::parse::<Ordinals>);
-        if let Some(Err(message)) = &ordinals {
-            mistakes.push(mistake("spec.ordinals", message));
+        if let Some(Err(error)) = &ordinals {
+            mistakes.push(mistake("spec.ordinals", &error.to_string()));
         }
         let mut steps = Vec::with_capacity(spec.steps.len());
         for (index, step) in spec.steps.iter().enumerate() {
@@ -181,15 +186,15 @@ impl PolicyIndex {
 ///
 /// # Errors
 /// A sentence for users.
-pub fn find_built_in(reference: &PlanReference) -> Result<Arc<Plan>, String> {
+pub fn find_built_in(reference: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
     match (&reference.built_in, &reference.name) {
         (Some(name), None) => catalogue::builtin(name).cloned().ok_or_else(|| {
             let names = catalogue::names();
             let meant = did_you_mean(name, names.iter().copied()).map(|meant| format!("; {meant}"));
             let meant = meant.unwrap_or_else(|| format!("; there are {}", names.join(", ")));
-            format!("there is no built-in plan {name}{meant}")
+            NoPlan(format!("there is no built-in plan {name}{meant}"))
         }),
-        _ => Err("name exactly one of builtIn and name".to_owned()),
+        _ => Err(NoPlan("name exactly one of builtIn and name".to_owned())),
     }
 }
 
@@ -198,7 +203,7 @@ fn compile_step(index: usize, step: &StepSpec, plans: &dyn Plans) -> Result<Step
     if step.name.is_empty() {
         return Err(vec![mistake(&format!("{place}.name"), "a step needs a name")]);
     }
-    let plan = plans.find(&step.plan).map_err(|message| vec![mistake(&format!("{place}.plan"), &message)])?;
+    let plan = plans.find(&step.plan).map_err(|error| vec![mistake(&format!("{place}.plan"), &error.to_string())])?;
     let parameters = plan.parameters(&step.parameters).map_err(|wrong| {
         let inside = |wrong: Mistake| Mistake { field: format!("{place}.parameters.{}", wrong.field), ..wrong };
         wrong.into_iter().map(inside).collect::<Vec<_>>()

@@ -40,16 +40,21 @@ impl Ordinals {
     }
 }
 
-impl FromStr for Ordinals {
-    type Err = String;
+/// A text that is no range of ordinals.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no range of ordinals: write 0-2, 3- or 0,4-6")]
+pub struct NoRange(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Ordinals {
+    type Err = NoRange;
+
+    fn from_str(text: &str) -> Result<Self, NoRange> {
         text.split(',').map(|range| parse_range(range.trim())).collect::<Result<_, _>>().map(Ordinals)
     }
 }
 
-fn parse_range(range: &str) -> Result<(u32, u32), String> {
-    let wrong = || format!("`{range}` is no range of ordinals: write 0-2, 3- or 0,4-6");
+fn parse_range(range: &str) -> Result<(u32, u32), NoRange> {
+    let wrong = || NoRange(range.to_owned());
     let number = |text: &str| text.parse::<u32>().map_err(|_| wrong());
     let (first, last) = match range.split_once('-') {
         None => (number(range)?, number(range)?),
@@ -84,7 +89,7 @@ mod tests {
     #[test]
     fn refuses_what_is_no_range_and_says_so() {
         for wrong in ["", "a", "2-1", "-3", "1-2-3", "0,,1"] {
-            assert!(wrong.parse::<Ordinals>().unwrap_err().contains("no range of ordinals"), "{wrong}");
+            assert!(wrong.parse::<Ordinals>().unwrap_err().to_string().contains("no range of ordinals"), "{wrong}");
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{fmt, registry};
 
 /// How to log.
@@ -17,19 +17,26 @@ pub enum Format {
     Json,
 }
 
+/// Why nothing can be logged.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("the log filter `{filter}` is not valid: {error}")]
+    Filter { filter: String, error: ParseError },
+    #[error(transparent)]
+    Begun(#[from] TryInitError),
+}
+
 /// Begins to log, to standard error.
-///
-/// # Errors
-/// When the filter can't be read, or logging has begun already.
-pub fn init(format: Format, filter: &str) -> Result<(), String> {
-    let filter: Targets = filter.parse().map_err(|error| format!("the log filter `{filter}` is not valid: {error}"))?;
+pub fn init(format: Format, filter: &str) -> Result<(), LogError> {
+    let wanted = filter.parse::<Targets>();
+    let filter = wanted.map_err(|error| LogError::Filter { filter: filter.to_owned(), error })?;
     let colour = in_colour(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colour);
     match format {
-        Format::Human => registry().with(filter).with(lines).try_init(),
-        Format::Json => registry().with(filter).with(lines.json().flatten_event(true)).try_init(),
+        Format::Human => registry().with(filter).with(lines).try_init()?,
+        Format::Json => registry().with(filter).with(lines.json().flatten_event(true)).try_init()?,
     }
-    .map_err(|error| error.to_string())
+    Ok(())
 }
 
 /// Colour is for terminals, and for nobody who has set `NO_COLOR` to something (<https://no-color.org>).

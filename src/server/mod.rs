@@ -9,7 +9,7 @@ mod bodies;
 mod connection;
 mod connections;
 mod listener;
-pub mod metrics;
+pub(crate) mod metrics;
 mod paths;
 mod routes;
 
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::admission::Malformed;
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::tasks::{Ended, Tasks};
+use crate::runtime::tasks::Tasks;
 use crate::runtime::{Liveness, Readiness};
 use crate::trust::{Certificates, Clients};
 
@@ -189,11 +189,11 @@ impl Server {
         let webhook = webhook.serve_tls(acceptor, routes, metrics);
         let admin = admin.serve_apart(admin::router(readiness, liveness, registry));
         let mut tasks = Tasks::new();
-        tasks.spawn("the webhook's listener", webhook);
-        tasks.spawn("the admin listener", admin);
+        tasks.spawn("webhook listener", webhook);
+        tasks.spawn("admin listener", admin);
         let delay = config.shutdown_delay;
         let signals = shutdown.clone();
-        tasks.spawn("the shutdown", async move {
+        tasks.spawn("shutdown", async move {
             signals.begun().await;
             tracing::info!(?delay, "stopping: goes on serving for a while, then ends");
             stopping.not_ready("stopping");
@@ -204,8 +204,8 @@ impl Server {
             signals.close();
             Ok(())
         });
-        while let Some(Ended { name, result }) = tasks.next_end().await {
-            result.map_err(|why| io::Error::other(format!("{name} has ended: {why}")))??;
+        while let Some(ended) = tasks.next_end().await {
+            ended.map_err(io::Error::other)??;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::facts::{NamespaceFacts, NodeSeen, OwnerSeen};
 use crate::pod::{OwnerReference, Pod};
 use crate::policy::{Policy, PolicyIndex};
-use crate::ports::{Cluster, WAKE_ANNOTATION};
+use crate::ports::{Cluster, StoreError, WAKE_ANNOTATION};
 
 use super::objects::Objects;
 
@@ -81,6 +81,10 @@ impl LocalCluster {
     }
 }
 
+fn unavailable(why: &str) -> StoreError {
+    StoreError::Unavailable(why.to_owned())
+}
+
 #[async_trait]
 impl Cluster for LocalCluster {
     fn sees_pods(&self) -> bool {
@@ -98,13 +102,17 @@ impl Cluster for LocalCluster {
         *self.changes.borrow()
     }
 
-    async fn find_pods(&self, namespace: Option<&str>, node: Option<&str>) -> Result<Vec<Arc<Pod<'static>>>, String> {
+    async fn find_pods(
+        &self,
+        namespace: Option<&str>,
+        node: Option<&str>,
+    ) -> Result<Vec<Arc<Pod<'static>>>, StoreError> {
         let is_asked = |pod: &&Arc<Pod<'static>>| {
             namespace.is_none_or(|namespace| pod.metadata.namespace == *namespace)
                 && node.is_none_or(|node| pod.spec.node_name == *node)
         };
         let found = self.look(|objects| objects.pods.values().filter(is_asked).cloned().collect());
-        found.ok_or_else(|| "pods can't be seen here (without a cluster: start with --pods DIR)".to_owned())
+        found.ok_or_else(|| unavailable("pods can't be seen here (without a cluster: start with --pods DIR)"))
     }
 
     fn node(&self, name: &str) -> NodeSeen {
@@ -117,7 +125,7 @@ impl Cluster for LocalCluster {
         self.look(seen).unwrap_or(NodeSeen::Unknown)
     }
 
-    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, String> {
+    async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, StoreError> {
         let mut pods = self.pods(&policy.namespace);
         pods.retain(|pod| policy.selects(pod, None));
         Ok((pods.len() <= most).then_some(pods))
@@ -131,7 +139,7 @@ impl Cluster for LocalCluster {
         self.namespace(name)
     }
 
-    async fn policies_now(&self, _namespace: &str) -> Result<Option<PolicyIndex>, String> {
+    async fn policies_now(&self, _namespace: &str) -> Result<Option<PolicyIndex>, StoreError> {
         Ok(None)
     }
 
@@ -139,10 +147,10 @@ impl Cluster for LocalCluster {
         self.look(|objects| objects.namespaces.get(name).cloned()).flatten()
     }
 
-    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, String> {
+    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Arc<Pod<'static>>>, StoreError> {
         let pod = self.look(|objects| objects.pods.get(&format!("{namespace}/{name}")).cloned());
         // A pod that no file describes may be there all the same.
-        pod.flatten().map(Some).ok_or_else(|| "no file of a directory of pods (--pods) describes it".to_owned())
+        pod.flatten().map(Some).ok_or_else(|| unavailable("no file of a directory of pods (--pods) describes it"))
     }
 
     async fn owner(&self, _namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
@@ -155,7 +163,7 @@ impl Cluster for LocalCluster {
         self.look(seen).unwrap_or(OwnerSeen::Unknown)
     }
 
-    async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), String> {
+    async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), StoreError> {
         self.change(|objects| {
             let name = pod.full_name();
             if let Some(known) = objects.pods.get_mut(&name).filter(|known| known.metadata.uid == pod.metadata.uid) {
@@ -166,7 +174,7 @@ impl Cluster for LocalCluster {
         Ok(())
     }
 
-    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), String> {
+    async fn unmark(&self, pod: &Pod<'_>) -> Result<(), StoreError> {
         self.change(|objects| {
             let name = pod.full_name();
             if let Some(known) = objects.pods.get_mut(&name).filter(|known| known.metadata.uid == pod.metadata.uid) {
@@ -176,8 +184,8 @@ impl Cluster for LocalCluster {
         Ok(())
     }
 
-    async fn delete(&self, _pod: &Pod<'_>) -> Result<(), String> {
-        Err("without a cluster there is nobody who could delete it".to_owned())
+    async fn delete(&self, _pod: &Pod<'_>) -> Result<(), StoreError> {
+        Err(unavailable("without a cluster there is nobody who could delete it"))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

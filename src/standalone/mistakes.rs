@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::yaml::{self, YamlError};
+use crate::yaml::{self, Kind, YamlError};
 
 /// So many mistakes of one document are told.
 const MOST: usize = 20;
@@ -46,7 +46,7 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Reading<T> {
         };
         let place = error.field.as_deref().unwrap_or_default();
         // Where something was taken out, that it is missing now is no news.
-        let follows = is_missing(&error) && reading.changed.iter().any(|changed| is_beside(changed, place));
+        let follows = error.kind == Kind::Missing && reading.changed.iter().any(|changed| is_beside(changed, place));
         if !follows {
             let line = yaml::line_of(text, place);
             reading.mistakes.push(YamlError { line, ..error.clone() });
@@ -87,26 +87,20 @@ enum Mended {
     Not,
 }
 
-fn is_missing(error: &YamlError) -> bool {
-    error.message == "is missing"
-}
-
 /// Makes the document one in which this error is no more.
 fn mend<T: DeserializeOwned>(document: &mut Value, field: &str, error: &YamlError) -> Mended {
-    if is_missing(error) {
+    if error.kind == Kind::Missing {
         return if fill_in::<T>(document, field) { Mended::Otherwise } else { Mended::Not };
     }
-    let meant = error.hint.as_deref().and_then(|hint| hint.strip_prefix("did you mean ")?.strip_suffix('?'));
-    let is_value = error.message.starts_with("unknown variant");
     let mut mended = Mended::Otherwise;
-    let is_there = change(document, field, &mut |map, name| match (meant, is_value) {
-        (Some(meant), true) => {
+    let is_there = change(document, field, &mut |map, name| match &error.kind {
+        Kind::UnknownWord(Some(meant)) => {
             map.insert(name.to_owned(), json!(meant));
             mended = Mended::AsMeant;
         }
-        (Some(meant), false) if !map.contains_key(meant) => {
+        Kind::UnknownField(Some(meant)) if !map.contains_key(meant) => {
             let value = map.remove(name).unwrap_or_default();
-            map.insert(meant.to_owned(), value);
+            map.insert(meant.clone(), value);
             mended = Mended::AsMeant;
         }
         _ => drop(map.remove(name)),

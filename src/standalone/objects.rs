@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::facts::{NamespaceFacts, NodeFacts, OwnerSeen, read};
 use crate::pod::Pod;
+use crate::yaml;
+
+use super::{FileError, at};
 
 /// What a directory of objects shows.
 #[derive(Clone, Debug, Default)]
@@ -23,18 +26,28 @@ pub struct Objects {
     pub owners: BTreeMap<String, OwnerSeen>,
 }
 
+/// What is wrong with an object.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// A field is none.
+    #[error(transparent)]
+    Unreadable(#[from] serde_json::Error),
+    /// Nobody can tell which pod it is.
+    #[error("a Pod needs metadata.name, metadata.namespace and metadata.uid")]
+    Nameless,
+}
+
 impl Objects {
     /// Reads every `.yaml`, `.yml` and `.json` file of a directory. A file may hold several documents, or a List.
     ///
     /// # Errors
     /// A sentence that names the file.
-    pub fn read(directory: &Path) -> Result<Self, String> {
+    pub fn read(directory: &Path) -> Result<Self, FileError> {
         let mut objects = Objects::default();
         for (path, text) in super::policies::read_directory(directory)? {
-            for document in crate::yaml::documents(&text) {
-                let value: Value = crate::yaml::parse(document.text)
-                    .map_err(|error| format!("{}: {}", path.display(), error.message))?;
-                objects.add(&value).map_err(|error| format!("{}: {error}", path.display()))?;
+            for document in yaml::documents(&text) {
+                let value: Value = yaml::parse(document.text).map_err(|error| at(&path)(error.message))?;
+                objects.add(&value).map_err(at(&path))?;
             }
         }
         Ok(objects)
@@ -44,33 +57,32 @@ impl Objects {
     ///
     /// # Errors
     /// A sentence that says what is wrong with the object.
-    pub fn add(&mut self, object: &Value) -> Result<(), String> {
+    pub fn add(&mut self, object: &Value) -> Result<(), ObjectError> {
         if let Some(Value::Array(items)) = object.get("items") {
             return items.iter().try_for_each(|item| self.add(item));
         }
-        let said = |error: serde_json::Error| error.to_string();
         match object.get("kind").and_then(Value::as_str).unwrap_or_default() {
             "Pod" => self.add_pod(object),
             "Node" => {
-                self.nodes.insert(text_at(object, "/metadata/name"), read::node(object).map_err(said)?);
+                self.nodes.insert(text_at(object, "/metadata/name"), read::node(object)?);
                 Ok(())
             }
             "Namespace" => {
-                self.namespaces.insert(text_at(object, "/metadata/name"), read::namespace(object).map_err(said)?);
+                self.namespaces.insert(text_at(object, "/metadata/name"), read::namespace(object)?);
                 Ok(())
             }
             kind if read::OWNER_KINDS.iter().any(|(known, _)| *known == kind) => {
-                self.owners.insert(text_at(object, "/metadata/uid"), read::owner(object).map_err(said)?);
+                self.owners.insert(text_at(object, "/metadata/uid"), read::owner(object)?);
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    fn add_pod(&mut self, object: &Value) -> Result<(), String> {
-        let pod = Pod::deserialize(object).map_err(|error| error.to_string())?.into_owned();
+    fn add_pod(&mut self, object: &Value) -> Result<(), ObjectError> {
+        let pod = Pod::deserialize(object)?.into_owned();
         if pod.metadata.name.is_empty() || pod.metadata.namespace.is_empty() || pod.metadata.uid.is_empty() {
-            return Err("a Pod needs metadata.name, metadata.namespace and metadata.uid".to_owned());
+            return Err(ObjectError::Nameless);
         }
         self.pods.insert(pod.full_name(), Arc::new(pod));
         Ok(())

@@ -11,11 +11,12 @@ use crate::nearest::did_you_mean;
 use crate::plan::spec::PlanSpec;
 use crate::plan::{self, Mistake, Plan, catalogue};
 use crate::policy::spec::{PlanReference, PolicySpec};
-use crate::policy::{Plans, Policy, PolicyIndex, find_built_in};
+use crate::policy::{NoPlan, Plans, Policy, PolicyIndex, find_built_in};
 use crate::printable::printable;
 use crate::yaml::{self, Document, YamlError};
 
 use super::mistakes::{self, Reading};
+use super::{FileError, at};
 
 /// The version of the resources that files hold.
 const API_VERSION: &str = "castoff.dev/v1alpha1";
@@ -62,16 +63,18 @@ struct Known {
 const BROKEN: &str = "its DrainPlan has mistakes";
 
 impl Plans for Known {
-    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, String> {
+    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
         match (&reference.built_in, &reference.name) {
             (None, Some(name)) => self.plans.get(name).cloned().ok_or_else(|| {
                 if self.unread || self.broken.contains(name) {
-                    return BROKEN.to_owned();
+                    return NoPlan(BROKEN.to_owned());
                 }
                 let known = self.plans.keys().map(String::as_str).chain(catalogue::names());
                 let meant = did_you_mean(name, known.filter(|known| known != name));
                 let meant = meant.map_or_else(String::new, |meant| format!("; {meant}"));
-                format!("there is no DrainPlan {name} beside the policies; a plan that comes with Castoff is named by builtIn{meant}")
+                NoPlan(format!(
+                    "there is no DrainPlan {name} beside the policies; a plan that comes with Castoff is named by builtIn{meant}"
+                ))
             }),
             _ => find_built_in(reference),
         }
@@ -121,16 +124,27 @@ pub struct Checked {
     pub complaints: Vec<Complaint>,
 }
 
+/// Why the policies of a directory are not followed.
+#[derive(Debug, thiserror::Error)]
+pub enum PoliciesError {
+    /// A file can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] FileError),
+    /// All mistakes, a line each.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Wrong(Vec<Complaint>),
+}
+
 /// Reads every policy and plan of a directory. A file may hold several documents.
 ///
 /// # Errors
-/// All mistakes, a line each: file, line, field, what is wrong, and what to write instead.
-pub fn read(directory: &Path) -> Result<PolicyIndex, String> {
+/// All mistakes: file, line, field, what is wrong, and what to write instead.
+pub fn read(directory: &Path) -> Result<PolicyIndex, PoliciesError> {
     let checked = check(&read_directory(directory)?);
     if checked.complaints.is_empty() {
         return Ok(PolicyIndex::new(checked.policies.into_iter().map(|found| found.policy)));
     }
-    Err(checked.complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    Err(PoliciesError::Wrong(checked.complaints))
 }
 
 /// Checks files, each with its path and text.
@@ -345,15 +359,14 @@ impl fmt::Display for Complaint {
 /// The YAML and JSON files of a directory, by name, with their texts.
 ///
 /// # Errors
-/// A sentence that names the directory or file that can't be read.
-pub fn read_directory(directory: &Path) -> Result<Vec<(PathBuf, String)>, String> {
-    let said = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+/// The directory or file that can't be read.
+pub fn read_directory(directory: &Path) -> Result<Vec<(PathBuf, String)>, FileError> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(|error| said(directory, &error))? {
-        let path = entry.map_err(|error| said(directory, &error))?.path();
+    for entry in std::fs::read_dir(directory).map_err(at(directory))? {
+        let path = entry.map_err(at(directory))?.path();
         let is_read = path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
         if is_read && path.is_file() {
-            let text = std::fs::read_to_string(&path).map_err(|error| said(&path, &error))?;
+            let text = std::fs::read_to_string(&path).map_err(at(&path))?;
             files.push((path, text));
         }
     }

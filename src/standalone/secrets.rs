@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use crate::backend::credentials::{KEYS, Secret, Secrets, is_object_name};
+use crate::backend::credentials::{KEYS, Secret, SecretError, Secrets, is_object_name};
 
 /// Secrets in a directory. Files are read each time, so a changed one counts at once.
 #[derive(Clone, Debug)]
@@ -15,7 +15,6 @@ pub struct DirectorySecrets {
 
 impl DirectorySecrets {
     /// Secrets under `root`.
-    #[must_use]
     pub fn new(root: PathBuf) -> Self {
         Self { root }
     }
@@ -23,13 +22,13 @@ impl DirectorySecrets {
 
 #[async_trait]
 impl Secrets for DirectorySecrets {
-    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, String> {
+    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, SecretError> {
         if !is_object_name(namespace) || !is_object_name(name) {
-            return Err("that is no name of a Secret".to_owned());
+            return Err("that is no name of a Secret".into());
         }
         let folder = self.root.join(namespace).join(name);
         if !tokio::fs::try_exists(&folder).await.unwrap_or(false) {
-            return Err(format!("there is no folder {}", folder.display()));
+            return Err(format!("there is no folder {}", folder.display()).into());
         }
         let mut values = Vec::new();
         for key in KEYS {
@@ -37,7 +36,7 @@ impl Secrets for DirectorySecrets {
             match tokio::fs::read(&file).await {
                 Ok(value) => values.push((key.to_owned(), value)),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(format!("{} can't be read: {error}", file.display())),
+                Err(error) => return Err(format!("{} can't be read: {error}", file.display()).into()),
             }
         }
         Ok(values.into_iter().collect())
@@ -70,6 +69,6 @@ mod tests {
         for (namespace, name) in [("..", "other"), ("a", "../../other/secret"), ("", "secret"), ("a", "/etc")] {
             assert!(secrets.read(namespace, name).await.is_err(), "{namespace}/{name}");
         }
-        assert!(secrets.read("a", "b").await.unwrap_err().contains("mine/a/b"));
+        assert!(secrets.read("a", "b").await.unwrap_err().to_string().contains("mine/a/b"));
     }
 }

@@ -12,6 +12,8 @@ use tokio::sync::{Mutex, watch};
 use crate::lifecycle::{Drain, Slots};
 use crate::ports::{Store, StoreError, VersionedSlots};
 
+use super::{FileError, at};
+
 /// The version of the resources that files hold.
 const API_VERSION: &str = "castoff.dev/v1alpha1";
 
@@ -49,7 +51,6 @@ struct DrainFile<D> {
 
 impl FileStore {
     /// A store that forgets everything with the process.
-    #[must_use]
     pub fn in_memory() -> Self {
         FileStore {
             directory: None,
@@ -63,12 +64,11 @@ impl FileStore {
     ///
     /// # Errors
     /// When the directory can't be made or read, or a file there is no drain: the sentence names the file.
-    pub fn open(directory: &Path) -> Result<Self, String> {
-        let said = |error: io::Error| format!("state directory {}: {error}", directory.display());
-        std::fs::create_dir_all(directory).map_err(said)?;
+    pub fn open(directory: &Path) -> Result<Self, FileError> {
+        std::fs::create_dir_all(directory).map_err(at(directory))?;
         let mut state = State::default();
-        for entry in std::fs::read_dir(directory).map_err(said)? {
-            let path = entry.map_err(said)?.path();
+        for entry in std::fs::read_dir(directory).map_err(at(directory))? {
+            let path = entry.map_err(at(directory))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if name == SLOTS_FILE {
                 let slots: HashMap<String, Slots> = read_json(&path)?;
@@ -224,15 +224,12 @@ fn file_name(drain: &Drain) -> String {
     format!("{}.{}.json", safe(&drain.metadata.namespace), safe(&drain.metadata.name))
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let said = |error: &dyn std::fmt::Display| {
-        format!(
-            "{}: {error}. Mend the file, or move it away: what it says was set at a backend stays set",
-            path.display()
-        )
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+    let bytes = std::fs::read(path).map_err(at(path))?;
+    let unreadable = |error: serde_json::Error| {
+        format!("{error}. Mend the file, or move it away: what it says was set at a backend stays set")
     };
-    let bytes = std::fs::read(path).map_err(|error| said(&error))?;
-    serde_json::from_slice(&bytes).map_err(|error| said(&error))
+    serde_json::from_slice(&bytes).map_err(unreadable).map_err(at(path))
 }
 
 /// Replaces a file as a whole: whoever reads it finds the old text or the new one, also after a crash.
@@ -309,7 +306,7 @@ mod tests {
     fn a_file_that_is_no_departure_is_named_and_kept() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("n.db-0.json"), "{").unwrap();
-        let error = FileStore::open(directory.path()).unwrap_err();
+        let error = FileStore::open(directory.path()).unwrap_err().to_string();
         assert!(error.contains("n.db-0.json") && error.contains("stays set"), "{error}");
     }
 }

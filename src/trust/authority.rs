@@ -15,6 +15,10 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::{TrustError, at};
+
+const UNREADABLE: &str = "no certificate can be read";
+
 /// When a certificate counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
@@ -29,14 +33,14 @@ impl Validity {
     ///
     /// # Errors
     /// When there is none in it.
-    pub fn of(certificate: &str) -> Result<Self, String> {
+    pub fn of(certificate: &str) -> Result<Self, TrustError> {
         Self::of_der(&der(certificate)?)
     }
 
     /// What a certificate (DER) says of itself.
-    pub(super) fn of_der(certificate: &CertificateDer<'_>) -> Result<Self, String> {
-        let (_, read) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
-        let time = |seconds| Timestamp::from_second(seconds).map_err(|error| error.to_string());
+    pub(super) fn of_der(certificate: &CertificateDer<'_>) -> Result<Self, TrustError> {
+        let (_, read) = x509_parser::parse_x509_certificate(certificate).map_err(at(UNREADABLE))?;
+        let time = |seconds| Timestamp::from_second(seconds).map_err(at(UNREADABLE));
         let validity = read.validity();
         Ok(Validity { from: time(validity.not_before.timestamp())?, until: time(validity.not_after.timestamp())? })
     }
@@ -80,15 +84,15 @@ impl Authority {
     ///
     /// # Errors
     /// When the machine gives no random numbers.
-    pub fn make(name: &str, validity: Option<Validity>) -> Result<Self, String> {
-        let said = |error: rcgen::Error| format!("a CA can't be made: {error}");
+    pub fn make(name: &str, validity: Option<Validity>) -> Result<Self, TrustError> {
+        let unmade = at("a CA can't be made");
         let mut ca = CertificateParams::default();
         ca.distinguished_name.push(DnType::CommonName, name);
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         limit(&mut ca, validity);
-        let key = KeyPair::generate().map_err(said)?;
-        let certificate = ca.self_signed(&key).map_err(said)?.pem();
+        let key = KeyPair::generate().map_err(&unmade)?;
+        let certificate = ca.self_signed(&key).map_err(&unmade)?.pem();
         Ok(Authority { certificate, key })
     }
 
@@ -96,12 +100,12 @@ impl Authority {
     ///
     /// # Errors
     /// When the key is not this certificate's.
-    pub fn read(certificate: &str, key: &str) -> Result<Self, String> {
-        let key = KeyPair::from_pem(key).map_err(|error| format!("the CA's key can't be read: {error}"))?;
+    pub fn read(certificate: &str, key: &str) -> Result<Self, TrustError> {
+        let key = KeyPair::from_pem(key).map_err(at("the CA's key can't be read"))?;
         let der = der(certificate)?;
-        let (_, read) = x509_parser::parse_x509_certificate(&der).map_err(|error| error.to_string())?;
+        let (_, read) = x509_parser::parse_x509_certificate(&der).map_err(at(UNREADABLE))?;
         if read.public_key().raw != rcgen::PublicKeyData::subject_public_key_info(&key) {
-            return Err("the CA's key is not that of its certificate".to_owned());
+            return Err(TrustError("the CA's key is not that of its certificate".to_owned()));
         }
         Ok(Authority { certificate: certificate.to_owned(), key })
     }
@@ -122,16 +126,16 @@ impl Authority {
     ///
     /// # Errors
     /// When a name is none.
-    pub fn issue(&self, names: &[String], validity: Option<Validity>) -> Result<Pair, String> {
-        let said = |error: rcgen::Error| format!("a certificate can't be made: {error}");
-        let issuer = Issuer::from_ca_cert_pem(&self.certificate, &self.key).map_err(said)?;
-        let mut server = CertificateParams::new(names).map_err(said)?;
+    pub fn issue(&self, names: &[String], validity: Option<Validity>) -> Result<Pair, TrustError> {
+        let unmade = at("a certificate can't be made");
+        let issuer = Issuer::from_ca_cert_pem(&self.certificate, &self.key).map_err(&unmade)?;
+        let mut server = CertificateParams::new(names).map_err(&unmade)?;
         server.distinguished_name.push(DnType::CommonName, "castoff");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.use_authority_key_identifier_extension = true;
         limit(&mut server, validity);
-        let key = KeyPair::generate().map_err(said)?;
-        let certificate = server.signed_by(&key, &issuer).map_err(said)?;
+        let key = KeyPair::generate().map_err(&unmade)?;
+        let certificate = server.signed_by(&key, &issuer).map_err(&unmade)?;
         Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
     }
 }
@@ -149,28 +153,25 @@ pub fn split(bundle: &str) -> Vec<String> {
 ///
 /// # Errors
 /// Why it would not.
-pub fn accepted(trusted: &[String], chain: &str, names: &[String], now: Timestamp) -> Result<(), String> {
+pub fn accepted(trusted: &[String], chain: &str, names: &[String], now: Timestamp) -> Result<(), TrustError> {
     let mut roots = RootCertStore::empty();
     for root in trusted {
-        roots.add(der(root)?).map_err(|error| error.to_string())?;
+        roots.add(der(root)?).map_err(at("no CA"))?;
     }
     let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|error| error.to_string())?;
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(at("no CA"))?;
     let certificate = der(chain)?;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.as_second()).unwrap_or(0)));
     for name in names {
-        let server = ServerName::try_from(name.as_str()).map_err(|error| format!("{name}: {error}"))?;
-        verifier
-            .verify_server_cert(&certificate, &[], &server, &[], now)
-            .map_err(|error| format!("{name}: {error}"))?;
+        let server = ServerName::try_from(name.as_str()).map_err(at(name))?;
+        verifier.verify_server_cert(&certificate, &[], &server, &[], now).map_err(at(name))?;
     }
     Ok(())
 }
 
-fn der(pem: &str) -> Result<CertificateDer<'static>, String> {
-    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| format!("no certificate can be read: {error}"))
+fn der(pem: &str) -> Result<CertificateDer<'static>, TrustError> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(at(UNREADABLE))
 }
 
 fn limit(certificate: &mut CertificateParams, validity: Option<Validity>) {
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn a_key_of_another_authority_is_refused() {
         let (one, other) = (Authority::make("one", None).unwrap(), Authority::make("other", None).unwrap());
-        assert!(Authority::read(one.certificate(), &other.key()).unwrap_err().contains("is not that of"));
+        assert!(Authority::read(one.certificate(), &other.key()).unwrap_err().to_string().contains("is not that of"));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use rustls::{
 };
 use x509_parser::extensions::GeneralName;
 
+use super::{NO_CERTIFICATE, TrustError, at};
+
 /// Callers with a certificate of a CA, in one of some names. The CA can be replaced while handshakes go on.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -36,7 +38,7 @@ impl Clients {
     ///
     /// # Errors
     /// A sentence that names the file and what is wrong with it.
-    pub fn load(ca: &Path, names: Vec<String>) -> Result<Self, String> {
+    pub fn load(ca: &Path, names: Vec<String>) -> Result<Self, TrustError> {
         Ok(Clients { names: names.into(), of_ca: Arc::new(ArcSwap::from_pointee(verifier(ca)?)) })
     }
 
@@ -44,24 +46,24 @@ impl Clients {
     ///
     /// # Errors
     /// As [`Self::load`]; what was trusted before is then trusted on.
-    pub fn replace(&self, ca: &Path) -> Result<(), String> {
+    pub fn replace(&self, ca: &Path) -> Result<(), TrustError> {
         self.of_ca.store(Arc::new(verifier(ca)?));
         Ok(())
     }
 }
 
-fn verifier(ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let said = |error: &dyn std::fmt::Display| format!("{}: {error}", ca.display());
-    let pem = std::fs::read(ca).map_err(|error| said(&error))?;
+fn verifier(ca: &Path) -> Result<Arc<dyn ClientCertVerifier>, TrustError> {
+    let place = ca.display();
+    let pem = std::fs::read(ca).map_err(at(&place))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        roots.add(certificate.map_err(|error| said(&error))?).map_err(|error| said(&error))?;
+        roots.add(certificate.map_err(at(&place))?).map_err(at(&place))?;
     }
     if roots.is_empty() {
-        return Err(said(&"there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)"));
+        return Err(at(&place)(NO_CERTIFICATE));
     }
     let provider = Arc::new(ring::default_provider());
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(|error| said(&error))
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(at(&place))
 }
 
 /// For whom a certificate is.

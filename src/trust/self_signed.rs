@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::authority::{Authority, Pair};
+use super::{TrustError, at};
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,20 +35,20 @@ const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 ///
 /// # Errors
 /// A sentence that names the directory; also where only some of the files are there.
-pub fn make(directory: &Path, hosts: &[String]) -> Result<Files, String> {
+pub fn make(directory: &Path, hosts: &[String]) -> Result<Files, TrustError> {
     let files = Files::in_directory(directory);
     let there = [&files.ca, &files.certificate, &files.key].map(|path| path.exists());
     if there == [true; 3] {
         return Ok(files);
     }
-    let said = |error: &dyn std::fmt::Display| format!("{}: {error}", directory.display());
+    let place = directory.display();
     if there != [false; 3] {
-        return Err(said(
-            &"some of ca.crt, tls.crt and tls.key are there, but not all: remove them, or give another directory",
+        return Err(at(&place)(
+            "some of ca.crt, tls.crt and tls.key are there, but not all: remove them, or give another directory",
         ));
     }
-    let made = generate(hosts).map_err(|error| said(&error))?;
-    write_all(directory, &files, &made).map_err(|error| said(&error))?;
+    let made = generate(hosts).map_err(at(&place))?;
+    write_all(directory, &files, &made).map_err(at(&place))?;
     Ok(files)
 }
 
@@ -56,7 +57,7 @@ struct Made {
     server: Pair,
 }
 
-fn generate(hosts: &[String]) -> Result<Made, String> {
+fn generate(hosts: &[String]) -> Result<Made, TrustError> {
     let authority = Authority::make("castoff development CA", None)?;
     let names = LOCAL.into_iter().map(str::to_owned).chain(hosts.iter().cloned()).collect::<Vec<_>>();
     Ok(Made { ca: authority.certificate().to_owned(), server: authority.issue(&names, None)? })
@@ -96,7 +97,7 @@ mod tests {
     fn overwrites_nothing_where_only_some_files_are_there() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("tls.key"), "precious").unwrap();
-        assert!(make(directory.path(), &[]).unwrap_err().contains("not all"));
+        assert!(make(directory.path(), &[]).unwrap_err().to_string().contains("not all"));
         assert_eq!(fs::read_to_string(directory.path().join("tls.key")).unwrap(), "precious");
     }
 
@@ -104,7 +105,7 @@ mod tests {
     fn a_key_of_another_certificate_is_refused_by_name() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (one, other) = (make(one.path(), &[]).unwrap(), make(other.path(), &[]).unwrap());
-        let error = crate::trust::Certificates::load(&one.certificate, &other.key).unwrap_err();
+        let error = crate::trust::Certificates::load(&one.certificate, &other.key).unwrap_err().to_string();
         assert!(error.contains("is not the private key of the certificate"), "{error}");
     }
 }

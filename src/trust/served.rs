@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::authority::Validity;
 use super::clients::Clients;
+use super::{NO_CERTIFICATE, TrustError, at};
 
 /// The certificate that is served, for as long as no other is put in its place. A handshake never touches the disk.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +32,7 @@ impl Certificates {
     ///
     /// # Errors
     /// A sentence that names the file and what to do.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TrustError> {
         let certificates = Certificates::none_yet();
         certificates.replace(certificate, key).map(|()| certificates)
     }
@@ -40,8 +41,8 @@ impl Certificates {
     ///
     /// # Errors
     /// As [`Self::load`]; what was served before is then served on.
-    pub fn replace(&self, certificate: &Path, key: &Path) -> Result<(), String> {
-        let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    pub fn replace(&self, certificate: &Path, key: &Path) -> Result<(), TrustError> {
+        let read = |path: &Path| fs::read(path).map_err(at(path.display()));
         let pem = Pem { certificate: &read(certificate)?, key: &read(key)? };
         let names = (certificate.display().to_string(), key.display().to_string());
         self.0.store(Some(Arc::new(pem.pair((&names.0, &names.1))?)));
@@ -52,7 +53,7 @@ impl Certificates {
     ///
     /// # Errors
     /// A sentence that calls the two `tls.crt` and `tls.key`; what was served before is then served on.
-    pub fn serve(&self, certificate: &[u8], key: &[u8]) -> Result<(), String> {
+    pub fn serve(&self, certificate: &[u8], key: &[u8]) -> Result<(), TrustError> {
         self.0.store(Some(Arc::new(Pem { certificate, key }.pair(("tls.crt", "tls.key"))?)));
         Ok(())
     }
@@ -94,15 +95,14 @@ struct Pem<'a> {
 
 impl Pem<'_> {
     /// What can be served; `names` is what to call the two in errors.
-    fn pair(&self, (certificate, key): (&str, &str)) -> Result<CertifiedKey, String> {
-        let chain = CertificateDer::pem_slice_iter(self.certificate)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| format!("{certificate}: {error}"))?;
+    fn pair(&self, (certificate, key): (&str, &str)) -> Result<CertifiedKey, TrustError> {
+        let chain =
+            CertificateDer::pem_slice_iter(self.certificate).collect::<Result<Vec<_>, _>>().map_err(at(certificate))?;
         if chain.is_empty() {
-            return Err(format!("{certificate}: there is no certificate in it (PEM, -----BEGIN CERTIFICATE-----)"));
+            return Err(at(certificate)(NO_CERTIFICATE));
         }
-        let private = PrivateKeyDer::from_pem_slice(self.key).map_err(|error| format!("{key}: {error}"))?;
+        let private = PrivateKeyDer::from_pem_slice(self.key).map_err(at(key))?;
         CertifiedKey::from_der(chain, private, &ring::default_provider())
-            .map_err(|error| format!("{key} is not the private key of the certificate in {certificate}: {error}"))
+            .map_err(at(format!("{key} is not the private key of the certificate in {certificate}")))
     }
 }

@@ -8,7 +8,7 @@ use castoff::lifecycle::{Caller, Drain, Phase};
 use castoff::plan::{Plan, Progress};
 use castoff::pod::Pod;
 use castoff::policy::spec::{PlanReference, PolicySpec};
-use castoff::policy::{Plans, Policy};
+use castoff::policy::{NoPlan, Plans, Policy};
 use serde_json::json;
 
 pub const NOW: &str = "2030-01-31T12:00:00Z";
@@ -17,8 +17,8 @@ pub const UID: &str = "7c0ffee1-3c02-46e3-a1aa-fa853ce37e4c";
 struct NoPlans;
 
 impl Plans for NoPlans {
-    fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, String> {
-        Err("there is no such plan".into())
+    fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
+        Err(NoPlan("there is no such plan".to_owned()))
     }
 }
 

@@ -6,4 +6,5 @@ mod copies;
 mod election;
 mod policies;
 mod proxied;
+mod registration;
 mod requests;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use castoff::backend::credentials::{Secret, Secrets};
-use castoff::backend::dns::{Found, Lookup};
+use castoff::backend::credentials::{Secret, SecretError, Secrets};
+use castoff::backend::dns::{Found, Lookup, NoAnswer};
 use castoff::backend::{Backend, Metrics, Scope, Settings};
 use castoff::plan::spec::{Accept, Parse};
 use castoff::plan::{
@@ -32,7 +32,7 @@ pub struct TestSecrets(pub BTreeMap<String, Vec<(String, Vec<u8>)>>);
 
 #[async_trait]
 impl Secrets for TestSecrets {
-    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, String> {
+    async fn read(&self, namespace: &str, name: &str) -> Result<Secret, SecretError> {
         assert_eq!(namespace, "tidb", "only the policy's own namespace is asked");
         let values = self.0.get(name).ok_or("not found")?;
         Ok(values.iter().cloned().collect())
@@ -45,8 +45,8 @@ pub struct TestDns(pub HashMap<String, Found>);
 
 #[async_trait]
 impl Lookup for TestDns {
-    async fn lookup(&self, host: &str) -> Result<Found, String> {
-        self.0.get(host).cloned().ok_or_else(|| "no such name".to_owned())
+    async fn lookup(&self, host: &str) -> Result<Found, NoAnswer> {
+        self.0.get(host).cloned().ok_or_else(|| NoAnswer("no such name".to_owned()))
     }
 }
 

@@ -97,7 +97,7 @@ pub fn strangers(layer: &Layer, code: &str) -> impl Iterator<Item = &'static str
     LAYERS
         .iter()
         .map(|other| other.name)
-        .filter(move |name| *name != layer.name && !layer.knows.contains(name) && named.contains(*name))
+        .filter(move |name| *name != layer.name && !layer.knows().contains(name) && named.contains(*name))
 }
 
 /// The first names after `crate::` and `super::`, in `use` groups too.
@@ -175,7 +175,7 @@ mod tests {
             for other in LAYERS.iter().filter(|other| other.name != layer.name) {
                 let code = format!("use crate::{}::Thing;", other.name);
                 let found = strangers(layer, &code).any(|name| name == other.name);
-                assert_eq!(found, !layer.knows.contains(&other.name), "{} names {}", layer.name, other.name);
+                assert_eq!(found, !layer.knows().contains(&other.name), "{} names {}", layer.name, other.name);
             }
         }
     }
@@ -184,7 +184,7 @@ mod tests {
     fn only_what_puts_things_together_knows_the_simulation_and_the_standalone_store() {
         for (hidden, known_by) in [("simulation", &["cli"][..]), ("standalone", &["app", "cli"])] {
             let knowing: Vec<&str> =
-                LAYERS.iter().filter(|layer| layer.knows.contains(&hidden)).map(|layer| layer.name).collect();
+                LAYERS.iter().filter(|layer| layer.knows().contains(&hidden)).map(|layer| layer.name).collect();
             assert_eq!(knowing, known_by, "{hidden}");
         }
     }

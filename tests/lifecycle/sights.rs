@@ -11,7 +11,7 @@ use castoff::lifecycle::wish::{mode, wish};
 use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Settings, Slots, World as Seen};
 use castoff::plan::Plan;
 use castoff::pod::{Pod, deserialize_owned};
-use castoff::policy::{Plans, Policy, spec::PlanReference};
+use castoff::policy::{NoPlan, Plans, Policy, spec::PlanReference};
 use serde_json::json;
 
 use crate::world::{Life, Pod as Played, seat_name, uid};
@@ -20,8 +20,8 @@ use castoff_test_support::drains;
 struct NoPlans;
 
 impl Plans for NoPlans {
-    fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, String> {
-        Err("there is none".to_owned())
+    fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
+        Err(NoPlan("there is none".to_owned()))
     }
 }
 

@@ -118,7 +118,7 @@ async fn the_ca_can_be_replaced_and_one_that_can_not_be_read_changes_nothing() {
 
     let broken = directory.path().join("broken.crt");
     std::fs::write(&broken, "nothing").unwrap();
-    assert!(clients.replace(&broken).unwrap_err().contains("broken.crt"));
+    assert!(clients.replace(&broken).unwrap_err().to_string().contains("broken.crt"));
     assert!(lets_in(&server, Some(&of_old)).await);
 
     clients.replace(&new.file).unwrap();

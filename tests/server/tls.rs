@@ -49,7 +49,7 @@ fn files_that_can_not_be_served_are_named() {
         (&empty, &files.key, "empty.crt"),
         (&files.certificate, &empty, "empty.crt"),
     ] {
-        let error = Certificates::load(certificate, key).unwrap_err();
+        let error = Certificates::load(certificate, key).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
 }

@@ -201,8 +201,8 @@ impl Guarded for Namespaces {
         self.memory.lock().unwrap().clone()
     }
 
-    async fn namespaces_now(&self) -> Result<BTreeSet<String>, String> {
-        self.list.lock().unwrap().clone().ok_or_else(|| "no list today".to_owned())
+    async fn namespaces_now(&self) -> Option<BTreeSet<String>> {
+        self.list.lock().unwrap().clone()
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

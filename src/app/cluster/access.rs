@@ -14,7 +14,7 @@ use crate::app::{Failure, registered};
 use crate::kubernetes::certificates::{self, Access, Served};
 use crate::kubernetes::registration::Seen;
 use crate::runtime::Readiness;
-use crate::runtime::supervised::Supervised;
+use crate::runtime::tasks::Tasks;
 use crate::server::WebhookPaths;
 use crate::trust::{Certificates, Clients, Expiry};
 
@@ -34,7 +34,7 @@ impl Asked {
         config: &ClusterConfig,
         registry: &Registry,
         readiness: &Readiness,
-        tasks: &mut Supervised,
+        tasks: &mut Tasks,
         seen: watch::Receiver<Seen>,
     ) -> Result<Self, Failure> {
         let (tell, access) = watch::channel(Access::default());
@@ -45,7 +45,7 @@ impl Asked {
             WebhookPath::File(file) => {
                 let files = PathFile { file: file.clone(), tell: tell.clone() };
                 let before = files.print();
-                files.take_up().map_err(Failure::Usage)?;
+                files.take_up()?;
                 let ready = registered(readiness, "paths");
                 tasks.spawn("paths", reload::follow(files, before, ready, reloads.clone(), hangup()?));
             }
@@ -53,7 +53,7 @@ impl Asked {
         let clients = match &config.listen.clients {
             None => None,
             Some(callers) => {
-                let (file, before) = ClientCaFile::load(callers).map_err(Failure::Usage)?;
+                let (file, before) = ClientCaFile::load(callers)?;
                 let clients = file.clients.clone();
                 let ready = registered(readiness, "client-ca");
                 tasks.spawn("client-ca", reload::follow(file, before, ready, reloads.clone(), hangup()?));
@@ -62,8 +62,7 @@ impl Asked {
         };
         let (certificates, served) = match &config.tls {
             Tls::Files { certificate, key } => {
-                let (files, before) =
-                    CertificateFiles::load((certificate.clone(), key.clone()), registry).map_err(Failure::Usage)?;
+                let (files, before) = CertificateFiles::load((certificate.clone(), key.clone()), registry)?;
                 let certificates = files.certificates.clone();
                 let ready = registered(readiness, "certificates");
                 tasks.spawn("certificates", reload::follow(files, before, ready, reloads, hangup()?));
@@ -116,12 +115,14 @@ impl Files for PathFile {
         print_of(&std::fs::read(&self.file).ok())
     }
 
-    fn take_up(&self) -> Result<String, String> {
-        let text = std::fs::read_to_string(&self.file).map_err(|error| format!("{}: {error}", self.file.display()))?;
+    fn take_up(&self) -> Result<String, Failure> {
+        let wrong = |why: &dyn std::fmt::Display| Failure::Usage(format!("{}: {why}", self.file.display()));
+        let text = std::fs::read_to_string(&self.file).map_err(|error| wrong(&error))?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let paths: Vec<String> = lines.map(config::webhook_path).collect::<Result<_, _>>()?;
+        let paths: Vec<String> =
+            lines.map(config::webhook_path).collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
         if paths.is_empty() {
-            return Err(format!("{} holds no path", self.file.display()));
+            return Err(wrong(&"there is no path in it"));
         }
         let message = format!("{} paths", paths.len());
         self.tell.send_modify(|access| access.paths = paths.into());

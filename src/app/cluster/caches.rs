@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::kubernetes::cache::{Cache, Read, Source, chain};
 use crate::kubernetes::cluster::{self, WatchedCluster};
 use crate::kubernetes::drains::Kept;
+use crate::kubernetes::follow::Pace;
 use crate::kubernetes::health::tell_readiness;
 use crate::kubernetes::policies::{self, PlanObject, PolicyObject};
 use crate::kubernetes::registration::{Guarded, Seen};
@@ -21,12 +22,17 @@ use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::store::read_drain;
 use crate::lifecycle::Phase;
 use crate::policy::PolicyIndex;
-use crate::runtime::supervised::Supervised;
+use crate::runtime::tasks::Tasks;
 use crate::runtime::{Liveness, Readiness};
 
 /// The longest time from one thing that a copy hears or tries to the next: a silent watch, a request that fails, and a
 /// pause.
 const COPY_LIMIT: Duration = Duration::from_mins(4);
+
+/// Waits around the copy of policies. While its watch is dead, a second policy of a namespace is hidden from the gate,
+/// and nothing else would show that: so it is noticed sooner.
+const PACE_OF_POLICIES: Pace =
+    Pace { watch_seconds: 10, silence: Duration::from_secs(15), patience: Duration::from_mins(2) };
 
 /// Copies of what the API holds.
 pub(super) struct Caches {
@@ -46,7 +52,7 @@ impl Caches {
         client: &Client,
         (registration, registration_is_ours): (watch::Receiver<Seen>, bool),
         (readiness, liveness): (&Readiness, &Liveness),
-        tasks: &mut Supervised,
+        tasks: &mut Tasks,
     ) -> Self {
         let (tell, in_force) = watch::channel(());
         let caches = Caches {
@@ -57,8 +63,9 @@ impl Caches {
             in_force,
             cluster: Arc::new(WatchedCluster::new(client.clone(), registration, registration_is_ours)),
         };
-        let mut follower = Follower { client, readiness, liveness, tasks };
+        let mut follower = Follower { client, readiness, liveness, tasks, pace: PACE_OF_POLICIES };
         follower.follow("drainpolicies", &caches.policies, &drain_policies(), policies::read_policy);
+        follower.pace = Pace::default();
         follower.follow("drainplans", &caches.plans, &drain_plans(), policies::read_plan);
         follower.follow("poddrains", &caches.drains, &pod_drains(), read_drain);
         follower.follow("nodes", &caches.cluster.nodes, &cluster::nodes(), cluster::read_node);
@@ -74,7 +81,7 @@ impl Caches {
     }
 
     /// What tells which namespaces are guarded.
-    pub fn guarded(&self, client: &Client, tasks: &mut Supervised) -> Arc<dyn Guarded> {
+    pub fn guarded(&self, client: &Client, tasks: &mut Tasks) -> Arc<dyn Guarded> {
         let changes = watch::Sender::new(0);
         let (mut policies, mut drains) = (self.policies.changes(), self.drains.changes());
         let told = changes.clone();
@@ -97,7 +104,8 @@ struct Follower<'a> {
     client: &'a Client,
     readiness: &'a Readiness,
     liveness: &'a Liveness,
-    tasks: &'a mut Supervised,
+    tasks: &'a mut Tasks,
+    pace: Pace,
 }
 
 impl Follower<'_> {
@@ -109,6 +117,7 @@ impl Follower<'_> {
         read: Read<T>,
     ) {
         let mut source = Source::new(Api::all_with(self.client.clone(), resource), name, read);
+        source.pace = self.pace;
         source.pulse = Some(self.liveness.register(name, COPY_LIMIT));
         let handle = self.readiness.register(name, "the first list has not come in yet");
         let told = tell_readiness(cache.health(), source.pace.patience, handle);
@@ -141,14 +150,13 @@ impl Guarded for GuardedNamespaces {
         with_policies.chain(self.with_open_departures()).collect()
     }
 
-    async fn namespaces_now(&self) -> Result<BTreeSet<String>, String> {
+    async fn namespaces_now(&self) -> Option<BTreeSet<String>> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &drain_policies());
-        let listed = api.list_metadata(&ListParams::default()).await.map_err(|error| chain(&error))?;
-        let with_policies = listed.items.into_iter().filter_map(|policy| policy.metadata.namespace);
-        if !self.drains.is_filled() {
-            return Err("drains have not been listed yet".to_owned());
-        }
-        Ok(with_policies.chain(self.with_open_departures()).collect())
+        let listed = api.list_metadata(&ListParams::default()).await.inspect_err(|error| {
+            tracing::warn!(error = %chain(error), "policies can't be listed: no namespace is taken out of the registration");
+        });
+        let with_policies = listed.ok()?.items.into_iter().filter_map(|policy| policy.metadata.namespace);
+        self.drains.is_filled().then(|| with_policies.chain(self.with_open_departures()).collect())
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -33,10 +33,7 @@ impl Connection {
 }
 
 /// A client for the cluster that this process runs in, or that the kubeconfig names.
-///
-/// # Errors
-/// When there is neither, or it can't be used.
-pub async fn connect() -> Result<Client, Failure> {
+async fn connect() -> Result<Client, Failure> {
     let config = Config::infer().await.map_err(|error| {
         Failure::Usage(format!("no cluster: {}. Give KUBECONFIG, or --standalone to work without one", chain(&error)))
     })?;

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::app::Failure;
 use crate::app::config::ClusterConfig;
 use crate::kubernetes::registration::{Registration, Seen};
-use crate::runtime::supervised::Supervised;
+use crate::runtime::tasks::Tasks;
 use crate::runtime::{Liveness, Readiness};
 
 use super::access::Asked;
@@ -21,7 +21,7 @@ pub(super) struct Following {
     pub readiness: Readiness,
     pub liveness: Liveness,
     pub registry: Registry,
-    pub tasks: Supervised,
+    pub tasks: Tasks,
     pub caches: Caches,
     pub asked: Asked,
     pub registration: Arc<Registration>,
@@ -33,7 +33,7 @@ impl Following {
         let client = &connection.client;
         let (registry, readiness) = (Registry::new(), Readiness::new());
         let liveness = Liveness::new();
-        let mut tasks = Supervised::new();
+        let mut tasks = Tasks::new();
         let (tell_seen, seen) = watch::channel(Seen::NotYet);
         let caches =
             Caches::follow(client, (seen.clone(), config.registration.manage), (&readiness, &liveness), &mut tasks);

@@ -18,7 +18,7 @@ use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
 use crate::runtime::liveness::{Liveness, Pulse};
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::supervised::{self, Ended, Supervised};
+use crate::runtime::tasks::{self, Ended, Tasks};
 
 use super::caches::Caches;
 
@@ -60,7 +60,7 @@ impl Leader {
             pods.clear();
             let mut tasks = self.begin();
             let unable = tokio::select! {
-                worked = supervised::caught("controller", self.control(shutdown)) => return worked,
+                worked = tasks::caught("controller", self.control(shutdown)) => return worked,
                 ended = tasks.ended() => return Err(ended),
                 // A lease in doubt: what is under way is dropped where it stands.
                 () = self.leadership.lost() => None,
@@ -77,8 +77,8 @@ impl Leader {
     }
 
     /// What goes on beside the controller.
-    fn begin(&self) -> Supervised {
-        let mut tasks = Supervised::new();
+    fn begin(&self) -> Tasks {
+        let mut tasks = Tasks::new();
         if let Some((place, lives)) = &self.kept {
             let kept = certificates::keep(self.client.clone(), place.clone(), *lives, self.access.clone());
             tasks.spawn("certificates", kept);

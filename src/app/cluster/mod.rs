@@ -24,14 +24,12 @@ use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle;
 use crate::runbook::Links;
 use crate::runtime::shutdown::Shutdown;
-use crate::runtime::supervised::Ended;
+use crate::runtime::tasks::Ended;
 use crate::server::{self, Server};
 
 use super::assemble::{Guard, Parts};
 use super::config::{ClusterConfig, Tls, WebhookPath};
 use super::{Failure, server_config};
-
-pub use connection::connect;
 
 use connection::Connection;
 use following::Following;

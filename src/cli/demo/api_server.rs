@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::backend::client::Clients;
-use crate::backend::credentials::Secret;
+use crate::backend::credentials::{Secret, SecretError};
 use crate::backend::dns::{GuardedDns, SystemDns};
 use crate::lifecycle::drain::seat_of;
 use crate::pod::Pod;
@@ -121,12 +121,12 @@ type Webhook = Option<(reqwest::Client, String)>;
 
 fn webhook_at(guard: Option<&GuardAddress>) -> Result<Webhook, Failure> {
     let Some(guard) = guard else { return Ok(None) };
-    let client = trusting(&guard.ca).map_err(Failure::No)?;
+    let client = trusting(&guard.ca).map_err(Failure::no)?;
     Ok(Some((client, format!("https://localhost:{}/validate?timeout=10s", guard.port))))
 }
 
 /// A client that trusts this CA, as the API server trusts the one in the webhook's configuration.
-fn trusting(ca: &[u8]) -> Result<reqwest::Client, String> {
+fn trusting(ca: &[u8]) -> Result<reqwest::Client, SecretError> {
     let secret: Secret = [("ca.crt".to_owned(), ca.to_vec())].into_iter().collect();
     Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), true)).with(&secret)
 }

@@ -81,17 +81,16 @@ async fn serve_in(
     directory: &Directory,
     cluster: &Arc<LocalCluster>,
 ) -> Result<(GuardAddress, Arc<FileStore>, JoinHandle<Result<(), Failure>>), Failure> {
-    let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
-    let store = Arc::new(FileStore::open(&directory.path("state")).map_err(Failure::No)?);
+    let store = Arc::new(FileStore::open(&directory.path("state")).map_err(Failure::no)?);
     let parts = Standalone {
-        policies: policies::read(&directory.path("policies")).map_err(Failure::No)?,
+        policies: policies::read(&directory.path("policies")).map_err(Failure::no)?,
         store: Arc::clone(&store) as _,
         cluster: Arc::clone(cluster),
         secrets: DirectorySecrets::new(directory.path("secrets")),
         allow_endpoints: Vec::new(),
     };
-    let files = self_signed::make(&directory.path("certificates"), &[]).map_err(Failure::No)?;
-    let certificates = Certificates::load(&files.certificate, &files.key).map_err(Failure::No)?;
+    let files = self_signed::make(&directory.path("certificates"), &[]).map_err(Failure::no)?;
+    let certificates = Certificates::load(&files.certificate, &files.key).map_err(Failure::no)?;
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = server::Config {
         listen: any_port,
@@ -101,8 +100,8 @@ async fn serve_in(
     };
     let registry = Registry::new();
     let guard = parts.assemble(&registry)?;
-    let server = Server::bind(config).await.map_err(|error| said(&error))?;
-    let ca = std::fs::read(&files.ca).map_err(|error| said(&error))?;
+    let server = Server::bind(config).await.map_err(Failure::no)?;
+    let ca = std::fs::read(&files.ca).map_err(Failure::no)?;
     let address = GuardAddress { port: server.local_addr().port(), ca };
     let serving = standalone::guarded(guard, server, Readiness::new(), registry, Shutdown::new());
     Ok((address, store, tokio::spawn(serving)))

@@ -50,9 +50,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Runs the demo and prints what came out.
 pub(super) async fn run(command: Demo) -> Result<(), Failure> {
-    let said = |error: &dyn std::fmt::Display| Failure::No(error.to_string());
-    logging::init(logging::Format::Human, "error").map_err(|error| said(&error))?;
-    let pd = Arc::new(SimulatedPd::start(PdConfig::with_stores(stores::all())).await.map_err(|error| said(&error))?);
+    logging::init(logging::Format::Human, "error").map_err(Failure::no)?;
+    let pd = Arc::new(SimulatedPd::start(PdConfig::with_stores(stores::all())).await.map_err(Failure::no)?);
     let cluster = Arc::new(LocalCluster::new(Objects::default()));
     let guard = if command.unguarded {
         None

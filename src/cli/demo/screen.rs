@@ -58,7 +58,7 @@ impl Screen {
     /// Shows where a pod stands.
     pub fn show(&mut self, ordinal: u32, phase: Option<Phase>, leaders: u64) {
         let Some(line) = self.lines.get_mut(&ordinal) else { return };
-        let phase = phase.map_or_else(|| "-".to_owned(), |phase| format!("{phase:?}"));
+        let phase = phase.map_or("-", Phase::as_str).to_owned();
         let changed = line.phase != phase;
         line.phase.clone_from(&phase);
         let denials = line.denials;

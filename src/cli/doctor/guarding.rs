@@ -96,7 +96,7 @@ pub(super) fn others(seen: &Seen) -> Vec<Finding> {
 pub(super) fn backends(seen: &Seen) -> Vec<Finding> {
     let mut found = Vec::new();
     for trial in &seen.trials {
-        for step in trial.trial.steps().into_iter().filter(|step| step.state == State::Unknown) {
+        for step in trial.trial.steps.iter().filter(|step| step.state == State::Unknown) {
             let what = format!("policy {}/{}, step {}: {}", trial.namespace, trial.policy, step.step, step.text);
             let why = "while nothing can be learnt from the backend, its pods may not leave";
             let secret = trial.secrets.get(&step.step).map(String::as_str);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::findings::findings;
 use super::seen::{Budget, Definition, LeaseSeen, PolicySeen, Replica, Seen, TrialSeen};
 use super::{api, seen};
+use crate::admission::dry_run::{State, StepNow};
 use crate::cli::drains::tests::pod_drain;
 use crate::cli::trial::Trial;
 use crate::kubernetes::crds;
@@ -67,7 +68,7 @@ fn policy(reason: &str) -> PolicySeen {
 
 fn trial(code: u16, message: &str, warnings: &[&str]) -> TrialSeen {
     let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
-    let trial = Trial { code, message: message.to_owned(), warnings };
+    let trial = Trial { code, message: message.to_owned(), warnings, steps: Vec::new() };
     TrialSeen {
         namespace: "tidb".into(),
         pod: "tikv-0".into(),
@@ -79,7 +80,7 @@ fn trial(code: u16, message: &str, warnings: &[&str]) -> TrialSeen {
 }
 
 fn replica(name: &str, image: &str, ready: bool) -> Replica {
-    Replica { name: name.into(), image: image.into(), ready, says: Vec::new() }
+    Replica { name: name.into(), image: image.into(), version: "0.2.0".into(), ready, says: Vec::new() }
 }
 
 fn drain(status: Value, conditions: &Value) -> seen::DrainSeen {
@@ -119,6 +120,7 @@ fn healthy() -> Seen {
             duration_seconds: 15,
         }),
         definitions: Some(vec![("poddrains.castoff.dev".into(), Definition::AsItShouldBe)]),
+        defined: BTreeMap::new(),
         missing_rights: Some(Vec::new()),
         namespaces: BTreeMap::from([(
             "tidb".to_owned(),
@@ -298,6 +300,16 @@ fn definitions_of_another_version_and_missing_rights_are_found() {
 }
 
 #[test]
+fn a_definition_that_is_older_or_newer_than_the_replicas_is_found() {
+    let with = |version: &str| found(|seen| seen.defined = [("d.castoff.dev".into(), version.to_owned())].into());
+    assert_eq!(with("0.1.9"), ["DefinitionOlder"]);
+    assert_eq!(with("0.10.0"), ["DefinitionNewer"]);
+    for same in ["0.2.0", ""] {
+        assert!(with(same).is_empty(), "{same}");
+    }
+}
+
+#[test]
 fn a_definition_is_compared_without_what_the_api_server_fills_in() {
     let wanted = crds::all().remove(0);
     let mut found = object(wanted.clone());
@@ -325,9 +337,13 @@ fn policies_that_guard_nothing_or_hold_everything_are_found() {
 #[test]
 fn what_the_api_server_and_the_backend_say_is_found() {
     assert_eq!(found(|seen| seen.trials = vec![trial(200, "", &[])]), ["NotAsked"]);
-    let silent = "castoff: step evict (tikv): unknown: https://pd:2379/stores does not answer";
+    let (step, plan) = ("evict".to_owned(), "tikv".to_owned());
+    let text = "https://pd:2379/stores does not answer".to_owned();
+    let silent = StepNow { step, plan, state: State::Unknown, left: None, text };
     let denied = "admission webhook \"pods.castoff.dev\" denied the request: no";
-    assert_eq!(found(|seen| seen.trials = vec![trial(429, denied, &[silent])]), ["BackendSilent"]);
+    let mut of_silent = trial(429, denied, &[]);
+    of_silent.trial.steps.push(silent);
+    assert_eq!(found(|seen| seen.trials = vec![of_silent]), ["BackendSilent"]);
     let other = "admission webhook \"other.example\" denied the request: no";
     assert_eq!(found(|seen| seen.trials = vec![trial(400, other, &[])]), ["OtherWebhook"]);
     let broken = "Internal error occurred: failed calling webhook \"other.example\": no endpoints available";

@@ -10,6 +10,15 @@ pub(super) fn last_written(metadata: &ObjectMeta) -> Option<Timestamp> {
     Timestamp::from_second(newest).ok()
 }
 
+/// This node's clock can't be relied on.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ClockError {
+    #[error("this node's clock is behind: it says {now:.0}, and the API server said {server:.0}")]
+    Behind { now: Timestamp, server: Timestamp },
+    #[error("this node's clock is ahead: it says {now:.0}, and the API server said {server:.0}")]
+    Ahead { now: Timestamp, server: Timestamp },
+}
+
 /// Whether this node's clock agrees with the API server's, by when that saw the Secret written, and the Lease renewed,
 /// which the leader does all the time. With a clock that is off by more than `slack`, certificates would be made
 /// that callers do not accept, and good ones be taken for those that are over.
@@ -18,13 +27,10 @@ pub(super) fn in_step(
     renewed: Option<Timestamp>,
     now: Timestamp,
     slack: SignedDuration,
-) -> Result<(), String> {
-    let off = |server: Timestamp, how: &str| {
-        Err(format!("this node's clock is {how}: it says {now:.0}, and the API server said {server:.0}"))
-    };
+) -> Result<(), ClockError> {
     match (written.max(renewed), renewed) {
-        (Some(server), _) if server.duration_since(now) > slack => off(server, "behind"),
-        (_, Some(server)) if now.duration_since(server) > slack => off(server, "ahead"),
+        (Some(server), _) if server.duration_since(now) > slack => Err(ClockError::Behind { now, server }),
+        (_, Some(server)) if now.duration_since(server) > slack => Err(ClockError::Ahead { now, server }),
         _ => Ok(()),
     }
 }
@@ -41,7 +47,9 @@ mod tests {
         let written = last_written(&serde_json::from_value(written).unwrap()).unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let said = |renewed: Option<&str>, now: &str| {
-            in_step(Some(written), renewed.map(at), at(now), super::super::Lives::default().backdate).err()
+            in_step(Some(written), renewed.map(at), at(now), super::super::Lives::default().backdate)
+                .err()
+                .map(|error| error.to_string())
         };
         let behind = "this node's clock is behind: it says 1970-01-01T00:10:00Z, and the API server said ";
         assert_eq!(said(None, "1970-01-01T00:10:00Z").unwrap(), format!("{behind}2030-03-01T00:00:00Z"));

@@ -1,18 +1,16 @@
 //! Every replica's part: what the Secret holds is served, and told to whoever registers it.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::core::ApiResource;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use crate::kubernetes::cache::chain;
+use crate::kubernetes::follow::{Pace, follow_object};
 use crate::runtime::readiness::Handle;
 use crate::trust::{Certificates, Expiry};
 
@@ -33,8 +31,7 @@ pub struct Access {
 
 impl Access {
     /// The path that is to be used.
-    #[must_use]
-    pub fn path(&self) -> Option<&str> {
+    pub(crate) fn path(&self) -> Option<&str> {
         self.paths.first().map(String::as_str)
     }
 }
@@ -60,39 +57,39 @@ pub struct Served {
 /// Serves what the Secret holds, from the moment that it does; ends only when dropped. Without `served` others make
 /// the certificates, and only paths are taken from it. `access` is told of every change of the Secret.
 pub async fn follow(client: Client, place: Place, served: Option<Served>, access: watch::Sender<Access>) {
-    let secrets: Api<Secret> = Api::namespaced(client, &place.namespace);
-    let mut seen = pin!(watcher::watch_object(secrets, &place.secret).default_backoff());
-    let mut trusted: Option<Arc<str>> = None;
+    let resource = ApiResource::erase::<Secret>(&());
+    let secrets = Api::namespaced_with(client, &place.namespace, &resource);
+    let news = access.subscribe();
+    let following = follow_object(secrets, &place.secret, Pace::default(), |secret| {
+        let Some(held) = secret.and_then(|secret| secret.try_parse().ok()).as_ref().map(Held::read) else {
+            tracing::warn!(secret = place.secret, "the Secret is not there; the leader makes it");
+            return access.send_modify(|_| {});
+        };
+        let trusted = served.as_ref().and_then(|served| serve(served, &held, &place));
+        // Also where nothing has changed: whoever leads looks again, and mends what could not be served.
+        access.send_modify(|access| {
+            access.bundle = trusted.or(access.bundle.take());
+            if place.paths {
+                access.paths = held.paths.all().into();
+            }
+        });
+    });
+    tokio::join!(following, tell(served.as_ref(), news));
+}
+
+/// Tells readiness and metrics of what is served, and when that ends.
+async fn tell(served: Option<&Served>, mut access: watch::Receiver<Access>) {
+    let Some(served) = served else { return };
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
-            event = seen.next() => match event {
-                Some(Ok(Some(secret))) => {
-                    let held = Held::read(&secret);
-                    trusted = served.as_ref().and_then(|served| serve(served, &held, &place)).or(trusted);
-                    let bundle = trusted.clone();
-                    // Also where nothing has changed: whoever leads looks again, and mends what could not be served.
-                    access.send_modify(|access| {
-                        access.bundle = bundle;
-                        if place.paths {
-                            access.paths = held.paths.all().into();
-                        }
-                    });
-                }
-                Some(Ok(None)) => {
-                    access.send_modify(|_| {});
-                    tracing::warn!(secret = place.secret, "the Secret is not there; the leader makes it");
-                }
-                Some(Err(error)) => tracing::warn!(secret = place.secret, error = %chain(&error), "the Secret can't be watched"),
-                None => return,
-            },
+            Ok(()) = access.changed() => {}
             _ = look.tick() => {}
         }
-        if let (Some(served), Some(trusted)) = (&served, &trusted) {
-            match served.expiry.note(&served.certificates, Some(trusted), Timestamp::now()) {
-                Some(remark) => served.ready.ready_but(&remark),
-                None => served.ready.ready(),
-            }
+        let Some(trusted) = access.borrow_and_update().bundle.clone() else { continue };
+        match served.expiry.note(&served.certificates, Some(&trusted), Timestamp::now()) {
+            Some(remark) => served.ready.ready_but(&remark),
+            None => served.ready.ready(),
         }
     }
 }
@@ -107,7 +104,7 @@ fn serve(served: &Served, held: &Held, place: &Place) -> Option<Arc<str>> {
             Some(Arc::from(content.bundle.as_str()))
         }
         Err(error) => {
-            tracing::error!(secret = place.secret, error, "the Secret's certificate can't be served");
+            tracing::error!(secret = place.secret, %error, "the Secret's certificate can't be served");
             None
         }
     }

@@ -9,10 +9,10 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use crate::kubernetes::cache::chain;
-use crate::kubernetes::{is_conflict, lease};
+use crate::kubernetes::{ApiError, failed, is_conflict, lease};
+use crate::trust::TrustError;
 
-use super::clock::{in_step, last_written};
+use super::clock::{ClockError, in_step, last_written};
 use super::secret::Held;
 use super::{Access, Change, Lives, Place, renew};
 
@@ -36,7 +36,7 @@ pub async fn keep(client: Client, place: Place, lives: Lives, mut access: watch:
             Ok(Looked::AsItShouldBe) => look,
             Ok(Looked::SomebodyElseWrote) => Duration::ZERO,
             Err(error) => {
-                tracing::error!(secret = place.secret, error, "certificates can't be kept; tries again");
+                tracing::error!(secret = place.secret, %error, "certificates can't be kept; tries again");
                 PAUSE
             }
         };
@@ -46,6 +46,19 @@ pub async fn keep(client: Client, place: Place, lives: Lives, mut access: watch:
             Ok(()) = access.changed() => {}
         }
     }
+}
+
+/// Why the Secret can't be kept.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(transparent)]
+    Clock(#[from] ClockError),
+    #[error(transparent)]
+    Certificate(#[from] TrustError),
+    #[error("a path can't be made: {0}")]
+    Path(#[from] rustls::Error),
 }
 
 /// What came of a look at the Secret.
@@ -59,10 +72,10 @@ async fn look_after(
     leases: &Api<Lease>,
     place: &Place,
     lives: &Lives,
-) -> Result<Looked, String> {
-    let said = |error: kube::Error| format!("the Secret {}/{}: {}", place.namespace, place.secret, chain(&error));
-    let found = secrets.get_opt(&place.secret).await.map_err(said)?;
-    let lease = leases.get_opt(lease::NAME).await.map_err(|error| format!("the Lease: {}", chain(&error)))?;
+) -> Result<Looked, KeepError> {
+    let what = format!("the Secret {}/{}", place.namespace, place.secret);
+    let found = secrets.get_opt(&place.secret).await.map_err(failed(&what))?;
+    let lease = leases.get_opt(lease::NAME).await.map_err(failed("the Lease"))?;
     let now = Timestamp::now();
     let written = found.as_ref().and_then(|secret| last_written(&secret.metadata));
     let renewed = lease.as_ref().and_then(|lease| last_written(&lease.metadata));
@@ -86,12 +99,12 @@ async fn look_after(
             Ok(Looked::AsItShouldBe)
         }
         Err(error) if is_conflict(&error) => Ok(Looked::SomebodyElseWrote),
-        Err(error) => Err(said(error)),
+        Err(error) => Err(failed(what)(error).into()),
     }
 }
 
 /// What the Secret is to hold now; without a change it is as it should be.
-fn what_is_due(held: &Held, place: &Place, lives: &Lives, now: Timestamp) -> Result<(Held, Vec<Change>), String> {
+fn what_is_due(held: &Held, place: &Place, lives: &Lives, now: Timestamp) -> Result<(Held, Vec<Change>), KeepError> {
     let mut due = held.clone();
     let mut changes = Vec::new();
     if place.certificates {

@@ -18,6 +18,7 @@ mod secret;
 pub use follow::{Access, Served, follow};
 pub use keep::keep;
 pub use lives::Lives;
-pub use path::Paths;
-pub use renew::{Change, Content, renew};
 pub use secret::Place;
+
+use path::Paths;
+use renew::{Change, Content, renew};

@@ -26,7 +26,6 @@ const RANDOM: usize = 32;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Paths(Vec<Known>);
 
-/// One path, and when it was made.
 #[derive(Clone, PartialEq, Eq)]
 struct Known {
     path: String,
@@ -41,7 +40,6 @@ impl fmt::Debug for Paths {
 
 impl Paths {
     /// From the Secret: a path and a time a line. A line that can't be read is left out.
-    #[must_use]
     pub fn read(text: &str) -> Self {
         let known = text.lines().filter_map(|line| {
             let (path, made) = line.split_once(' ')?;
@@ -51,30 +49,23 @@ impl Paths {
         Paths(known.collect())
     }
 
-    /// As the Secret holds them.
-    #[must_use]
     pub fn write(&self) -> String {
         let lines: Vec<String> = self.0.iter().map(|Known { path, made }| format!("{path} {made}\n")).collect();
         lines.concat()
     }
 
     /// All of them, the one that is to be registered first.
-    #[must_use]
     pub fn all(&self) -> Vec<String> {
         self.0.iter().map(|known| known.path.clone()).collect()
     }
 
     /// Those of an installation that has had no path of its own so far.
-    #[must_use]
     pub(super) fn of_before() -> Self {
         Paths(vec![Known { path: FORMER.to_owned(), made: Timestamp::UNIX_EPOCH }])
     }
 
     /// What they are to be from `now` on; nothing for "keep them".
-    ///
-    /// # Errors
-    /// When there is no randomness to be had.
-    pub fn renew(&self, lives: &Lives, now: Timestamp) -> Result<(Paths, Option<Change>), String> {
+    pub fn renew(&self, lives: &Lives, now: Timestamp) -> Result<(Paths, Option<Change>), rustls::Error> {
         let Some(newest) = self.0.iter().max_by_key(|known| known.made) else {
             let first = Known { path: random()?, made: now };
             return Ok((Paths(vec![first]), Some(Change::Path("there was none"))));
@@ -98,32 +89,18 @@ impl Paths {
     }
 }
 
-/// A path that can't be guessed.
-fn random() -> Result<String, String> {
+fn random() -> Result<String, rustls::Error> {
     let mut bytes = [0; RANDOM];
     let provider = ring::default_provider();
-    provider.secure_random.fill(&mut bytes).map_err(|_| "this machine gives no random numbers".to_owned())?;
+    provider.secure_random.fill(&mut bytes)?;
     Ok(bytes.iter().fold(BEGINNING.to_owned(), |path, byte| format!("{path}{byte:02x}")))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use jiff::SignedDuration;
-
+    use super::super::renew::tests::{LIVES, at};
     use super::*;
-
-    const LIVES: Lives = Lives {
-        authority: SignedDuration::from_mins(90),
-        server: SignedDuration::from_mins(30),
-        path: SignedDuration::from_mins(60),
-        overlap: SignedDuration::from_mins(5),
-        backdate: SignedDuration::from_mins(1),
-    };
-
-    fn at(minutes: i64) -> Timestamp {
-        "2030-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
-    }
 
     fn step(held: &Paths, minutes: i64) -> (Paths, bool) {
         let (paths, change) = held.renew(&LIVES, at(minutes)).unwrap();

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::trust::TrustError;
 use crate::trust::authority::{self, Authority, Validity};
 
 use super::lives::{Lives, later};
@@ -15,9 +16,7 @@ pub struct Content {
     pub bundle: String,
     /// The private key of the newest authority. That of a former one is not kept: it signs nothing any more.
     pub authority_key: String,
-    /// The server's certificate.
     pub certificate: String,
-    /// Its private key.
     pub key: String,
 }
 
@@ -32,14 +31,24 @@ impl fmt::Debug for Content {
     }
 }
 
+/// Why something is made anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Due {
+    #[error("there was none")]
+    Missing,
+    #[error("two thirds of the former one's life are over, until {0:.0}")]
+    Old(Timestamp),
+    #[error("the new authority is known everywhere")]
+    MovedOver,
+    #[error(transparent)]
+    Unusable(#[from] TrustError),
+}
+
 /// What was changed in the Secret, and why; for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A new authority is trusted.
-    Authority(String),
-    /// A new server certificate.
-    Server(String),
-    /// An authority is trusted no longer.
+    Authority(Due),
+    Server(Due),
     Dropped(&'static str),
     /// The paths that are answered, or which of them is to be used. Never the path itself.
     Path(&'static str),
@@ -57,15 +66,12 @@ impl fmt::Display for Change {
 }
 
 /// What certificates the Secret is to hold from `now` on, and how that differs from what it holds.
-///
-/// # Errors
-/// When something can't be made.
 pub fn renew(
     held: &Content,
     names: &[String],
     lives: &Lives,
     now: Timestamp,
-) -> Result<(Content, Vec<Change>), String> {
+) -> Result<(Content, Vec<Change>), TrustError> {
     let mut changes = Vec::new();
     let mut trusted = Vec::new();
     for certificate in authority::split(&held.bundle) {
@@ -109,12 +115,12 @@ pub fn renew(
 }
 
 /// The newest authority, if it may go on signing.
-fn usable(newest: Option<&(String, Validity)>, key: &str, lives: &Lives, now: Timestamp) -> Result<Authority, String> {
-    let (certificate, validity) = newest.ok_or("there was none")?;
+fn usable(newest: Option<&(String, Validity)>, key: &str, lives: &Lives, now: Timestamp) -> Result<Authority, Due> {
+    let (certificate, validity) = newest.ok_or(Due::Missing)?;
     if lives.is_due(*validity, now) {
-        return Err(format!("two thirds of the former one's life are over, until {:.0}", validity.until));
+        return Err(Due::Old(validity.until));
     }
-    Authority::read(certificate, key)
+    Ok(Authority::read(certificate, key)?)
 }
 
 /// Why a new server certificate is to be made now, by the newest authority.
@@ -124,20 +130,19 @@ fn reason_to_sign(
     names: &[String],
     lives: &Lives,
     now: Timestamp,
-) -> Option<String> {
+) -> Option<Due> {
     if let Err(error) = serves(held, trusted, names, now) {
-        return Some(if held.certificate.is_empty() { "there was none".to_owned() } else { error });
+        return Some(if held.certificate.is_empty() { Due::Missing } else { error.into() });
     }
     let server = Validity::of(&held.certificate).ok()?;
     let by_newest = serves(held, &trusted[..1], names, now).is_ok();
     let known = later(lives.made(trusted.first()?.1), lives.overlap);
     if !by_newest && now >= known {
-        return Some("the new authority is known everywhere".to_owned());
+        return Some(Due::MovedOver);
     }
     // Rather an authority that is not known everywhere yet than a certificate that is over.
     let pressing = server.until <= known.max(now);
-    (lives.is_due(server, now) && (now >= known || by_newest || pressing))
-        .then(|| format!("two thirds of the former one's life are over, until {:.0}", server.until))
+    (lives.is_due(server, now) && (now >= known || by_newest || pressing)).then_some(Due::Old(server.until))
 }
 
 /// Whether all replicas have had the time to serve what the newest authority signed.
@@ -153,11 +158,16 @@ fn is_moved_over(
 }
 
 /// Whether callers that trust these authorities accept what is served now.
-fn serves(content: &Content, trusted: &[(String, Validity)], names: &[String], now: Timestamp) -> Result<(), String> {
+fn serves(
+    content: &Content,
+    trusted: &[(String, Validity)],
+    names: &[String],
+    now: Timestamp,
+) -> Result<(), TrustError> {
     crate::trust::Certificates::none_yet().serve(content.certificate.as_bytes(), content.key.as_bytes())?;
     let trusted: Vec<String> = trusted.iter().map(|(certificate, _)| certificate.clone()).collect();
     authority::accepted(&trusted, &content.certificate, names, now)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

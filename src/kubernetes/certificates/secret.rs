@@ -44,8 +44,7 @@ impl Place {
     }
 
     /// Whether the Secret is needed at all.
-    #[must_use]
-    pub fn keeps_something(&self) -> bool {
+    pub(crate) fn keeps_something(&self) -> bool {
         self.certificates || self.paths
     }
 
@@ -64,7 +63,6 @@ impl Place {
     }
 }
 
-/// All that Castoff keeps in the Secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     pub certificates: Content,

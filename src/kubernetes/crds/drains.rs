@@ -3,43 +3,33 @@
 use serde_json::{Value, json};
 
 use crate::kubernetes::drains::ShownStatus;
-use crate::kubernetes::resources::pod_drains;
 use crate::lifecycle::drain::DrainSpec;
 
-use super::definition::{Column, Definition};
+use super::definition::{Column, Schemas};
 use super::schema::{patch, rules, schema_of, without_defaults};
 
-pub(super) fn definition() -> Value {
-    let columns: [Column; 11] = [
-        ("Pod", "string", ".spec.pod.name", 0),
-        ("Policy", "string", ".spec.policy", 0),
-        ("Phase", "string", ".status.state", 0),
-        ("Step", "string", ".status.step", 0),
-        ("Left", "string", ".status.remaining", 0),
-        ("Message", "string", ".status.message", 0),
-        ("Age", "date", ".metadata.creationTimestamp", 0),
-        ("Node", "string", ".status.pod.spec.nodeName", 1),
-        ("Requester", "string", ".spec.requester", 1),
-        ("Outcome", "string", ".status.outcome", 1),
-        ("UID", "string", ".spec.pod.uid", 1),
-    ];
+pub(super) const COLUMNS: [Column; 11] = [
+    ("Pod", "string", ".spec.pod.name", 0),
+    ("Policy", "string", ".spec.policy", 0),
+    ("Phase", "string", ".status.state", 0),
+    ("Step", "string", ".status.step", 0),
+    ("Left", "string", ".status.remaining", 0),
+    ("Message", "string", ".status.message", 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Node", "string", ".status.pod.spec.nodeName", 1),
+    ("Requester", "string", ".spec.requester", 1),
+    ("Outcome", "string", ".status.outcome", 1),
+    ("UID", "string", ".spec.pod.uid", 1),
+];
+
+pub(super) fn schemas() -> Schemas {
     let mut status = schema_of::<ShownStatus>();
     // A step of the form before held less, and stays as it is until the whole status is written anew.
     patch(&mut status, "/properties/steps", &json!({"maxItems": 8}));
     if let Some(step) = status.pointer_mut("/properties/steps/items").and_then(Value::as_object_mut) {
         step.remove("required");
     }
-    Definition {
-        resource: pod_drains(),
-        singular: "poddrain",
-        short: "pdr",
-        namespaced: true,
-        description: "One pod's drain: who asked for it, how far it is, and what it waits for. Made by Castoff; deleting it gives the drain up.",
-        spec: drain_spec(),
-        status: Some(status),
-        columns: &columns,
-    }
-    .build()
+    Schemas { spec: drain_spec(), status: Some(status) }
 }
 
 /// A drain stays as it was asked for. One of the form before, which held the whole pod and the steps in its spec, is

@@ -3,14 +3,34 @@
 
 mod definition;
 mod drains;
-mod plans;
 mod policies;
 mod schema;
 
+pub use definition::VERSION_LABEL;
+
 use serde_json::Value;
+
+use crate::plan::spec::PlanSpec;
+
+use super::resources::{drain_plans, drain_policies, pod_drains};
+
+use definition::{Column, Schemas, define};
+
+const PLAN_COLUMNS: [Column; 2] =
+    [("Summary", "string", ".spec.summary", 0), ("Age", "date", ".metadata.creationTimestamp", 0)];
 
 /// All definitions.
 #[must_use]
 pub fn all() -> Vec<Value> {
-    vec![policies::definition(), drains::definition(), plans::definition()]
+    let policy = "Says which pods may leave only when their backend is ready for it, and what prepares it.";
+    let drain = "One pod's drain: who asked for it, how far it is, and what it waits for. Made by Castoff; deleting it \
+                 gives the drain up.";
+    let plan = "How one kind of backend is observed, prepared and restored. Whoever may write one decides what Castoff \
+                sends.";
+    let plan_schemas = Schemas { spec: schema::schema_of::<PlanSpec>(), status: None };
+    vec![
+        define(drain_policies(), "Namespaced", "dpol", policy, &policies::COLUMNS, policies::schemas()),
+        define(pod_drains(), "Namespaced", "pdr", drain, &drains::COLUMNS, drains::schemas()),
+        define(drain_plans(), "Cluster", "dplan", plan, &PLAN_COLUMNS, plan_schemas),
+    ]
 }

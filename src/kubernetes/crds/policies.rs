@@ -1,23 +1,23 @@
 //! DrainPolicy: a tenant writes it, so what is wrong with one is refused when it is written.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::kubernetes::policy_status::PolicyStatus;
-use crate::kubernetes::resources::drain_policies;
 use crate::policy::spec::PolicySpec;
 
-use super::definition::{Column, Definition};
+use super::definition::{Column, Schemas};
 use super::schema::{patch, rules, schema_of};
 
-pub(super) fn definition() -> Value {
-    let columns: [Column; 6] = [
-        ("Mode", "string", ".spec.mode", 0),
-        ("Ready", "string", ".status.ready", 0),
-        ("Pods", "integer", ".status.pods", 0),
-        ("Departing", "integer", ".status.away", 0),
-        ("Reason", "string", ".status.reason", 0),
-        ("Message", "string", ".status.message", 0),
-    ];
+pub(super) const COLUMNS: [Column; 6] = [
+    ("Mode", "string", ".spec.mode", 0),
+    ("Ready", "string", ".status.ready", 0),
+    ("Pods", "integer", ".status.pods", 0),
+    ("Departing", "integer", ".status.away", 0),
+    ("Reason", "string", ".status.reason", 0),
+    ("Message", "string", ".status.message", 0),
+];
+
+pub(super) fn schemas() -> Schemas {
     let mut spec = schema_of::<PolicySpec>();
     rules(
         &mut spec,
@@ -50,15 +50,5 @@ pub(super) fn definition() -> Value {
     for seconds in ["pollPeriodSeconds", "progressDeadlineSeconds", "abandonAfterSeconds"] {
         patch(&mut spec, &format!("/properties/{seconds}"), &json!({"minimum": 1, "maximum": 604_800}));
     }
-    Definition {
-        resource: drain_policies(),
-        singular: "drainpolicy",
-        short: "dpol",
-        namespaced: true,
-        description: "Says which pods may leave only when their backend is ready for it, and what prepares it.",
-        spec,
-        status: Some(schema_of::<PolicyStatus>()),
-        columns: &columns,
-    }
-    .build()
+    Schemas { spec, status: Some(schema_of::<PolicyStatus>()) }
 }

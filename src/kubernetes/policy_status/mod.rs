@@ -32,11 +32,14 @@ const LONGEST_MESSAGE: usize = 32 * 1024;
 
 /// The condition that tells of backends.
 pub const BACKEND_SEEN: &str = "BackendSeen";
+const NO_PODS: &str = "no pod of this namespace is selected: nothing is guarded";
 
 /// A DrainPolicy's status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyStatus {
+    /// Of which generation of the policy all of this speaks.
+    pub observed_generation: Option<i64>,
     /// How many pods it guards now.
     pub pods: usize,
     /// How many of them may be away at once.
@@ -55,32 +58,27 @@ pub struct PolicyStatus {
     /// The last ten drains that are over, the oldest first.
     #[schemars(extend("maxItems" = 10))]
     pub history: Vec<Summary>,
-    /// `Ready`: reasons `Guarding`, `NoPods`, `NotCompiled`, `Conflict`, `NotCalled`. `BackendSeen`: `Seen`,
-    /// `BackendNotReached`, `BackendNotBelieved`, `NothingSelected`.
+    /// `Ready`: reasons `Guarding`, `NoPods` (there is nothing to guard yet), `NotCompiled`, `Conflict`, `NotCalled`.
+    /// `BackendSeen`: `Seen`, `BackendNotReached`, `BackendNotBelieved`, `NothingSelected`. `NoPods`: whether no pod is
+    /// selected. `Stalled`: whether the policy must be mended, `NotCompiled` or `Conflict`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// What a status is made from.
 #[derive(Debug)]
 pub struct Known<'a> {
-    /// The pods of the policy's namespace.
     pub pods: &'a [Arc<Pod<'static>>],
-    /// Labels of nodes.
     pub nodes: &'a dyn NodeLabels,
-    /// All policies of the namespace.
     pub policies: &'a [Arc<Policy>],
-    /// Whether the API server sends this namespace's deletes; the sentence says why it is not known to.
-    pub called: Result<(), String>,
+    /// Why the API server is not known to send this namespace's deletes; `None` where it is.
+    pub not_called: Option<String>,
     /// What the last look at the policy's backends has shown.
     pub backend: Option<Verdict>,
     /// How many pods of other namespaces the policy would select, where it selects none of its own.
     pub elsewhere: BTreeMap<String, usize>,
 }
 
-/// Where a node's labels are found.
 pub trait NodeLabels: std::fmt::Debug + Sync {
-    /// The node's labels; `None` where they are not known.
     fn labels(&self, node: &str) -> Option<BTreeMap<String, String>>;
 }
 
@@ -90,26 +88,19 @@ impl NodeLabels for Cache<NodeFacts> {
     }
 }
 
-/// What a condition is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What it is about.
     pub kind: &'static str,
-    /// Whether it holds.
     pub holds: bool,
-    /// In one word.
     pub reason: &'static str,
-    /// In a sentence.
     pub message: String,
 }
 
-/// The pods that the policy guards.
 fn guarded<'a>(policy: &Policy, known: &Known<'a>) -> Vec<&'a Arc<Pod<'static>>> {
     known.pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, known.nodes)).collect()
 }
 
 /// What `Ready` says of a policy.
-#[must_use]
 pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
     let says = |holds, reason, message| Verdict { kind: "Ready", holds, reason, message };
     let selected = guarded(policy, known);
@@ -123,13 +114,12 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
         let message = format!("{names} selects the same pods: they may not leave until one of the two is narrowed");
         return says(false, "Conflict", message);
     }
-    if selected.is_empty() {
-        let others = counted(&known.elsewhere);
-        let message = format!("no pod of this namespace is selected: nothing is guarded{others}");
-        return says(false, "NoPods", message);
-    }
-    if let Err(why) = &known.called {
+    if let Some(why) = &known.not_called {
         return says(false, "NotCalled", why.clone());
+    }
+    // A policy may come before its workload: it is ready, and has nothing to do.
+    if selected.is_empty() {
+        return says(true, "NoPods", format!("{NO_PODS}{}", counted(&known.elsewhere)));
     }
     let count = selected.len();
     let message = match policy.spec.mode {
@@ -137,6 +127,16 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
         PolicyMode::Audit => format!("watches {count} pods, and lets all of them leave (mode Audit)"),
     };
     says(true, "Guarding", message)
+}
+
+/// What is told besides `Ready`. `Stalled` is what kstatus and those who follow it call failed.
+fn besides(ready: &Verdict, pods: usize) -> [Verdict; 2] {
+    let stalled = ["NotCompiled", "Conflict"].contains(&ready.reason);
+    let (reason, message) = if pods == 0 { ("NoPods", NO_PODS) } else { ("Selected", "pods are selected") };
+    [
+        Verdict { kind: "NoPods", holds: pods == 0, reason, message: message.to_owned() },
+        Verdict { kind: "Stalled", holds: stalled, ..ready.clone() },
+    ]
 }
 
 /// ` (0 here, 2 in web)`: where such pods are, in a few namespaces.
@@ -167,7 +167,6 @@ fn rivals<'a>(policy: &Policy, selected: &[&Arc<Pod<'static>>], known: &Known<'a
 
 /// How many of these drains, each with its pod, have a pod of the policy being drained or away, under whichever policy
 /// that began.
-#[must_use]
 pub fn away<'a>(
     policy: &Policy,
     drains: impl IntoIterator<Item = (Phase, &'a Pod<'static>)>,
@@ -180,6 +179,7 @@ pub fn away<'a>(
 /// What is to be written into a policy's status; `departing` is left as it is.
 #[derive(Debug)]
 struct Shown {
+    observed_generation: i64,
     pods: usize,
     slots: usize,
     away: usize,
@@ -214,26 +214,33 @@ impl Shown {
         };
         let pods = guarded(policy, known).len();
         let slots = policy.spec.max_unavailable.of(pods).unwrap_or(1);
-        let verdicts = std::iter::once(ready(policy, known)).chain(known.backend.clone());
-        let kept: Vec<Summary> = object
-            .status
-            .get("history")
-            .cloned()
-            .map_or_else(Vec::new, |history| serde_json::from_value(history).unwrap_or_default());
-        Shown { pods, slots, away, conditions: verdicts.map(condition).collect(), history: remembered(&kept, over) }
+        let ready = ready(policy, known);
+        let besides = besides(&ready, pods);
+        let verdicts = [ready].into_iter().chain(known.backend.clone()).chain(besides);
+        let kept = object.status.get("history").cloned().map(serde_json::from_value);
+        let kept: Vec<Summary> = kept.and_then(Result::ok).unwrap_or_default();
+        Shown {
+            observed_generation: object.generation,
+            pods,
+            slots,
+            away,
+            conditions: verdicts.map(condition).collect(),
+            history: remembered(&kept, over),
+        }
     }
 
     /// The patch that writes it; `None` where it says nothing new.
     fn change(&self, object: &PolicyObject) -> Option<Value> {
-        let Shown { pods, slots, away, conditions, history } = self;
+        let Shown { observed_generation, pods, slots, away, conditions, history } = self;
         let (ready, reason, message) = worst(conditions)
             .map_or(("", "", ""), |worst| (worst.status.as_str(), worst.reason.as_str(), worst.message.as_str()));
         let status = json!({
-            "pods": pods, "slots": slots, "away": away, "conditions": conditions, "history": history,
-            "ready": ready, "reason": reason, "message": message,
+            "observedGeneration": observed_generation, "pods": pods, "slots": slots, "away": away,
+            "conditions": conditions, "history": history, "ready": ready, "reason": reason, "message": message,
         });
         let told = |field: &str| object.status.get(field).unwrap_or(&Value::Null) == &status[field];
-        let same = ["pods", "slots", "conditions", "ready", "message"].iter().all(|field| told(field));
+        let same =
+            ["observedGeneration", "pods", "slots", "conditions", "ready", "message"].iter().all(|field| told(field));
         let has_history = history.is_empty() || told("history");
         ((!same && !self.is_only_away(object)) || !told("away") || !has_history).then(|| json!({"status": status}))
     }
@@ -269,14 +276,60 @@ mod tests {
         });
         let object: DynamicObject = serde_json::from_value(json!({
             "metadata": {"name": "p", "namespace": "n", "generation": 2},
-            "status": {"pods": 3, "slots": 1, "away": away, "conditions": [ready]},
+            "status": {"observedGeneration": observed, "pods": 3, "slots": 1, "away": away, "conditions": [ready]},
         }))
         .unwrap();
         read_policy(&object).unwrap().1
     }
 
     fn shown(pods: usize, away: usize) -> Shown {
-        Shown { pods, slots: 1, away, conditions: Vec::new(), history: Vec::new() }
+        Shown { observed_generation: 2, pods, slots: 1, away, conditions: Vec::new(), history: Vec::new() }
+    }
+
+    /// A policy with these parameters of its one step, and what is said of it: conditions by kind, as status and reason.
+    fn told(parameters: &Value, pods: &[Arc<Pod<'static>>]) -> BTreeMap<String, (String, String)> {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "n", "generation": 7},
+            "spec": {
+                "selector": {"matchLabels": {"app": "db"}},
+                "steps": [{"name": "a", "plan": {"builtIn": "http-hook"}, "parameters": parameters}],
+            },
+        }))
+        .unwrap();
+        let object = Arc::new(read_policy(&object).unwrap().1);
+        let index = crate::kubernetes::policies::compile(std::slice::from_ref(&object), &[]);
+        let nodes = Cache::<NodeFacts>::default();
+        let policies = index.of_namespace("n");
+        let elsewhere = BTreeMap::new();
+        let known = Known { pods, nodes: &nodes, policies, not_called: None, backend: None, elsewhere };
+        let shown = Shown::of(index.get("n", "p").unwrap(), &object, &known, (0, Vec::new()), &Links::default(), "now");
+        assert_eq!(shown.change(&object).unwrap()["status"]["observedGeneration"], 7);
+        assert!(shown.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
+        shown.conditions.into_iter().map(|it| (it.kind, (it.status, it.reason))).collect()
+    }
+
+    fn is(status: &str, reason: &str) -> (String, String) {
+        (status.to_owned(), reason.to_owned())
+    }
+
+    #[test]
+    fn a_policy_that_comes_before_its_pods_is_ready_and_says_that_there_are_none() {
+        let before = told(&json!({"port": 80}), &[]);
+        assert_eq!(before["Ready"], is("True", "NoPods"));
+        assert_eq!(before["NoPods"], is("True", "NoPods"));
+        assert_eq!(before["Stalled"], is("False", "NoPods"));
+        let mut pod = Pod::default();
+        pod.metadata.labels.insert("app".into(), "db".into());
+        let later = told(&json!({"port": 80}), &[Arc::new(pod)]);
+        assert_eq!(later["Ready"], is("True", "Guarding"));
+        assert_eq!(later["NoPods"].0, "False");
+    }
+
+    #[test]
+    fn a_policy_that_must_be_mended_is_stalled() {
+        let wrong = told(&json!({"port": "no"}), &[]);
+        assert_eq!(wrong["Ready"], is("False", "NotCompiled"));
+        assert_eq!(wrong["Stalled"], is("True", "NotCompiled"));
     }
 
     #[test]
@@ -308,7 +361,7 @@ mod tests {
         };
         let nodes = Cache::<NodeFacts>::default();
         let elsewhere = selected_elsewhere(policy, &[pod("web", "db"), pod("web", "db"), pod("n", "web")], &nodes);
-        let known = Known { pods: &[], nodes: &nodes, policies: &[], called: Ok(()), backend: None, elsewhere };
+        let known = Known { pods: &[], nodes: &nodes, policies: &[], not_called: None, backend: None, elsewhere };
         let told = ready(policy, &known);
         assert_eq!(told.message, "no pod of this namespace is selected: nothing is guarded (0 here, 2 in web)");
     }

@@ -36,27 +36,17 @@ const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
 
 /// Writes the status of policies while this process leads.
 pub struct Writer {
-    /// The API.
     pub client: Client,
-    /// Policies as they are stored.
     pub objects: Arc<Cache<PolicyObject>>,
-    /// Policies in force.
     pub index: Arc<ArcSwap<PolicyIndex>>,
     /// Changes once others are in force.
     pub in_force: watch::Receiver<()>,
-    /// Pods.
     pub pods: Arc<Cache<Pod<'static>>>,
-    /// Drains.
     pub drains: Arc<Cache<Kept>>,
-    /// Nodes.
     pub nodes: Arc<Cache<NodeFacts>>,
-    /// The registration with the API server.
     pub registration: Arc<Registration>,
-    /// What is seen of it.
     pub seen: watch::Receiver<Seen>,
-    /// Whether this process leads.
     pub leadership: Leadership,
-    /// Where people read on.
     pub runbook: Links,
     /// What is seen of backends.
     pub probes: Arc<Probes>,
@@ -98,32 +88,35 @@ impl Writer {
         }
     }
 
-    /// Whether the API server really sends the deletes of the policy's namespace: proven by a dry run of our own.
-    async fn is_called(&self, policy: &Policy, pods: &[Arc<Pod<'static>>], proofs: &Proofs) -> Result<(), String> {
+    /// Why the API server is not known to send the deletes of the policy's namespace; `None` where a dry run of our own
+    /// has proven that it does.
+    async fn not_called(&self, policy: &Policy, pods: &[Arc<Pod<'static>>], proofs: &Proofs) -> Option<String> {
         let namespace = &policy.namespace;
         if let Some(refusal) = self.registration.refusal(namespace) {
-            return Err(refusal.to_owned());
+            return Some(refusal.to_owned());
         }
         let seen = self.seen.borrow().clone();
         if proofs.hold(namespace, &seen) {
-            return Ok(());
+            return None;
         }
         if seen.covers(namespace) == Some(false) {
-            return Err("the registration with the API server does not name this namespace (yet)".to_owned());
+            return Some("the registration with the API server does not name this namespace (yet)".to_owned());
         }
         // One whose delete the gate would deny shows most.
         let shows_most = |pod: &&Arc<Pod<'static>>| {
             pod.is_ready() && !pod.is_terminating() && !pod.is_mirror() && is_selected(policy, pod, &*self.nodes)
         };
-        let Some(pod) = pods.iter().find(shows_most) else { return Ok(()) };
+        let pod = pods.iter().find(shows_most)?;
         match prove(&self.client, namespace, &pod.metadata.name, &pod.metadata.uid).await {
             Sent::Yes => {
                 proofs.note(namespace, &seen);
-                Ok(())
+                None
             }
-            Sent::Failing(error) => Err(format!("the API server can't ask Castoff: {error}")),
-            Sent::NotDenied => Err(format!("a dry run of the delete of {} was not sent to Castoff", pod.metadata.name)),
-            Sent::Unclear(error) => Err(format!("it is not known yet whether deletes are sent to Castoff: {error}")),
+            Sent::Failing(error) => Some(format!("the API server can't ask Castoff: {error}")),
+            Sent::NotDenied => {
+                Some(format!("a dry run of the delete of {} was not sent to Castoff", pod.metadata.name))
+            }
+            Sent::Unclear(error) => Some(format!("it is not known yet whether deletes are sent to Castoff: {error}")),
         }
     }
 
@@ -131,7 +124,7 @@ impl Writer {
         let index = self.index.load();
         let Some(policy) = index.get(&object.namespace, &object.name) else { return };
         let pods = self.pods.pick(|pod| pod.metadata.namespace == *object.namespace);
-        let called = self.is_called(policy, &pods, proofs).await;
+        let not_called = self.not_called(policy, &pods, proofs).await;
         let (policies, backend) = (index.of_namespace(&object.namespace), self.probes.of(policy));
         let nodes = &*self.nodes;
         let elsewhere = if pods.iter().any(|pod| is_selected(policy, pod, nodes)) {
@@ -139,7 +132,7 @@ impl Writer {
         } else {
             selected_elsewhere(policy, &self.pods.all(), nodes)
         };
-        let known = Known { pods: &pods, nodes, policies, called, backend, elsewhere };
+        let known = Known { pods: &pods, nodes, policies, not_called, backend, elsewhere };
         let drains = self.drains.pick(|kept| kept.drain.metadata.namespace == *object.namespace);
         let its = drains.iter().filter(|kept| kept.drain.spec.policy == object.name);
         let now = jiff::Timestamp::now();

@@ -48,7 +48,6 @@ pub enum Target {
 pub(super) struct Asking<'a> {
     /// The authorities that it is to trust (PEM); `None` where others put them in.
     pub bundle: Option<&'a str>,
-    /// On which path.
     pub path: &'a str,
 }
 
@@ -60,6 +59,15 @@ pub enum FailurePolicy {
     Fail,
     /// They are let through, unprepared.
     Ignore,
+}
+
+impl FailurePolicy {
+    fn as_str(self) -> &'static str {
+        match self {
+            FailurePolicy::Fail => "Fail",
+            FailurePolicy::Ignore => "Ignore",
+        }
+    }
 }
 
 /// Which authority the API server is to trust.
@@ -115,8 +123,7 @@ impl Settings {
     }
 
     /// Why pods of this namespace are never guarded, whatever its policies say; `None` where they may be.
-    #[must_use]
-    pub fn refusal(&self, namespace: &str) -> Option<&'static str> {
+    pub(crate) fn refusal(&self, namespace: &str) -> Option<&'static str> {
         if namespace == self.own_namespace {
             return Some("Castoff does not guard the namespace that it runs in: it could not replace itself");
         }
@@ -126,7 +133,6 @@ impl Settings {
         )
     }
 
-    /// The annotations that are ours.
     pub(super) fn annotations(&self) -> BTreeMap<String, String> {
         // AKS has a controller that rewrites every webhook's namespaceSelector but of those that say so.
         let mut annotations = BTreeMap::from([("admissions.enforcer/disabled".to_owned(), "true".to_owned())]);
@@ -175,7 +181,7 @@ impl Settings {
             name: name.to_owned(),
             admission_review_versions: vec!["v1".to_owned()],
             client_config: self.client_config(asking),
-            failure_policy: Some(format!("{:?}", self.failure_policy)),
+            failure_policy: Some(self.failure_policy.as_str().to_owned()),
             match_conditions: Some(conditions()),
             match_policy: Some("Equivalent".to_owned()),
             namespace_selector: Some(named(namespaces)),
@@ -240,12 +246,10 @@ pub(super) fn namespaces_of(webhook: &ValidatingWebhook) -> Option<BTreeSet<Stri
     }
 }
 
-/// All namespaces that any entry names.
 pub(super) fn namespaces(live: &ValidatingWebhookConfiguration) -> BTreeSet<String> {
     live.webhooks.iter().flatten().filter_map(namespaces_of).flatten().collect()
 }
 
-/// The authority that an entry's caller trusts (PEM).
 pub(super) fn bundle_of(webhook: &ValidatingWebhook) -> Option<String> {
     let bytes = webhook.client_config.ca_bundle.as_ref()?;
     String::from_utf8(bytes.0.clone()).ok().filter(|bundle| !bundle.is_empty())
@@ -256,7 +260,6 @@ pub(super) fn bundle(live: &ValidatingWebhookConfiguration) -> Option<String> {
     live.webhooks.iter().flatten().find_map(bundle_of)
 }
 
-/// The path that an entry's caller asks on.
 pub(super) fn path_of(webhook: &ValidatingWebhook) -> Option<String> {
     let WebhookClientConfig { service, url, .. } = &webhook.client_config;
     match (service, url) {
@@ -267,17 +270,14 @@ pub(super) fn path_of(webhook: &ValidatingWebhook) -> Option<String> {
     }
 }
 
-/// The paths that entries of Castoff's name.
 pub(super) fn paths(live: &ValidatingWebhookConfiguration) -> BTreeSet<String> {
     live.webhooks.iter().flatten().filter(|webhook| is_ours(&webhook.name)).filter_map(path_of).collect()
 }
 
-/// Whether an entry is one of Castoff's.
 pub(super) fn is_ours(name: &str) -> bool {
     name == PODS || name == EVICTIONS
 }
 
-/// As it stands in JSON.
 pub(super) fn encoded(bundle: &str) -> Value {
     serde_json::to_value(ByteString(bundle.as_bytes().to_vec())).unwrap_or_default()
 }

@@ -1,29 +1,29 @@
 //! Keeps the registration as it is to be, and tells people of it.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::events::{EventType, Recorder};
-use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use prometheus::Registry;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::kubernetes::ApiError;
 use crate::kubernetes::cache::chain;
 use crate::kubernetes::certificates::Access;
+use crate::kubernetes::follow::{Pace, follow_object};
 use crate::runtime::readiness::Handle;
 
 use super::mark::{MARK, Mark};
 use super::metrics::Metrics;
 use super::patience::Patience;
-use super::{Action, Known, NAME, Seen, Settings, Trust, decide, home, reach};
+use super::{Action, KeepError, Known, NAME, Seen, Settings, Trust, decide, home, reach};
 
 /// How long after a failure the leader tries again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -43,11 +43,9 @@ pub trait Guarded: Send + Sync {
     /// From memory: it may lag, and holds nothing yet in a process that has just begun.
     fn namespaces(&self) -> BTreeSet<String>;
 
-    /// As the API server says now, all of them; not from memory.
-    ///
-    /// # Errors
-    /// When they can't be read; then no namespace is taken out of the registration.
-    async fn namespaces_now(&self) -> Result<BTreeSet<String>, String>;
+    /// As the API server says now, all of them; not from memory. `None` where they can't be read: then no namespace is
+    /// taken out of the registration.
+    async fn namespaces_now(&self) -> Option<BTreeSet<String>>;
 
     /// Changes whenever they may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
@@ -78,27 +76,36 @@ impl Registration {
     }
 
     /// Why pods of this namespace are never guarded; `None` where they may be.
-    #[must_use]
-    pub fn refusal(&self, namespace: &str) -> Option<&'static str> {
+    pub(crate) fn refusal(&self, namespace: &str) -> Option<&'static str> {
         self.settings.refusal(namespace)
     }
 
     /// Sees what is there and tells it to `seen`, to readiness and to the metrics; in every replica. Ends only when
     /// dropped.
     pub async fn follow(&self, seen: watch::Sender<Seen>, ready: Handle) {
+        let news = seen.subscribe();
+        let resource = ApiResource::erase::<ValidatingWebhookConfiguration>(&());
+        let configurations = Api::all_with(self.client.clone(), &resource);
+        let following = follow_object(configurations, NAME, Pace::default(), |live| {
+            match live.map(DynamicObject::try_parse).transpose() {
+                Ok(live) => {
+                    seen.send_replace(live.map_or(Seen::Absent, |live| Seen::There(Arc::new(live))));
+                }
+                Err(error) => tracing::warn!(error = %chain(&error), "the registration can't be read"),
+            }
+        });
+        tokio::join!(following, self.tell_all(news, &ready));
+    }
+
+    async fn tell_all(&self, mut seen: watch::Receiver<Seen>, ready: &Handle) {
         let mut changes = self.guarded.changes();
-        let mut events = pin!(watcher::watch_object(self.configurations(), NAME).default_backoff());
         loop {
+            // A sender is gone only when the process ends.
             tokio::select! {
-                event = events.next() => match event {
-                    Some(Ok(Some(live))) => { seen.send_replace(Seen::There(Arc::new(live))); }
-                    Some(Ok(None)) => { seen.send_replace(Seen::Absent); }
-                    Some(Err(error)) => tracing::warn!(error = %chain(&error), "the registration can't be watched"),
-                    None => return,
-                },
+                Ok(()) = seen.changed() => {}
                 Ok(()) = changes.changed() => {}
             }
-            self.tell(&seen.borrow(), &ready);
+            self.tell(&seen.borrow_and_update(), ready);
         }
     }
 
@@ -139,7 +146,7 @@ impl Registration {
             let pause = match self.turn(&mut term, &known, &live).await {
                 Ok(pause) => pause,
                 Err(error) => {
-                    tracing::error!(error, "the registration can't be kept; tries again");
+                    tracing::error!(%error, "the registration can't be kept; tries again");
                     PAUSE
                 }
             };
@@ -154,12 +161,11 @@ impl Registration {
     }
 
     /// Does what is to be done now; gives when to look again.
-    async fn turn(&self, term: &mut Term, access: &Access, seen: &Seen) -> Result<Duration, String> {
-        let live = match seen {
-            Seen::NotYet => return Ok(LOOK),
-            Seen::Absent => None,
-            Seen::There(live) => Some(live.as_ref()),
-        };
+    async fn turn(&self, term: &mut Term, access: &Access, seen: &Seen) -> Result<Duration, KeepError> {
+        if *seen == Seen::NotYet {
+            return Ok(LOOK);
+        }
+        let live = seen.live();
         let home = if self.settings.manage { self.home(term, live).await? } else { String::new() };
         let made_before = self.settings.manage && self.note(term, live, &home).await?;
         let namespaces = self.namespaces(&seen.namespaces()).await;
@@ -201,7 +207,7 @@ impl Registration {
     }
 
     /// The UID of Castoff's namespace. Asked for again where the registration is gone, as it is when that is made anew.
-    async fn home(&self, term: &mut Term, live: Option<&ValidatingWebhookConfiguration>) -> Result<String, String> {
+    async fn home(&self, term: &mut Term, live: Option<&ValidatingWebhookConfiguration>) -> Result<String, KeepError> {
         if let (Some(home), Some(_)) = (&term.home, live) {
             return Ok(home.clone());
         }
@@ -215,7 +221,7 @@ impl Registration {
         term: &mut Term,
         live: Option<&ValidatingWebhookConfiguration>,
         home: &str,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, ApiError> {
         let mark = Mark { maps: Api::namespaced(self.client.clone(), &self.settings.own_namespace) };
         let Some(live) = live else { return mark.is_set(home).await };
         let uid = live.metadata.uid.clone();
@@ -241,19 +247,12 @@ impl Registration {
         self.event(EventType::Warning, "RegistrationDeleted", "LeaveAlone", note, None).await;
     }
 
-    /// The namespaces that are to be registered.
     async fn namespaces(&self, registered: &BTreeSet<String>) -> BTreeSet<String> {
         let wanted = self.wanted();
         let complete = if registered.is_subset(&wanted) {
             None
         } else {
-            match self.guarded.namespaces_now().await {
-                Ok(now) => Some(self.allowed(now)),
-                Err(error) => {
-                    tracing::warn!(error, "policies can't be listed: no namespace is taken out of the registration");
-                    None
-                }
-            }
+            self.guarded.namespaces_now().await.map(|now| self.allowed(now))
         };
         // One that is refused goes, whatever the lists say.
         self.allowed(reach(&wanted, registered, complete.as_ref()))
@@ -276,7 +275,6 @@ impl Registration {
 /// What a leader remembers, so as not to say and do it again and again.
 #[derive(Default)]
 struct Term {
-    /// The UID of Castoff's namespace.
     home: Option<String>,
     /// The UID that the mark names.
     marked: Option<String>,

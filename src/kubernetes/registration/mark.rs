@@ -10,8 +10,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::kubernetes::cache::chain;
-use crate::kubernetes::labels;
+use crate::kubernetes::{ApiError, failed, labels};
 
 use super::{MANAGER, NAME};
 
@@ -27,20 +26,19 @@ pub(super) struct Mark {
 }
 
 /// Whether the mark was made in this namespace. One of before does not say, and is taken for this one's.
-#[must_use]
 pub fn is_of(mark: &ConfigMap, home: &str) -> bool {
     mark.data.as_ref().and_then(|data| data.get(HOME)).is_none_or(|made_in| made_in == home)
 }
 
 impl Mark {
     /// Whether there was a registration of the Castoff in this namespace.
-    pub(super) async fn is_set(&self, home: &str) -> Result<bool, String> {
-        let found = self.maps.get_opt(MARK).await.map_err(|error| format!("ConfigMap {MARK}: {}", chain(&error)))?;
+    pub(super) async fn is_set(&self, home: &str) -> Result<bool, ApiError> {
+        let found = self.maps.get_opt(MARK).await.map_err(failed(format!("ConfigMap {MARK}")))?;
         Ok(found.is_some_and(|mark| is_of(&mark, home)))
     }
 
     /// Notes that there is one, with this UID. Again changes nothing.
-    pub(super) async fn set(&self, uid: &str, home: &str) -> Result<(), String> {
+    pub(super) async fn set(&self, uid: &str, home: &str) -> Result<(), ApiError> {
         let about = format!(
             "Castoff has made the ValidatingWebhookConfiguration {NAME}. If that is not there any more, somebody has \
              deleted it, and Castoff leaves it at that. Delete this ConfigMap to have it made again."
@@ -54,6 +52,6 @@ impl Mark {
         });
         let parameters = PatchParams::apply(MANAGER).force();
         let written = self.maps.patch(MARK, &parameters, &Patch::Apply(&body)).await;
-        written.map(|_| ()).map_err(|error| format!("ConfigMap {MARK}: {}", chain(&error)))
+        written.map(|_| ()).map_err(failed(format!("ConfigMap {MARK}")))
     }
 }

@@ -2,7 +2,6 @@
 
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
-/// What is told of the registration.
 pub(super) struct Metrics {
     pub writes: IntCounterVec,
     pub namespaces: IntGauge,

@@ -23,31 +23,39 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use serde_json::{Value, json};
 
+use super::ApiError;
+use super::resources::FIELD_MANAGER as MANAGER;
+
 use desired::Asking;
 use why::Why;
 
-pub use desired::{FailurePolicy, Settings, Target, Trust};
+pub(crate) use desired::{FailurePolicy, Trust};
+pub use desired::{Settings, Target};
 pub use keep::{Guarded, Registration};
-pub use mark::{MARK, is_of as mark_is_of};
-pub use proof::{Proofs, Sent, prove, without_path};
+pub(crate) use mark::{MARK, is_of as mark_is_of};
+pub(crate) use proof::{Answer, try_delete, without_path};
+pub use proof::{Proofs, Sent, prove};
 pub use seen::Seen;
 
 /// The name of the ValidatingWebhookConfiguration.
 pub const NAME: &str = "castoff";
 
 /// The annotation by which cert-manager is told whose authority to put in.
-pub const INJECTED: &str = "cert-manager.io/inject-ca-from";
+pub(crate) const INJECTED: &str = "cert-manager.io/inject-ca-from";
 
-/// The entry for deletes of pods.
-pub const PODS: &str = "pods.castoff.dev";
+pub(crate) const PODS: &str = "pods.castoff.dev";
 
-/// The entry for evictions.
-pub const EVICTIONS: &str = "evictions.castoff.dev";
+pub(crate) const EVICTIONS: &str = "evictions.castoff.dev";
 
-/// Who Castoff is to the API server when it writes.
-const MANAGER: &str = "castoff";
+/// Why the registration can't be kept.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error("the namespace {0}, which Castoff is to run in, is not there")]
+    NoHome(String),
+}
 
-/// What is to be done about the registration.
 #[derive(Clone, Debug, PartialEq)]
 enum Action {
     /// It is as it should be.
@@ -62,7 +70,6 @@ enum Action {
     Patch(Patch),
 }
 
-/// A change of the registration.
 #[derive(Clone, Debug, PartialEq)]
 struct Patch {
     body: Value,
@@ -94,7 +101,6 @@ struct Known<'a> {
     path: Option<&'a str>,
     /// The UID of Castoff's namespace. Not asked for where the registration is others'.
     home: &'a str,
-    /// The namespaces that are to be sent.
     namespaces: &'a BTreeSet<String>,
 }
 

@@ -56,53 +56,65 @@ pub enum Sent {
 /// Tries out a delete of this pod, as a dry run, which changes nothing anywhere. The best pod to try is one whose
 /// delete the gate would deny.
 pub async fn prove(client: &Client, namespace: &str, pod: &str, uid: &str) -> Sent {
-    match tokio::time::timeout(PATIENCE, ask(client, namespace, pod, uid)).await {
+    match tokio::time::timeout(PATIENCE, try_delete(client, namespace, pod, uid)).await {
         Ok(Ok(answer)) => judge(&answer),
-        Ok(Err(error)) => Sent::Unclear(error),
+        Ok(Err(error)) => Sent::Unclear(chain(&error)),
         Err(_) => Sent::Unclear("the API server does not answer".to_owned()),
     }
 }
 
-/// What the API server answers.
+/// What the API server answers when a delete is tried out.
 #[derive(Debug, Default)]
-struct Answer {
-    code: u16,
-    message: String,
-    warnings: Vec<String>,
+pub(crate) struct Answer {
+    pub code: u16,
+    /// What it says of a failure.
+    pub status: Status,
+    pub warnings: Vec<String>,
 }
 
-async fn ask(client: &Client, namespace: &str, pod: &str, uid: &str) -> Result<Answer, String> {
+/// Tries out a delete of the pod with this UID: a dry run, which changes nothing anywhere and is answered as the real
+/// one would be.
+pub(crate) async fn try_delete(client: &Client, namespace: &str, pod: &str, uid: &str) -> kube::Result<Answer> {
     let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
     let parameters = DeleteParams { dry_run: true, preconditions: Some(preconditions), ..DeleteParams::default() };
-    let request = Request::new(Pod::url_path(&(), Some(namespace)))
-        .delete(pod, &parameters)
-        .map_err(|error| error.to_string())?;
-    let response = client.send(request.map(Body::from)).await.map_err(|error| chain(&error))?;
-    let (head, body) = response.into_parts();
-    let warnings = head.headers.get_all("warning").iter().filter_map(|value| value.to_str().ok());
-    let warnings = warnings.map(str::to_owned).collect();
-    let body = body.collect_bytes().await.map_err(|error| chain(&error))?;
-    let message = serde_json::from_slice::<Status>(&body).map(|status| status.message).unwrap_or_default();
-    Ok(Answer { code: head.status.as_u16(), message, warnings })
+    let request = Request::new(Pod::url_path(&(), Some(namespace))).delete(pod, &parameters);
+    // By hand: a client's own delete gives no warnings.
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let (head, body) = client.send(request.map(Body::from)).await?.into_parts();
+    let warnings = head.headers.get_all("warning").iter().filter_map(|value| warning(value.to_str().ok()?)).collect();
+    let status = serde_json::from_slice(&body.collect_bytes().await?).unwrap_or_default();
+    Ok(Answer { code: head.status.as_u16(), status, warnings })
+}
+
+/// The text of a Warning header: `299 - "text"`, in which quotes and backslashes are escaped.
+fn warning(header: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut characters = header.split_once('"')?.1.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some(text),
+            '\\' => text.push(characters.next()?),
+            other => text.push(other),
+        }
+    }
 }
 
 fn judge(answer: &Answer) -> Sent {
-    let Answer { code, message, warnings } = answer;
+    let Answer { code, status: Status { message, .. }, warnings } = answer;
     if message.starts_with(&format!("admission webhook \"{PODS}\" denied the request")) {
         return Sent::Yes;
     }
     if message.contains(&format!("failed calling webhook \"{PODS}\"")) {
         return Sent::Failing(without_path(message));
     }
-    // All that Castoff warns of begins so; the API server puts a code and quotes around it.
-    if warnings.iter().any(|warning| warning.contains("\"castoff: ")) {
+    // All that Castoff warns of begins so.
+    if warnings.iter().any(|warning| warning.starts_with("castoff: ")) {
         return Sent::Yes;
     }
     if (200..300).contains(code) { Sent::NotDenied } else { Sent::Unclear(message.clone()) }
 }
 
 /// A message of the API server's without the paths of the URLs in it: that of the webhook is for nobody else to know.
-#[must_use]
 pub fn without_path(message: &str) -> String {
     let mut told = String::new();
     let mut rest = message;
@@ -123,16 +135,16 @@ mod tests {
 
     fn answer(code: u16, message: &str, warnings: &[&str]) -> Sent {
         let warnings = warnings.iter().map(|&warning| warning.to_owned()).collect();
-        judge(&Answer { code, message: message.to_owned(), warnings })
+        judge(&Answer { code, status: Status { message: message.to_owned(), ..Status::default() }, warnings })
     }
 
     #[test]
     fn only_castoffs_own_words_prove_that_it_was_asked() {
         let denied = "admission webhook \"pods.castoff.dev\" denied the request: a/b may not leave yet";
         assert_eq!(answer(429, denied, &[]), Sent::Yes);
-        assert_eq!(answer(200, "", &["299 - \"castoff: a/b would be held\""]), Sent::Yes);
+        assert_eq!(answer(200, "", &["castoff: a/b would be held"]), Sent::Yes);
         assert_eq!(answer(200, "", &[]), Sent::NotDenied);
-        assert_eq!(answer(200, "", &["299 - \"something else is deprecated\""]), Sent::NotDenied);
+        assert_eq!(answer(200, "", &["something else is deprecated"]), Sent::NotDenied);
         let failing = "Internal error occurred: failed calling webhook \"pods.castoff.dev\": failed to call webhook: \
                        Post \"https://castoff.castoff-system.svc:443/validate/5ec7e7?timeout=10s\": x509: unknown authority";
         let Sent::Failing(told) = answer(500, failing, &[]) else { panic!("it is failing") };
@@ -148,5 +160,11 @@ mod tests {
         ] {
             assert_eq!(answer(code, message, &[]), Sent::Unclear(message.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_warning_is_read_from_its_header() {
+        assert_eq!(warning("299 - \"a \\\"b\\\" \\\\ c\"").as_deref(), Some("a \"b\" \\ c"));
+        assert_eq!(warning("299 - nothing"), None);
     }
 }

@@ -23,8 +23,7 @@ pub enum Seen {
 impl Seen {
     /// Whether a namespace's deletes and evictions are sent. `None` where the registration is others' and selects
     /// namespaces by labels, or nothing has been seen.
-    #[must_use]
-    pub fn covers(&self, namespace: &str) -> Option<bool> {
+    pub(crate) fn covers(&self, namespace: &str) -> Option<bool> {
         match self {
             Seen::NotYet => None,
             Seen::Absent => Some(false),
@@ -43,36 +42,25 @@ impl Seen {
     }
 
     /// Whether there is no entry for deletes, or none for evictions.
-    #[must_use]
-    pub fn guards_nothing(&self) -> bool {
+    pub(crate) fn guards_nothing(&self) -> bool {
         *self != Seen::NotYet && [PODS, EVICTIONS].iter().any(|name| self.entry(name).is_none())
     }
 
     /// The namespaces that are named.
     #[must_use]
     pub fn namespaces(&self) -> BTreeSet<String> {
-        match self {
-            Seen::There(live) => desired::namespaces(live),
-            Seen::NotYet | Seen::Absent => BTreeSet::new(),
-        }
+        self.live().map(desired::namespaces).unwrap_or_default()
     }
 
     /// The paths that requests come on.
     #[must_use]
     pub fn paths(&self) -> BTreeSet<String> {
-        match self {
-            Seen::There(live) => desired::paths(live),
-            Seen::NotYet | Seen::Absent => BTreeSet::new(),
-        }
+        self.live().map(desired::paths).unwrap_or_default()
     }
 
     /// The annotations of the configuration: a bypass on it opens the gate everywhere.
-    #[must_use]
-    pub fn annotations(&self) -> Option<&BTreeMap<String, String>> {
-        match self {
-            Seen::There(live) => live.metadata.annotations.as_ref(),
-            Seen::NotYet | Seen::Absent => None,
-        }
+    pub(crate) fn annotations(&self) -> Option<&BTreeMap<String, String>> {
+        self.live()?.metadata.annotations.as_ref()
     }
 
     /// Changes with all of the registration that matters to a namespace, and not when others come or go. `None` where
@@ -93,8 +81,12 @@ impl Seen {
     }
 
     fn entry(&self, name: &str) -> Option<&ValidatingWebhook> {
+        self.live()?.webhooks.iter().flatten().find(|webhook| webhook.name == name)
+    }
+
+    pub(super) fn live(&self) -> Option<&ValidatingWebhookConfiguration> {
         match self {
-            Seen::There(live) => live.webhooks.iter().flatten().find(|webhook| webhook.name == name),
+            Seen::There(live) => Some(live),
             Seen::NotYet | Seen::Absent => None,
         }
     }

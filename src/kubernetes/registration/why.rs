@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Why the registration is to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// Namespaces come in.

@@ -9,12 +9,14 @@ use kube::runtime::events::{Event, EventType};
 
 use crate::kubernetes::cache::chain;
 use crate::kubernetes::events::LONGEST_NOTE;
-use crate::kubernetes::{is_conflict, is_not_found};
+use crate::kubernetes::{ApiError, failed, is_conflict, is_not_found};
 
 use super::{MANAGER, NAME, Patch, Registration};
 
+const WHAT: &str = "the ValidatingWebhookConfiguration castoff";
+
 impl Registration {
-    pub(super) async fn create(&self, configuration: &ValidatingWebhookConfiguration) -> Result<(), String> {
+    pub(super) async fn create(&self, configuration: &ValidatingWebhookConfiguration) -> Result<(), ApiError> {
         let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         match self.configurations().create(&parameters, configuration).await {
             Ok(_) => {
@@ -24,7 +26,7 @@ impl Registration {
             }
             // The watch brings it.
             Err(error) if is_conflict(&error) => Ok(()),
-            Err(error) => Err(format!("ValidatingWebhookConfiguration {NAME}: {}", chain(&error))),
+            Err(error) => Err(failed(WHAT)(error)),
         }
     }
 
@@ -32,7 +34,7 @@ impl Registration {
         &self,
         patch: Patch,
         live: Option<&ValidatingWebhookConfiguration>,
-    ) -> Result<(), String> {
+    ) -> Result<(), ApiError> {
         let Patch { body, replaces, whys, editor } = patch;
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let body = if replaces { Body::Merge(body) } else { Body::Strategic(body) };
@@ -40,7 +42,7 @@ impl Registration {
             Ok(_) => {}
             // Somebody has written, or deleted it: the watch brings what is there now.
             Err(error) if is_conflict(&error) || is_not_found(&error) => return Ok(()),
-            Err(error) => return Err(format!("ValidatingWebhookConfiguration {NAME}: {}", chain(&error))),
+            Err(error) => return Err(failed(WHAT)(error)),
         }
         let mut text = String::new();
         for why in &whys {

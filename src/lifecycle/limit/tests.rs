@@ -4,13 +4,14 @@ use serde_json::json;
 use super::*;
 use crate::facts::{OwnerFacts, read};
 use crate::plan::Plan;
+use crate::policy::NoPlan;
 use crate::policy::spec::PlanReference;
 
 struct NoPlans;
 
 impl crate::policy::Plans for NoPlans {
-    fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, String> {
-        Err("there is none".to_owned())
+    fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
+        Err(NoPlan("there is none".to_owned()))
     }
 }
 

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::*;
 
-const LIVES: Lives = Lives {
+pub(crate) const LIVES: Lives = Lives {
     authority: SignedDuration::from_mins(90),
     server: SignedDuration::from_mins(30),
     path: SignedDuration::from_mins(60),
@@ -17,7 +17,7 @@ fn names() -> Vec<String> {
 }
 
 /// So many minutes after the beginning.
-fn at(minutes: i64) -> Timestamp {
+pub(crate) fn at(minutes: i64) -> Timestamp {
     "2030-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minutes)
 }
 
