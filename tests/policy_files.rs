@@ -18,7 +18,9 @@ fn read(text: &str) -> Result<usize, String> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("file.yaml"), text).unwrap();
     let place = format!("{}/", directory.path().display());
-    policies::read(directory.path()).map(|index| index.all().count()).map_err(|error| error.to_string().replace(&place, ""))
+    policies::read(directory.path())
+        .map(|index| index.all().count())
+        .map_err(|error| error.to_string().replace(&place, ""))
 }
 
 #[test]

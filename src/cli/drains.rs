@@ -219,7 +219,7 @@ impl Overview {
         let pods = count(usize::try_from(pods).unwrap_or(usize::MAX), "pod");
         let policies = match (self.policies.is_empty(), ready.len()) {
             (true, _) => "no policy here: nothing is guarded".to_owned(),
-            (false, 0) => format!("no policy is ready, of {}", self.policies.len()),
+            (false, 0) => format!("no policy guards a pod, of {}", self.policies.len()),
             (false, 1) => format!("{pods} guarded by 1 policy"),
             (false, ready) => format!("{pods} guarded by {ready} policies"),
         };

@@ -40,7 +40,7 @@ pub(super) fn run(command: &Plans) -> Result<(), Failure> {
     let source = catalogue::SOURCES.iter().find(|(known, _)| known == name);
     let (Some((name, text)), Some(plan)) = (source, catalogue::builtin(name)) else {
         let reference = PlanReference { built_in: Some(name.clone()), name: None };
-        return Err(Failure::Usage(find_built_in(&reference).err().map(|error| error.to_string()).unwrap_or_default()));
+        return Err(Failure::Usage(find_built_in(&reference).err().map(|why| why.to_string()).unwrap_or_default()));
     };
     output::print_as(command.output, plan.spec(), || output::line(document(name, text, plan).trim_end()))
 }

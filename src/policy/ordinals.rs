@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn refuses_what_is_no_range_and_says_so() {
         for wrong in ["", "a", "2-1", "-3", "1-2-3", "0,,1"] {
-            assert!(wrong.parse::<Ordinals>().unwrap_err().contains("no range of ordinals"), "{wrong}");
+            assert!(wrong.parse::<Ordinals>().unwrap_err().to_string().contains("no range of ordinals"), "{wrong}");
         }
     }
 }

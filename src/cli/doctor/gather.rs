@@ -187,7 +187,14 @@ impl Look<'_> {
             let policies = index.of_namespace(&namespace);
             let mut guarded = Vec::new();
             for policy in policies {
-                let known = Known { pods: &pods, nodes: &nodes, policies, not_called: None, backend: None };
+                let known = Known {
+                    pods: &pods,
+                    nodes: &nodes,
+                    policies,
+                    not_called: None,
+                    backend: None,
+                    elsewhere: BTreeMap::default(),
+                };
                 let object = objects.iter().find(|it| it.namespace == namespace && it.name == policy.name);
                 self.seen.policies.push(judged(policy, &known, object.map(Arc::as_ref)));
                 let labels = |pod: &Pod<'_>| nodes.labels(&pod.spec.node_name);

@@ -64,9 +64,9 @@ pub(super) fn versions(seen: &Seen) -> Vec<Finding> {
         }
         if !newer.is_empty() {
             let what = format!("{newer}, and replicas of {running} still run");
-            let why = "a policy may use words that they don't know, and its pods may not leave then";
-            let fix =
-                format!("go on with the upgrade: kubectl rollout status deployment/castoff -n {}", seen.namespace);
+            let why =
+                "a policy may use words that they don't know, and its pods may not leave until the upgrade is over";
+            let fix = format!("kubectl rollout status deployment/castoff -n {}", seen.namespace);
             found.push(finding("DefinitionNewer", &what, why, &fix));
         }
     }

@@ -72,7 +72,7 @@ fn a_policy_that_guards_nothing_is_told_and_not_counted() {
         [
             "policy tidb/one is not ready (Conflict): so it is",
             "policy tidb/tikv waits for pods (NoPods): so it is",
-            "0 drains under way, 0 over; 0 pods guarded by 0 policies",
+            "0 drains under way, 0 over; no policy guards a pod, of 2",
         ]
     );
     assert!(lines(&[], &[], Looks::default()).concat().contains("nothing is guarded"));

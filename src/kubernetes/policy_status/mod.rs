@@ -74,6 +74,8 @@ pub struct Known<'a> {
     pub not_called: Option<String>,
     /// What the last look at the policy's backends has shown.
     pub backend: Option<Verdict>,
+    /// How many pods of other namespaces the policy would select, where it selects none of its own.
+    pub elsewhere: BTreeMap<String, usize>,
 }
 
 pub trait NodeLabels: std::fmt::Debug + Sync {
@@ -117,7 +119,7 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
     }
     // A policy may come before its workload: it is ready, and has nothing to do.
     if selected.is_empty() {
-        return says(true, "NoPods", NO_PODS.to_owned());
+        return says(true, "NoPods", format!("{NO_PODS}{}", counted(&known.elsewhere)));
     }
     let count = selected.len();
     let message = match policy.spec.mode {
@@ -135,6 +137,23 @@ fn besides(ready: &Verdict, pods: usize) -> [Verdict; 2] {
         Verdict { kind: "NoPods", holds: pods == 0, reason, message: message.to_owned() },
         Verdict { kind: "Stalled", holds: stalled, ..ready.clone() },
     ]
+}
+
+/// ` (0 here, 2 in web)`: where such pods are, in a few namespaces.
+fn counted(elsewhere: &BTreeMap<String, usize>) -> String {
+    let named: Vec<String> =
+        elsewhere.iter().take(3).map(|(namespace, count)| format!("{count} in {namespace}")).collect();
+    if named.is_empty() { String::new() } else { format!(" (0 here, {})", named.join(", ")) }
+}
+
+/// How many pods outside its namespace the policy would select.
+fn selected_elsewhere(policy: &Policy, pods: &[Arc<Pod<'static>>], nodes: &dyn NodeLabels) -> BTreeMap<String, usize> {
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, nodes)) {
+        *found.entry(pod.metadata.namespace.to_string()).or_default() += 1;
+    }
+    found.remove(&policy.namespace);
+    found
 }
 
 /// The policies that select pods of this one too.
@@ -280,7 +299,9 @@ mod tests {
         let object = Arc::new(read_policy(&object).unwrap().1);
         let index = crate::kubernetes::policies::compile(std::slice::from_ref(&object), &[]);
         let nodes = Cache::<NodeFacts>::default();
-        let known = Known { pods, nodes: &nodes, policies: index.of_namespace("n"), called: Ok(()), backend: None };
+        let policies = index.of_namespace("n");
+        let elsewhere = BTreeMap::new();
+        let known = Known { pods, nodes: &nodes, policies, not_called: None, backend: None, elsewhere };
         let shown = Shown::of(index.get("n", "p").unwrap(), &object, &known, (0, Vec::new()), &Links::default(), "now");
         assert_eq!(shown.change(&object).unwrap()["status"]["observedGeneration"], 7);
         assert!(shown.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
@@ -319,6 +340,47 @@ mod tests {
         assert!(shown(4, 1).change(&object(2)).is_some(), "one has come");
         assert!(shown(2, 0).change(&object(2)).is_some(), "the drain is over, and it did not come back");
         assert!(shown(2, 1).change(&object(1)).is_some(), "the policy was changed");
+    }
+
+    #[test]
+    fn a_policy_without_pods_says_where_such_pods_are() {
+        let (_, policy) = read_policy(
+            &serde_json::from_value(json!({
+                "metadata": {"name": "p", "namespace": "n"},
+                "spec": {"selector": {"matchLabels": {"app": "db"}},
+                    "steps": [{"name": "a", "plan": {"builtIn": "http-hook"}}]},
+            }))
+            .unwrap(),
+        )
+        .unwrap();
+        let index = crate::kubernetes::policies::compile(&[Arc::new(policy)], &[]);
+        let policy = index.get("n", "p").unwrap();
+        let pod = |namespace: &str, app: &str| {
+            let pod = json!({"metadata": {"name": "a", "namespace": namespace, "labels": {"app": app}}});
+            Arc::new(crate::pod::deserialize_owned(&pod).unwrap())
+        };
+        let nodes = Cache::<NodeFacts>::default();
+        let elsewhere = selected_elsewhere(policy, &[pod("web", "db"), pod("web", "db"), pod("n", "web")], &nodes);
+        let known = Known { pods: &[], nodes: &nodes, policies: &[], not_called: None, backend: None, elsewhere };
+        let told = ready(policy, &known);
+        assert_eq!(told.message, "no pod of this namespace is selected: nothing is guarded (0 here, 2 in web)");
+    }
+
+    #[test]
+    fn the_worst_condition_is_shown() {
+        let condition = |kind: &str, status: &str| Condition {
+            kind: kind.to_owned(),
+            status: status.to_owned(),
+            ..Condition::default()
+        };
+        let of = |ready: &str, seen: &str| {
+            let all = [condition("Ready", ready), condition(BACKEND_SEEN, seen)];
+            worst(&all).map(|worst| (worst.kind.clone(), worst.status.clone())).unwrap()
+        };
+        assert_eq!(of("True", "True"), ("Ready".to_owned(), "True".to_owned()));
+        assert_eq!(of("True", "False"), (BACKEND_SEEN.to_owned(), "False".to_owned()));
+        assert_eq!(of("False", "False"), ("Ready".to_owned(), "False".to_owned()));
+        assert_eq!(worst(&[]), None);
     }
 
     #[test]

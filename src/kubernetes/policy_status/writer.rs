@@ -21,7 +21,7 @@ use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
 use crate::runbook::Links;
 
-use super::{Known, Probes, Shown, away, is_selected};
+use super::{Known, Probes, Shown, away, is_selected, selected_elsewhere};
 
 /// Changes that come quickly one after the other are told together.
 const TOGETHER: Duration = Duration::from_millis(500);
@@ -121,7 +121,13 @@ impl Writer {
         let pods = self.pods.pick(|pod| pod.metadata.namespace == *object.namespace);
         let not_called = self.not_called(policy, &pods, proofs).await;
         let (policies, backend) = (index.of_namespace(&object.namespace), self.probes.of(policy));
-        let known = Known { pods: &pods, nodes: &*self.nodes, policies, not_called, backend };
+        let nodes = &*self.nodes;
+        let elsewhere = if pods.iter().any(|pod| is_selected(policy, pod, nodes)) {
+            std::collections::BTreeMap::default()
+        } else {
+            selected_elsewhere(policy, &self.pods.all(), nodes)
+        };
+        let known = Known { pods: &pods, nodes, policies, not_called, backend, elsewhere };
         let drains = self.drains.pick(|kept| kept.drain.metadata.namespace == *object.namespace);
         let its = drains.iter().filter(|kept| kept.drain.spec.policy == object.name);
         let over = its.filter_map(|kept| Summary::of(&kept.drain, &kept.times)).collect();
