@@ -101,12 +101,13 @@ pub fn command(message: &str, place: &Place<'_>) -> String {
     let edit = |why: &str| format!("kubectl edit drainpolicy {policy} -n {namespace}   # {why}");
     match (Cause::of(message), secret) {
         (Cause::NoRole, _) => role(message, namespace),
-        (Cause::NoSecret, _) => format!("kubectl get secrets -n {namespace}"),
+        (Cause::NoSecret, _) | (Cause::Keys | Cause::Certificates, None) => {
+            format!("kubectl get secrets -n {namespace}")
+        }
         (Cause::NamesNoSecret | Cause::Unauthorized, None) => edit("the step needs credentials: {secretName: ...}"),
         (Cause::Keys | Cause::NamesNoSecret | Cause::Certificates | Cause::Unauthorized, Some(secret)) => {
             format!("kubectl describe secret {secret} -n {namespace}")
         }
-        (Cause::Keys | Cause::Certificates, None) => format!("kubectl get secrets -n {namespace}"),
         // A pod is asked by its address: no Service has to do with it.
         (Cause::Refused, _) if names_an_address(message) => edit("is the port right?"),
         (Cause::Refused | Cause::NoName, _) => format!("kubectl get services,endpointslices -n {namespace}"),

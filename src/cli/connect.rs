@@ -72,7 +72,7 @@ impl Which {
 /// What the API server would not do, for people. `what` is what was tried, as `list poddrains`.
 pub(super) fn refused(what: &str, error: &kube::Error) -> Failure {
     Failure::No(match error {
-        kube::Error::Api(status) if status.is_not_found() && is_no_kind(&status.message) => {
+        kube::Error::Api(status) if status.code == 404 && is_no_kind(&status.message) => {
             let program = program();
             format!("can't {what}: the cluster does not know {GROUP}. Install it: {program} crds | kubectl apply -f -")
         }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::kubernetes::drains;
 use crate::kubernetes::history::{Summary, remembered};
-use crate::kubernetes::policies::read_policy;
+use crate::kubernetes::policies::{PolicyObject, read_policy};
 use crate::kubernetes::resources::{drain_policies, pod_drains};
 
 use super::Failure;
@@ -93,12 +93,24 @@ pub(super) async fn run(command: History) -> Result<(), Failure> {
     output::print_as(command.output, &report, || report.lines().iter().for_each(output::line))
 }
 
+/// What a policy's status keeps.
+fn kept(policy: &PolicyObject) -> Vec<Summary> {
+    let kept = policy.status.get("history").cloned().unwrap_or_default();
+    serde_json::from_value(kept).unwrap_or_default()
+}
+
+/// How long a policy's last preparations took, and whether that fits, in a sentence.
+pub(super) fn told(policy: &PolicyObject) -> Option<String> {
+    let key = (policy.namespace.clone(), policy.name.clone());
+    Figures::of(&key, &kept(policy)).map(|figures| figures.sentence())
+}
+
 impl Report {
     fn of(policies: &[DynamicObject], drains: &[DynamicObject], pod: Option<&str>) -> Self {
         let mut by_policy: BTreeMap<(String, String), Vec<Summary>> = BTreeMap::new();
         for (_, policy) in policies.iter().filter_map(read_policy) {
-            let kept = policy.status.get("history").cloned().unwrap_or_default();
-            by_policy.insert((policy.namespace, policy.name), serde_json::from_value(kept).unwrap_or_default());
+            let kept = kept(&policy);
+            by_policy.insert((policy.namespace, policy.name), kept);
         }
         for kept in drains.iter().map(drains::read) {
             let Some(summary) = Summary::of(&kept.drain, &kept.times) else { continue };
@@ -228,6 +240,8 @@ mod tests {
                  node group gives an upgrade up after 15 minutes"
             )
         );
+        let (_, read) = read_policy(&policy(&history)).unwrap();
+        assert_eq!(told(&read).as_deref(), lines.last().map(String::as_str));
         assert_eq!(Report::of(&[policy(&history)], &[], Some("tikv-1")).drains.len(), 1);
     }
 

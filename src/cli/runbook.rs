@@ -37,12 +37,12 @@ pub(super) fn run(command: &Runbook) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a section is about: the first sentence of its explanation.
+/// What a section is about: the first clause of its explanation.
 fn means(section: &Section) -> String {
     let (_, explanation) = section.text.split_once("**Means** ").unwrap_or_default();
     let line = explanation.lines().next().unwrap_or_default();
-    let sentence = line.find(". ").map_or(line, |end| &line[..end]);
-    plain(sentence).trim_end_matches('.').to_owned()
+    let end = [". ", "; "].iter().filter_map(|mark| line.find(mark)).min().unwrap_or(line.len());
+    plain(&line[..end]).trim_end_matches('.').to_owned()
 }
 
 /// Markdown as a terminal shows it best: links are their words, words that it makes bold stand in capitals, and code

@@ -32,7 +32,7 @@ pub(super) enum TemplateError {
 #[derive(Clone, Debug)]
 enum Piece {
     Text(String),
-    Value(Expression),
+    Value(Box<Expression>),
 }
 
 impl Template {
@@ -60,7 +60,7 @@ impl Template {
             let source_text = &inner[..end];
             let expression = Expression::compile(field, source_text)
                 .map_err(|wrong| TemplateError::Expression { source_text: source_text.to_owned(), wrong })?;
-            pieces.push(Piece::Value(expression));
+            pieces.push(Piece::Value(Box::new(expression)));
             rest = &inner[end + 1..];
         }
         text.push_str(rest);
@@ -76,7 +76,7 @@ impl Template {
 
     pub fn expressions(&self) -> impl Iterator<Item = &Expression> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Value(expression) => Some(expression),
+            Piece::Value(expression) => Some(expression.as_ref()),
             Piece::Text(_) => None,
         })
     }

@@ -30,11 +30,13 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Reading<T> {
     reading.mistakes.push(error.clone());
     // What is no YAML has no fields that could be taken out.
     let Some(mut document) = document else { return reading };
-    while let Some(field) = error.field.clone()
-        && reading.changed.len() < MOST
-        && mend::<T>(&mut document, &field, &error)
-    {
-        reading.changed.push(field);
+    for _ in 0..MOST {
+        let Some(field) = error.field.clone() else { break };
+        match mend::<T>(&mut document, &field, &error) {
+            Mended::AsMeant => {}
+            Mended::Otherwise => reading.changed.push(field),
+            Mended::Not => break,
+        }
         error = match parsed::<T>(&document) {
             Ok(value) => {
                 reading.value = Some(value);
@@ -44,7 +46,8 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Reading<T> {
         };
         let place = error.field.as_deref().unwrap_or_default();
         // Where something was taken out, that it is missing now is no news.
-        if !reading.changed.iter().any(|changed| is_beside(changed, place)) {
+        let follows = error.kind == Kind::Missing && reading.changed.iter().any(|changed| is_beside(changed, place));
+        if !follows {
             let line = yaml::line_of(text, place);
             reading.mistakes.push(YamlError { line, ..error.clone() });
         }
@@ -73,19 +76,36 @@ fn parsed<T: DeserializeOwned>(document: &Value) -> Result<T, YamlError> {
     yaml::parse(&text)
 }
 
-/// Makes the document one in which this error is no more. False where that can't be done.
-fn mend<T: DeserializeOwned>(document: &mut Value, field: &str, error: &YamlError) -> bool {
+/// What was made of a mistake in the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mended {
+    /// The copy says what was meant.
+    AsMeant,
+    /// The copy says something else, or nothing: what follows from that is no news.
+    Otherwise,
+    /// Nothing could be made of it.
+    Not,
+}
+
+/// Makes the document one in which this error is no more.
+fn mend<T: DeserializeOwned>(document: &mut Value, field: &str, error: &YamlError) -> Mended {
     if error.kind == Kind::Missing {
-        return fill_in::<T>(document, field);
+        return if fill_in::<T>(document, field) { Mended::Otherwise } else { Mended::Not };
     }
-    change(document, field, &mut |map, name| match &error.kind {
-        Kind::UnknownWord(Some(meant)) => drop(map.insert(name.to_owned(), json!(meant))),
+    let mut mended = Mended::Otherwise;
+    let is_there = change(document, field, &mut |map, name| match &error.kind {
+        Kind::UnknownWord(Some(meant)) => {
+            map.insert(name.to_owned(), json!(meant));
+            mended = Mended::AsMeant;
+        }
         Kind::UnknownField(Some(meant)) if !map.contains_key(meant) => {
             let value = map.remove(name).unwrap_or_default();
             map.insert(meant.clone(), value);
+            mended = Mended::AsMeant;
         }
         _ => drop(map.remove(name)),
-    })
+    });
+    if is_there { mended } else { Mended::Not }
 }
 
 /// Something of whichever form is asked for.

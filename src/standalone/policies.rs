@@ -69,7 +69,8 @@ impl Plans for Known {
                 if self.unread || self.broken.contains(name) {
                     return NoPlan(BROKEN.to_owned());
                 }
-                let meant = did_you_mean(name, self.plans.keys().map(String::as_str).chain(catalogue::names()));
+                let known = self.plans.keys().map(String::as_str).chain(catalogue::names());
+                let meant = did_you_mean(name, known.filter(|known| known != name));
                 let meant = meant.map_or_else(String::new, |meant| format!("; {meant}"));
                 NoPlan(format!(
                     "there is no DrainPlan {name} beside the policies; a plan that comes with Castoff is named by builtIn{meant}"
@@ -243,10 +244,9 @@ impl Source<'_> {
         let mut complaints = self.unread(&reading);
         match compiled {
             Some((name, Ok(plan))) if complaints.is_empty() => {
-                if plans.plans.insert(name.clone(), Arc::new(plan.named(name.as_str()))).is_some() {
-                    let message = format!("there are two DrainPlans {name}");
-                    complaints.push(self.complaint("metadata.name", &message, ""));
-                }
+                let earlier = plans.plans.insert(name.clone(), Arc::new(plan.named(name.as_str())));
+                let message = format!("there are two DrainPlans {name}");
+                complaints.extend(earlier.map(|_| self.complaint("metadata.name", &message, "")));
             }
             Some((_, Err(mistakes))) => complaints.extend(self.complaints(&told(&reading, mistakes, "spec."), "spec.")),
             _ => {}

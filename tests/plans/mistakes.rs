@@ -116,6 +116,7 @@ done: labels.name == "" && set.replica == 1 && given.body.size() == 0
             "observe.sent.timeout: does not go with owner",
             "observe.labels.pods.selector: \"tier in a\" is no part of a label selector (as app=web",
             "observe.labels.pods.namespace: is empty",
+            "observe.given.pods.node: of a pod's spec there is no nodeNam here",
             "observe.given.pods.node: there is no nod in this plan",
             "variables.now: now is a name that every plan has",
             "done: labels is a list of pods: it has no name (as labels.exists(p, p.name …))",

@@ -59,7 +59,7 @@ pub fn make(options: &[&str]) -> Outcome {
     let bills = bills(&stage, &release)?;
     let mut files = Files::new();
     files.extend(archives(&stage, &release)?);
-    let (image, described) = image(&stage, &release, bills.clone(), options.number("most")?)?;
+    let (image, described) = image(&stage, &release, bills.clone(), options.most()?)?;
     files.insert(format!("castoff-{}-image.tar", release.version), image);
     files.extend(chart::files(&release)?);
     for (processor, bill) in PROCESSORS.iter().zip(&bills) {
@@ -110,7 +110,7 @@ fn archives(stage: &Path, release: &Release) -> Result<Files, Failure> {
 }
 
 /// One image for all processors, as an archive, and its description.
-fn image(stage: &Path, release: &Release, bills: Vec<Value>, most: i64) -> Result<(Vec<u8>, Value), Failure> {
+fn image(stage: &Path, release: &Release, bills: Vec<Value>, most: usize) -> Result<(Vec<u8>, Value), Failure> {
     let mut layout = Layout::default();
     let mut images = Vec::new();
     for (processor, bill) in PROCESSORS.into_iter().zip(bills) {
@@ -121,7 +121,7 @@ fn image(stage: &Path, release: &Release, bills: Vec<Value>, most: i64) -> Resul
         if image.architecture != processor {
             return Err(format!("hack/dist: the program for {processor} is one for {}", image.architecture).into());
         }
-        images.push(image.put(&mut layout)?);
+        images.push(image.put(&mut layout).map_err(|error| format!("hack/dist: {processor}: {error}"))?);
     }
     let described = layout.add_index(&images, &labels(release.version, release.revision));
     Ok((tar::pack(&layout.files(&release.image(), described.clone()))?, described))

@@ -28,24 +28,20 @@ pub struct Program<'a> {
     pub version: &'a str,
     pub revision: &'a str,
     pub created: String,
-    pub most: i64,
+    pub most: usize,
 }
 
 impl Program<'_> {
     /// The image: the program, and the list of what it is made of.
     pub fn image(self) -> Result<Image, String> {
         let listed = bytes(&self.bill);
-        let size = self.binary.len() + listed.len();
-        if i64::try_from(size).unwrap_or(i64::MAX) > self.most {
-            return Err(format!("the image has {size} bytes, and may have {}", self.most));
-        }
         let architecture = elf::architecture(&self.binary)?;
         let files = vec![
             File { name: "castoff".to_owned(), content: self.binary, mode: 0o755 },
             File::plain("sbom.spdx.json", listed),
         ];
         let labels = labels(self.version, self.revision);
-        Ok(Image { architecture, user: USER, files, created: self.created, labels })
+        Ok(Image { architecture, user: USER, files, created: self.created, labels, most: self.most })
     }
 }
 
@@ -72,11 +68,11 @@ pub fn image(options: &[&str]) -> Outcome {
     let crates = bill["packages"].as_array().map_or(0, Vec::len);
     let binary = read(options.get("binary")?)?;
     let revision = options.get("revision")?;
-    let program = Program { binary, bill, version, revision, created, most: options.number("most")? };
+    let program = Program { binary, bill, version, revision, created, most: options.most()? };
     let image = program.image().map_err(|error| format!("hack/image: {error}"))?;
     let tenths = image.files.iter().map(|file| file.content.len()).sum::<usize>() / 100_000;
     let mut layout = Layout::default();
-    let described = image.put(&mut layout)?;
+    let described = image.put(&mut layout).map_err(|error| format!("hack/image: {error}"))?;
     println!("{name}  {}  {}.{} MB", described["digest"].as_str().unwrap_or_default(), tenths / 10, tenths % 10);
     println!("{output}: {crates} crates in its SBOM");
     write(output, &tar::pack(&layout.files(name, described))?)?;
@@ -90,7 +86,8 @@ pub fn pause(program: &str, name: &str, output: &str) -> Outcome {
     let files = vec![File { name: "pause".to_owned(), content: binary, mode: 0o755 }];
     let created = "1970-01-01T00:00:00Z".to_owned();
     let mut layout = Layout::default();
-    let described = Image { architecture, user: USER_OF_PAUSE, files, created, labels: json!({}) }.put(&mut layout)?;
+    let described = Image { architecture, user: USER_OF_PAUSE, files, created, labels: json!({}), most: usize::MAX }
+        .put(&mut layout)?;
     write(output, &tar::pack(&layout.files(name, described))?)?;
     Ok(true)
 }

@@ -14,6 +14,11 @@ impl<'a> Options<'a> {
         self.get(name)?.parse().map_err(|_| Failure::Usage)
     }
 
+    /// `--most`, a number of bytes.
+    pub fn most(&self) -> Result<usize, Failure> {
+        self.get("most")?.parse().map_err(|_| Failure::Usage)
+    }
+
     /// `--created`, seconds since 1970, as images and lists write it.
     pub fn created(&self) -> Result<String, Failure> {
         let created = jiff::Timestamp::from_second(self.number("created")?);

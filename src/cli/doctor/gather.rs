@@ -16,6 +16,7 @@ use kube::core::{ApiResource, DynamicObject, Request};
 use serde_json::Value;
 
 use crate::cli::connect::refused;
+use crate::cli::history;
 use crate::cli::trial;
 use crate::cli::{Failure, clock};
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
@@ -272,5 +273,6 @@ fn judged(policy: &Policy, known: &Known<'_>, object: Option<&PolicyObject>) -> 
         reason: judged.reason.to_owned(),
         message: judged.message,
         told: ready.map(|ready| (ready.reason.clone(), ready.message.clone())),
+        took: object.and_then(history::told),
     }
 }

@@ -51,16 +51,20 @@ struct Report {
     blind: bool,
     /// How much was looked at.
     looked: Vec<String>,
+    /// How long preparations took, by policy.
+    took: Vec<String>,
 }
 
 /// Looks, prints what is wrong, and says no if anything is.
 pub(super) async fn run(command: Doctor) -> Result<(), Failure> {
     let client = command.which.connect().await?;
     let seen = gather::gather(&client, &command.namespace).await?;
-    let report = Report { findings: findings::findings(&seen), blind: seen.is_blind(), looked: seen.looked() };
+    let took = seen.policies.iter().filter_map(|policy| policy.took.clone()).collect();
+    let report = Report { findings: findings::findings(&seen), blind: seen.is_blind(), looked: seen.looked(), took };
     output::print_as(command.output, &report, || {
         report.findings.iter().flat_map(lines).for_each(output::line);
         output::line(sum(&report));
+        report.took.iter().for_each(output::line);
     })?;
     if report.findings.iter().all(|found| found.note) && !report.blind {
         Ok(())

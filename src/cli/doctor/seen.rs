@@ -102,6 +102,8 @@ pub(super) struct PolicySeen {
     pub message: String,
     /// What Castoff itself says of it: reason and sentence; `None` where it has said nothing yet.
     pub told: Option<(String, String)>,
+    /// How long its last preparations took, and whether that fits; `None` where there were none.
+    pub took: Option<String>,
 }
 
 /// One delete, tried out.

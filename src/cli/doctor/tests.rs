@@ -63,6 +63,7 @@ fn policy(reason: &str) -> PolicySeen {
         reason: reason.to_owned(),
         message: "so it is".into(),
         told: Some((reason.to_owned(), "so it is".into())),
+        took: None,
     }
 }
 
@@ -255,7 +256,7 @@ fn outside_of_the_cluster_nothing_is_said_of_pods() {
 }
 
 #[test]
-fn where_nothing_of_castoff_is_there_is_one_finding_and_whoever_sees_little_hears_of_no_health() {
+fn nothing_installed_is_one_finding_and_who_sees_little_hears_of_no_health() {
     let nothing = found(|seen| {
         (seen.hooks, seen.replicas, seen.lease) = (Some(Vec::new()), Some(Vec::new()), Some(LeaseSeen::default()));
         seen.definitions = Some(vec![("poddrains.castoff.dev".into(), Definition::Missing)]);

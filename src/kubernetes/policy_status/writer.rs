@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::SignedDuration;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
@@ -29,6 +30,10 @@ const TOGETHER: Duration = Duration::from_millis(500);
 
 /// How often the status is looked at where nothing has changed.
 const AGAIN: Duration = Duration::from_secs(30);
+
+/// A drain that is over is remembered by its policy some time later, so that those of a roll-out are written together.
+/// Until then its PodDrain tells all of it.
+const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
 
 /// Writes the status of policies while this process leads.
 pub struct Writer {
@@ -131,10 +136,12 @@ impl Writer {
         let known = Known { pods: &pods, nodes, policies, not_called, backend, elsewhere };
         let drains = self.drains.of_place(&object.namespace);
         let its = drains.iter().filter(|kept| kept.drain.spec.policy == object.name);
-        let over = its.filter_map(|kept| Summary::of(&kept.drain, &kept.times)).collect();
+        let now = jiff::Timestamp::now();
+        let is_past = |kept: &&Arc<Kept>| kept.times.since.is_some_and(|since| now.duration_since(since) >= REMEMBERED);
+        let over = its.filter(is_past).filter_map(|kept| Summary::of(&kept.drain, &kept.times)).collect();
         let drains = drains.iter().filter_map(|kept| Some((kept.drain.status.phase, kept.drain.status.pod.as_ref()?)));
         let away = away(policy, drains, &*self.nodes);
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let shown = Shown::of(policy, object, &known, (away, over), &self.runbook, &now);
         let Some(change) = shown.change(object) else { return };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &object.namespace, &drain_policies());

@@ -53,7 +53,7 @@ async fn what_is_over_is_kept_in_the_policys_history(scene: Arc<Scene>) {
     scene.until_replaced("app-0", &uid).await;
     scene.until_all_completed().await;
     let history = scene
-        .until("the policy remembers", 40, || async {
+        .until("the policy remembers", 150, || async {
             let policy = scene.object("DrainPolicy", "app").await?;
             policy.data["status"]["history"].as_array().filter(|history| !history.is_empty()).cloned()
         })

@@ -1,9 +1,6 @@
 //! Compressed archives that come out the same everywhere.
 
-use std::io::Write;
 use std::path::Path;
-
-use flate2::{Compression, GzBuilder};
 
 use crate::Failure;
 use crate::oci::tar::{self, File};
@@ -34,9 +31,7 @@ pub fn folder(root: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<File>, F
 pub fn compressed(folder: &str, files: Vec<File>) -> Result<Vec<u8>, Failure> {
     let files: Vec<File> =
         files.into_iter().map(|file| File { name: format!("{folder}/{}", file.name), ..file }).collect();
-    let mut writer = GzBuilder::new().write(Vec::new(), Compression::best());
-    let written = writer.write_all(&tar::pack(&files)?).and_then(|()| writer.finish());
-    Ok(written.map_err(|error| error.to_string())?)
+    Ok(tar::compressed(&tar::pack(&files)?)?)
 }
 
 #[cfg(test)]

@@ -12,13 +12,18 @@ pub struct Image {
     pub files: Vec<File>,
     pub created: String,
     pub labels: Value,
+    /// How many bytes its layer may have, as a registry holds it.
+    pub most: usize,
 }
 
 impl Image {
-    /// Puts the image into a layout, and describes it. The layer is not compressed, as what comes of that depends on the
-    /// compressor; a registry's client does it on the way.
+    /// Puts the image into a layout, and describes it.
     pub fn put(&self, layout: &mut Layout) -> Result<Value, String> {
         let layer = tar::pack(&self.files)?;
+        let compressed = tar::compressed(&layer)?;
+        if compressed.len() > self.most {
+            return Err(format!("the image has {} bytes, and may have {}", compressed.len(), self.most));
+        }
         let config = bytes(&json!({
             "architecture": self.architecture,
             "os": "linux",
@@ -33,7 +38,7 @@ impl Image {
             "history": [{"created": self.created, "created_by": "hack/image"}],
         }));
         let config = layout.add("application/vnd.oci.image.config.v1+json", config);
-        let layer = layout.add("application/vnd.oci.image.layer.v1.tar", layer);
+        let layer = layout.add("application/vnd.oci.image.layer.v1.tar+gzip", compressed);
         let mut described = layout.add_manifest(&config, &[layer], &self.labels);
         described["platform"] = json!({"architecture": self.architecture, "os": "linux"});
         Ok(described)
@@ -42,12 +47,16 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+
     use super::*;
 
     fn image(architecture: &'static str) -> Image {
         let files = vec![File { name: "castoff".to_owned(), content: vec![1, 2, 3], mode: 0o755 }];
         let created = "2030-01-01T00:00:00Z".to_owned();
-        Image { architecture, user: 65532, files, created, labels: json!({"a": "b"}) }
+        Image { architecture, user: 65532, files, created, labels: json!({"a": "b"}), most: 1000 }
     }
 
     fn find<'a>(files: &'a [File], name: &str) -> &'a [u8] {
@@ -70,9 +79,11 @@ mod tests {
         let config = at(&files, &manifest["config"]);
         assert_eq!(config["config"]["Entrypoint"][0], "/castoff");
         assert_eq!(config["config"]["User"], "65532:65532");
-        assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
         let place = manifest["layers"][0]["digest"].as_str().unwrap().replace(':', "/");
-        assert_eq!(find(&files, &format!("blobs/{place}"))[512..515], [1, 2, 3]);
+        let mut layer = Vec::new();
+        GzDecoder::new(find(&files, &format!("blobs/{place}"))).read_to_end(&mut layer).unwrap();
+        assert_eq!(config["rootfs"]["diff_ids"][0], digest(&layer));
+        assert_eq!(layer[512..515], [1, 2, 3]);
         for file in files.iter().filter(|file| file.name.starts_with("blobs/")) {
             assert_eq!(format!("blobs/{}", digest(&file.content).replace(':', "/")), file.name);
         }
@@ -89,6 +100,12 @@ mod tests {
         let inner = at(&files, &outer["manifests"][0]);
         let platforms = inner["manifests"].as_array().unwrap().iter().map(|image| &image["platform"]["architecture"]);
         assert_eq!(platforms.collect::<Vec<_>>(), ["amd64", "arm64"]);
+    }
+
+    #[test]
+    fn an_image_that_is_too_large_is_refused() {
+        let image = Image { most: 10, ..image("amd64") };
+        assert!(image.put(&mut Layout::default()).unwrap_err().contains("may have 10"));
     }
 
     #[test]

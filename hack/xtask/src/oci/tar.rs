@@ -1,5 +1,9 @@
 //! A tar, all of one owner and of no time, as POSIX.1-1988 (ustar) has it.
 
+use std::io::Write;
+
+use flate2::{Compression, GzBuilder};
+
 /// A block's size; content is filled up to whole ones.
 const BLOCK: usize = 512;
 
@@ -32,6 +36,14 @@ pub fn pack(files: &[File]) -> Result<Vec<u8>, String> {
     // Two blocks of nothing are the end.
     archive.resize((archive.len() + 2 * BLOCK).next_multiple_of(RECORD), 0);
     Ok(archive)
+}
+
+/// The same, compressed as gzip does it, without a time. What comes of it is the compressor's, whose version Cargo.lock
+/// has.
+pub fn compressed(archive: &[u8]) -> Result<Vec<u8>, String> {
+    let mut writer = GzBuilder::new().write(Vec::new(), Compression::best());
+    let written = writer.write_all(archive).and_then(|()| writer.finish());
+    written.map_err(|error| error.to_string())
 }
 
 fn header(file: &File) -> Result<[u8; BLOCK], String> {
