@@ -80,6 +80,65 @@ fn what_check_refuses_serve_refuses_and_what_it_accepts_serve_accepts() {
 }
 
 #[test]
+fn the_policy_of_the_quickstart_is_right() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
+    assert_eq!(check(&examples, "shop-policy.yaml", "json"), (Some(0), "[]\n".to_owned()));
+}
+
+#[test]
+fn five_mistakes_are_told_in_one_run_and_none_that_follows_from_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "apiVersion: castoff.dev/v1alpha1
+kind: DrainPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  selectr: {matchLabels: {app: web}}
+  mode: Enforced
+  steps:
+  - name: hook
+    plan: {builtin: http-hok}
+    parameters: {prt: 8080}
+  maxUnavailable: 0
+---
+apiVersion: castoff.dev/v1alpha1
+kind: DrainPlan
+metadata: {name: mine}
+spec:
+  summary: Asks the application
+  observe: {hook: {url: \"http://${pod.name}:80/\"}}
+  don: hook.body.ready
+---
+apiVersion: castoff.dev/v1alpha1
+kind: DrainPolicy
+metadata: {name: other, namespace: shop}
+spec:
+  selector: {matchLabels: {app: other}}
+  steps:
+  - {name: a, plan: {name: mine}}
+";
+    std::fs::write(directory.path().join("all.yaml"), text).unwrap();
+    let (code, said) = check(directory.path(), "all.yaml", "table");
+    assert_eq!(code, Some(1));
+    let places: Vec<&str> =
+        said.lines().filter_map(|line| line.strip_prefix("all.yaml:")?.split(": ").nth(1)).collect();
+    let expected = [
+        "spec.selectr",
+        "spec.mode",
+        "spec.steps[0].plan.builtin",
+        "spec.steps[0].plan",
+        "spec.maxUnavailable",
+        "spec.observe.hook.url",
+        "spec.don",
+    ];
+    for place in expected {
+        assert!(places.contains(&place), "{place}: {said}");
+    }
+    assert!(said.contains("did you mean pod.metadata.name?") && said.contains("did you mean http-hook?"), "{said}");
+    assert!(!said.contains("there is no DrainPlan"), "it is there, with mistakes: {said}");
+    assert_eq!(places.len(), expected.len(), "{said}");
+}
+
+#[test]
 fn all_files_that_are_named_are_checked_together() {
     let (folder, _) = wrong();
     let output = Command::new(env!("CARGO_BIN_EXE_castoff"))

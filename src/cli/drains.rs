@@ -164,6 +164,11 @@ impl Guarding {
             policy: policy.name,
         })
     }
+
+    /// Whether there is something that it guards.
+    fn guards(&self) -> bool {
+        self.ready && self.reason != "NoPods"
+    }
 }
 
 impl Overview {
@@ -195,10 +200,11 @@ impl Overview {
             }
             lines = table(&rows);
         }
-        for policy in self.policies.iter().filter(|policy| !policy.ready) {
-            let Guarding { namespace, policy, reason, message, .. } = policy;
-            let reason = super::render::painted(reason, Paint::Bad);
-            lines.push(format!("policy {namespace}/{policy} is not ready ({reason}): {message}"));
+        for policy in self.policies.iter().filter(|policy| !policy.guards()) {
+            let Guarding { namespace, policy, reason, message, ready, .. } = policy;
+            let (is, paint) = if *ready { ("waits for pods", Paint::Waiting) } else { ("is not ready", Paint::Bad) };
+            let reason = super::render::painted(reason, paint);
+            lines.push(format!("policy {namespace}/{policy} {is} ({reason}): {message}"));
         }
         lines.push(self.sum());
         lines
@@ -208,12 +214,12 @@ impl Overview {
         let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
         let over = self.drains.iter().filter(|view| view.over).count();
         let under_way = count(self.drains.len() - over, "drain");
-        let ready: Vec<&Guarding> = self.policies.iter().filter(|policy| policy.ready).collect();
+        let ready: Vec<&Guarding> = self.policies.iter().filter(|policy| policy.guards()).collect();
         let pods: u64 = ready.iter().map(|policy| policy.pods).sum();
         let pods = count(usize::try_from(pods).unwrap_or(usize::MAX), "pod");
         let policies = match (self.policies.is_empty(), ready.len()) {
             (true, _) => "no policy here: nothing is guarded".to_owned(),
-            (false, 0) => format!("no policy is ready, of {}", self.policies.len()),
+            (false, 0) => format!("no policy guards a pod, of {}", self.policies.len()),
             (false, 1) => format!("{pods} guarded by 1 policy"),
             (false, ready) => format!("{pods} guarded by {ready} policies"),
         };

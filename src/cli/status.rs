@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use tokio::task::JoinSet;
 
 use crate::kubernetes::cache::{Cache, Source, key_of};
+use crate::kubernetes::lease;
 use crate::kubernetes::resources::{drain_policies, pod_drains};
 
 use super::Failure;
@@ -46,6 +48,10 @@ pub(super) struct Status {
     #[arg(long)]
     completed: bool,
 
+    /// The namespace that Castoff runs in
+    #[arg(long, env = "CASTOFF_NAMESPACE", default_value = "castoff-system", value_name = "NAME")]
+    castoff_namespace: String,
+
     /// How to print; with --watch, one document for each change
     #[arg(short, long, default_value = "table", value_name = "FORMAT")]
     output: Output,
@@ -73,7 +79,25 @@ pub(super) async fn run(command: Status) -> Result<(), Failure> {
     output::print_as(command.output, &overview, || {
         let looks = Looks { bars: std::io::stdout().is_terminal(), ..command.looks() };
         overview.lines(looks, Timestamp::now()).iter().for_each(output::line);
-    })
+    })?;
+    if command.output == Output::Table && nobody_leads(&client, &command.castoff_namespace).await {
+        let (namespace, doctor) = (&command.castoff_namespace, super::next::doctor());
+        output::line(format_args!("no replica in {namespace} leads: nothing goes on. See: {doctor}"));
+    }
+    Ok(())
+}
+
+/// Whether the Lease is nobody's, or has not been renewed for a minute by the API server's clock. Whoever may not look
+/// at it hears nothing of it.
+async fn nobody_leads(client: &Client, namespace: &str) -> bool {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let Ok(lease) = leases.get_opt(lease::NAME).await else { return false };
+    let Some(spec) = lease.and_then(|lease| lease.spec) else { return true };
+    if spec.holder_identity.unwrap_or_default().is_empty() {
+        return true;
+    }
+    let (Some(renewed), Ok(now)) = (spec.renew_time, super::clock::now(client).await) else { return false };
+    now.duration_since(renewed.0) > jiff::SignedDuration::from_secs(60)
 }
 
 impl Status {

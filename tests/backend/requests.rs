@@ -165,6 +165,16 @@ async fn connects_to_the_allowed_ones_among_what_dns_answers_with() {
 }
 
 #[tokio::test]
+async fn connects_to_a_service_that_has_an_address_of_ipv6_alone() {
+    let listener = tokio::net::TcpListener::bind("[::1]:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(any(async || "{}"))).await });
+    let backend = Bench::new().name("pd.tidb.svc", &["::1"]).backend();
+    let observation = observe_one(&backend, &scope(), get(format!("http://pd:{port}/"))).await;
+    assert!(matches!(observation, Observation::Answer { .. }), "{observation:?}");
+}
+
+#[tokio::test]
 async fn follows_no_service_that_is_another_name_for_something_else() {
     let (address, count) = counting().await;
     let url = format!("http://pd:{}/", address.port());

@@ -110,7 +110,11 @@ impl Hooks {
 
     /// Applications that listen on this machine, on whichever address they are asked at.
     pub async fn listening() -> Hooks {
-        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let listener = match TcpListener::bind("[::]:0").await {
+            Ok(every) => every,
+            // A machine without IPv6.
+            Err(_) => TcpListener::bind("0.0.0.0:0").await.unwrap(),
+        };
         let hooks = Hooks::at_port(listener.local_addr().unwrap().port());
         let router = Router::new().fallback(answer).with_state(hooks.clone());
         let service = router.into_make_service_with_connect_info::<Local>();
@@ -180,7 +184,7 @@ impl Hooks {
 }
 
 async fn answer(ConnectInfo(local): ConnectInfo<Local>, State(hooks): State<Hooks>, method: Method) -> Response {
-    let (status, body) = hooks.ask(local.0.ip(), method).await;
+    let (status, body) = hooks.ask(local.0.ip().to_canonical(), method).await;
     status.map_or_else(cut_off, |status| (StatusCode::from_u16(status).unwrap(), body).into_response())
 }
 

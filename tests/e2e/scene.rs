@@ -155,13 +155,13 @@ impl Scene {
         self.policy(app, "http-hook", json!({"port": self.hooks().port}), extra).await;
     }
 
-    /// Waits until the policy is Ready, which it is once both replicas have it and its pods are seen.
+    /// Waits until the policy guards, which it does once both replicas have it and its pods are seen.
     pub async fn guarding(&self, policy: &str) {
         self.until(&format!("policy {policy} is guarding"), 20, || async {
             let policy = self.object("DrainPolicy", policy).await?;
             let conditions = policy.data["status"]["conditions"].as_array()?.clone();
             let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
-            (ready["status"] == "True").then_some(())
+            (ready["status"] == "True" && ready["reason"] == "Guarding").then_some(())
         })
         .await;
     }

@@ -137,7 +137,7 @@ impl Namespace {
     pub fn guarding(&self, policy: &str) {
         until(&format!("policy {policy} is Ready"), 60, || {
             let policy = object(&["drainpolicy", "-n", &self.0, policy])?;
-            is(&policy, "Ready").then_some(())
+            (is(&policy, "Ready") && !is(&policy, "NoPods")).then_some(())
         });
     }
 

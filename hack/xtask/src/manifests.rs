@@ -3,6 +3,7 @@
 //! stands for. The alert rules are the same as a file and as an object, name metrics that the program has and places
 //! that the runbook has, and do what their tests say.
 
+mod argocd;
 mod chart;
 mod expected;
 mod objects;
@@ -50,6 +51,7 @@ pub fn check() -> Outcome {
     }
     wrong.extend(wrong_example()?);
     wrong.extend(chart::complaints()?.into_iter().map(|complaint| format!("helm: {complaint}")));
+    wrong.extend(argocd::complaints()?.into_iter().map(|complaint| format!("argocd: {complaint}")));
     wrong.extend(rules::complaints()?.into_iter().map(|complaint| format!("monitoring: {complaint}")));
     for complaint in &wrong {
         println!("{complaint}");

@@ -7,6 +7,7 @@ use kube::core::DynamicObject;
 use serde_json::Value;
 
 use crate::cli::drains::DrainView;
+use crate::kubernetes::crds::VERSION_LABEL;
 use crate::kubernetes::drains;
 use crate::kubernetes::registration::{INJECTED, NAME};
 use crate::lifecycle::Phase;
@@ -86,7 +87,12 @@ pub(super) fn replica(pod: &DynamicObject) -> Replica {
     let ready = statuses.into_iter().flatten().any(|it| plain(it, "type") == "Ready" && plain(it, "status") == "True");
     let image = pod.data.pointer("/spec/containers/0/image").and_then(Value::as_str).unwrap_or_default();
     let name = pod.metadata.name.clone().unwrap_or_default();
-    Replica { name, image: image.to_owned(), ready, says: Vec::new() }
+    Replica { name, image: image.to_owned(), version: version(pod), ready, says: Vec::new() }
+}
+
+/// Of which version of Castoff an object says it is; empty where it doesn't.
+pub(super) fn version(object: &DynamicObject) -> String {
+    object.metadata.labels.as_ref().and_then(|labels| labels.get(VERSION_LABEL)).cloned().unwrap_or_default()
 }
 
 /// The port on which a pod of Castoff's own answers `/readyz`.

@@ -30,8 +30,9 @@ pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
     if let Some(absent) = installation::absent(seen) {
         return vec![absent];
     }
-    let checks: [fn(&Seen) -> Vec<Finding>; 16] = [
+    let checks: [fn(&Seen) -> Vec<Finding>; 17] = [
         installation::definitions,
+        installation::versions,
         installation::replicas,
         installation::lease,
         installation::rights,

@@ -21,7 +21,7 @@ use crate::cli::{Failure, clock};
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
 use crate::kubernetes::policy_status::{self, Known, NodeLabels};
 use crate::kubernetes::registration::{MARK, mark_is_of};
-use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
+use crate::kubernetes::resources::{GROUP, drain_plans, drain_policies, pod_drains};
 use crate::kubernetes::{cluster, crds, pods};
 use crate::pod::Pod;
 use crate::policy::Policy;
@@ -104,6 +104,8 @@ impl Look<'_> {
     async fn definitions(&mut self) {
         let resource = ApiResource::erase::<CustomResourceDefinition>(&());
         let Some(found) = self.list(&resource, None, None).await else { return };
+        let ours = found.iter().filter(|found| found.data.pointer("/spec/group") == Some(&Value::from(GROUP)));
+        self.seen.defined = ours.map(|it| (it.metadata.name.clone().unwrap_or_default(), api::version(it))).collect();
         let of = |wanted: &Value| {
             let name = wanted.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             let found = found.iter().find(|found| found.metadata.name.as_deref() == Some(name));
@@ -184,7 +186,14 @@ impl Look<'_> {
             let policies = index.of_namespace(&namespace);
             let mut guarded = Vec::new();
             for policy in policies {
-                let known = Known { pods: &pods, nodes: &nodes, policies, called: Ok(()), backend: None };
+                let known = Known {
+                    pods: &pods,
+                    nodes: &nodes,
+                    policies,
+                    called: Ok(()),
+                    backend: None,
+                    elsewhere: BTreeMap::default(),
+                };
                 let object = objects.iter().find(|it| it.namespace == namespace && it.name == policy.name);
                 self.seen.policies.push(judged(policy, &known, object.map(Arc::as_ref)));
                 let labels = |pod: &Pod<'_>| nodes.labels(&pod.spec.node_name);

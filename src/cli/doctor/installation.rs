@@ -1,5 +1,6 @@
 //! What can be wrong with the installation itself: definitions, replicas, who leads, rights.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crate::cli::render::{program, span};
@@ -42,6 +43,39 @@ pub(super) fn definitions(seen: &Seen) -> Vec<Finding> {
         }
     };
     seen.definitions.iter().flatten().filter_map(of).collect()
+}
+
+/// Definitions that are older or newer than what runs.
+pub(super) fn versions(seen: &Seen) -> Vec<Finding> {
+    let replicas: BTreeSet<&str> = seen.replicas.iter().flatten().map(|replica| replica.version.as_str()).collect();
+    let mut found = Vec::new();
+    for running in replicas.into_iter().filter(|running| !running.is_empty()) {
+        let of = |order: Ordering| {
+            let others = seen.defined.iter().filter(|(_, defined)| !defined.is_empty());
+            let others = others.filter(|(_, defined)| parts(defined).cmp(&parts(running)) == order);
+            others.map(|(name, defined)| format!("{name} is of version {defined}")).collect::<Vec<_>>().join(", ")
+        };
+        let (older, newer) = (of(Ordering::Less), of(Ordering::Greater));
+        if !older.is_empty() {
+            let what = format!("{older}, and replicas of {running} run: definitions come first");
+            let why = "the API server drops fields that it does not know";
+            let fix = format!("kubectl apply --server-side --force-conflicts -f crds.yaml, of version {running}");
+            found.push(finding("DefinitionOlder", &what, why, &fix));
+        }
+        if !newer.is_empty() {
+            let what = format!("{newer}, and replicas of {running} still run");
+            let why =
+                "a policy may use words that they don't know, and its pods may not leave until the upgrade is over";
+            let fix = format!("kubectl rollout status deployment/castoff -n {}", seen.namespace);
+            found.push(finding("DefinitionNewer", &what, why, &fix));
+        }
+    }
+    found
+}
+
+/// A version's numbers, by which versions are ordered.
+fn parts(version: &str) -> Vec<u64> {
+    version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
 }
 
 /// Whether it runs outside the cluster, so that there is nothing to see of its pods: none is there, and yet somebody is

@@ -25,6 +25,8 @@ pub(super) struct Seen {
     pub lease: Option<LeaseSeen>,
     /// The definitions of this version, with what is wrong with each.
     pub definitions: Option<Vec<(String, Definition)>>,
+    /// Of which version the definitions that are there say they are, by name.
+    pub defined: BTreeMap<String, String>,
     /// What Castoff needs and may not do, as `patch pods`.
     pub missing_rights: Option<Vec<String>>,
     /// Labels of the namespaces that have policies.
@@ -65,6 +67,8 @@ pub(super) struct Hook {
 pub(super) struct Replica {
     pub name: String,
     pub image: String,
+    /// Of which version its manifests say it is; empty where they don't.
+    pub version: String,
     pub ready: bool,
     /// What its `/readyz` says is missing.
     pub says: Vec<String>,

@@ -79,7 +79,7 @@ fn trial(code: u16, message: &str, warnings: &[&str]) -> TrialSeen {
 }
 
 fn replica(name: &str, image: &str, ready: bool) -> Replica {
-    Replica { name: name.into(), image: image.into(), ready, says: Vec::new() }
+    Replica { name: name.into(), image: image.into(), version: "0.2.0".into(), ready, says: Vec::new() }
 }
 
 fn drain(status: Value, conditions: &Value) -> seen::DrainSeen {
@@ -119,6 +119,7 @@ fn healthy() -> Seen {
             duration_seconds: 15,
         }),
         definitions: Some(vec![("poddrains.castoff.dev".into(), Definition::AsItShouldBe)]),
+        defined: BTreeMap::new(),
         missing_rights: Some(Vec::new()),
         namespaces: BTreeMap::from([(
             "tidb".to_owned(),
@@ -295,6 +296,16 @@ fn definitions_of_another_version_and_missing_rights_are_found() {
     assert_eq!(with(Definition::Missing), ["DefinitionMissing"]);
     assert_eq!(with(Definition::Differs("spec.names".into())), ["DefinitionDiffers"]);
     assert_eq!(found(|seen| seen.missing_rights = Some(vec!["patch pods".into()])), ["RightsMissing"]);
+}
+
+#[test]
+fn a_definition_that_is_older_or_newer_than_the_replicas_is_found() {
+    let with = |version: &str| found(|seen| seen.defined = [("d.castoff.dev".into(), version.to_owned())].into());
+    assert_eq!(with("0.1.9"), ["DefinitionOlder"]);
+    assert_eq!(with("0.10.0"), ["DefinitionNewer"]);
+    for same in ["0.2.0", ""] {
+        assert!(with(same).is_empty(), "{same}");
+    }
 }
 
 #[test]

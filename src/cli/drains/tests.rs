@@ -66,10 +66,14 @@ fn who_waits_for_what_and_how_much_is_left_is_one_line_each() {
 
 #[test]
 fn a_policy_that_guards_nothing_is_told_and_not_counted() {
-    let told = lines(&[], &[policy("tikv", "False", "NoPods")], Looks::default());
+    let policies = [policy("one", "False", "Conflict"), policy("tikv", "True", "NoPods")];
     assert_eq!(
-        told,
-        ["policy tidb/tikv is not ready (NoPods): so it is", "0 drains under way, 0 over; no policy is ready, of 1",]
+        lines(&[], &policies, Looks::default()),
+        [
+            "policy tidb/one is not ready (Conflict): so it is",
+            "policy tidb/tikv waits for pods (NoPods): so it is",
+            "0 drains under way, 0 over; no policy guards a pod, of 2",
+        ]
     );
     assert!(lines(&[], &[], Looks::default()).concat().contains("nothing is guarded"));
 }

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::schema::{merge, without_defaults};
 
+/// The label that says of which version of Castoff an object is.
+pub const VERSION_LABEL: &str = "app.kubernetes.io/version";
+
 /// One printer column: name, type, JSON path, and 1 for those that only `-o wide` shows.
 pub(super) type Column = (&'static str, &'static str, &'static str, u8);
 
@@ -43,7 +46,9 @@ impl Definition<'_> {
         json!({
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.{group}"), "labels": {"app.kubernetes.io/name": "castoff"}},
+            "metadata": {"name": format!("{plural}.{group}"), "labels": {
+                "app.kubernetes.io/name": "castoff", VERSION_LABEL: env!("CARGO_PKG_VERSION"),
+            }},
             "spec": {
                 "group": group,
                 "scope": if namespaced { "Namespaced" } else { "Cluster" },

@@ -7,6 +7,8 @@ mod plans;
 mod policies;
 mod schema;
 
+pub use definition::VERSION_LABEL;
+
 use serde_json::Value;
 
 /// All definitions.

@@ -25,18 +25,21 @@ use super::history::{Summary, remembered};
 use super::policies::{PolicyObject, said};
 
 pub use probes::Probes;
-pub use writer::Writer;
+pub use writer::{Elsewhere, Writer};
 
 /// The longest message of a condition, in bytes: the most that the API's own conditions take.
 const LONGEST_MESSAGE: usize = 32 * 1024;
 
 /// The condition that tells of backends.
 pub const BACKEND_SEEN: &str = "BackendSeen";
+const NO_PODS: &str = "no pod of this namespace is selected: nothing is guarded";
 
 /// A DrainPolicy's status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyStatus {
+    /// Of which generation of the policy all of this speaks.
+    pub observed_generation: Option<i64>,
     /// How many pods it guards now.
     pub pods: usize,
     /// How many of them may be away at once.
@@ -55,8 +58,9 @@ pub struct PolicyStatus {
     /// The last ten drains that are over, the oldest first.
     #[schemars(extend("maxItems" = 10))]
     pub history: Vec<Summary>,
-    /// `Ready`: reasons `Guarding`, `NoPods`, `NotCompiled`, `Conflict`, `NotCalled`. `BackendSeen`: `Seen`,
-    /// `BackendNotReached`, `BackendNotBelieved`, `NothingSelected`.
+    /// `Ready`: reasons `Guarding`, `NoPods` (there is nothing to guard yet), `NotCompiled`, `Conflict`, `NotCalled`.
+    /// `BackendSeen`: `Seen`, `BackendNotReached`, `BackendNotBelieved`, `NothingSelected`. `NoPods`: whether no pod is
+    /// selected. `Stalled`: whether the policy must be mended, `NotCompiled` or `Conflict`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -74,6 +78,8 @@ pub struct Known<'a> {
     pub called: Result<(), String>,
     /// What the last look at the policy's backends has shown.
     pub backend: Option<Verdict>,
+    /// How many pods of other namespaces the policy would select, where it selects none of its own.
+    pub elsewhere: BTreeMap<String, usize>,
 }
 
 /// Where a node's labels are found.
@@ -121,11 +127,12 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
         let message = format!("{names} selects the same pods: they may not leave until one of the two is narrowed");
         return says(false, "Conflict", message);
     }
-    if selected.is_empty() {
-        return says(false, "NoPods", "no pod of this namespace is selected: nothing is guarded".to_owned());
-    }
     if let Err(why) = &known.called {
         return says(false, "NotCalled", why.clone());
+    }
+    // A policy may come before its workload: it is ready, and has nothing to do.
+    if selected.is_empty() {
+        return says(true, "NoPods", format!("{NO_PODS}{}", counted(&known.elsewhere)));
     }
     let count = selected.len();
     let message = match policy.spec.mode {
@@ -133,6 +140,33 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
         PolicyMode::Audit => format!("watches {count} pods, and lets all of them leave (mode Audit)"),
     };
     says(true, "Guarding", message)
+}
+
+/// What is told besides `Ready`. `Stalled` is what kstatus and those who follow it call failed.
+fn besides(ready: &Verdict, pods: usize) -> [Verdict; 2] {
+    let stalled = ["NotCompiled", "Conflict"].contains(&ready.reason);
+    let (reason, message) = if pods == 0 { ("NoPods", NO_PODS) } else { ("Selected", "pods are selected") };
+    [
+        Verdict { kind: "NoPods", holds: pods == 0, reason, message: message.to_owned() },
+        Verdict { kind: "Stalled", holds: stalled, ..ready.clone() },
+    ]
+}
+
+/// ` (0 here, 2 in web)`: where such pods are, in a few namespaces.
+fn counted(elsewhere: &BTreeMap<String, usize>) -> String {
+    let named: Vec<String> =
+        elsewhere.iter().take(3).map(|(namespace, count)| format!("{count} in {namespace}")).collect();
+    if named.is_empty() { String::new() } else { format!(" (0 here, {})", named.join(", ")) }
+}
+
+/// How many pods outside its namespace the policy would select.
+fn selected_elsewhere(policy: &Policy, pods: &[Arc<Pod<'static>>], nodes: &dyn NodeLabels) -> BTreeMap<String, usize> {
+    let mut found: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| !pod.is_finished() && is_selected(policy, pod, nodes)) {
+        *found.entry(pod.metadata.namespace.to_string()).or_default() += 1;
+    }
+    found.remove(&policy.namespace);
+    found
 }
 
 /// The policies that select pods of this one too.
@@ -159,6 +193,7 @@ pub fn away<'a>(
 /// What is to be written into a policy's status; `departing` is left as it is.
 #[derive(Debug)]
 struct Shown {
+    observed_generation: i64,
     pods: usize,
     slots: usize,
     away: usize,
@@ -193,26 +228,33 @@ impl Shown {
         };
         let pods = guarded(policy, known).len();
         let slots = policy.spec.max_unavailable.of(pods).unwrap_or(1);
-        let verdicts = std::iter::once(ready(policy, known)).chain(known.backend.clone());
-        let kept: Vec<Summary> = object
-            .status
-            .get("history")
-            .cloned()
-            .map_or_else(Vec::new, |history| serde_json::from_value(history).unwrap_or_default());
-        Shown { pods, slots, away, conditions: verdicts.map(condition).collect(), history: remembered(&kept, over) }
+        let ready = ready(policy, known);
+        let besides = besides(&ready, pods);
+        let verdicts = [ready].into_iter().chain(known.backend.clone()).chain(besides);
+        let kept = object.status.get("history").cloned().map(serde_json::from_value);
+        let kept: Vec<Summary> = kept.and_then(Result::ok).unwrap_or_default();
+        Shown {
+            observed_generation: object.generation,
+            pods,
+            slots,
+            away,
+            conditions: verdicts.map(condition).collect(),
+            history: remembered(&kept, over),
+        }
     }
 
     /// The patch that writes it; `None` where it says nothing new.
     fn change(&self, object: &PolicyObject) -> Option<Value> {
-        let Shown { pods, slots, away, conditions, history } = self;
+        let Shown { observed_generation, pods, slots, away, conditions, history } = self;
         let (ready, reason, message) = worst(conditions)
             .map_or(("", "", ""), |worst| (worst.status.as_str(), worst.reason.as_str(), worst.message.as_str()));
         let status = json!({
-            "pods": pods, "slots": slots, "away": away, "conditions": conditions, "history": history,
-            "ready": ready, "reason": reason, "message": message,
+            "observedGeneration": observed_generation, "pods": pods, "slots": slots, "away": away,
+            "conditions": conditions, "history": history, "ready": ready, "reason": reason, "message": message,
         });
         let told = |field: &str| object.status.get(field).unwrap_or(&Value::Null) == &status[field];
-        let same = ["pods", "slots", "conditions", "ready", "message"].iter().all(|field| told(field));
+        let same =
+            ["observedGeneration", "pods", "slots", "conditions", "ready", "message"].iter().all(|field| told(field));
         let has_history = history.is_empty() || told("history");
         ((!same && !self.is_only_away(object)) || !told("away") || !has_history).then(|| json!({"status": status}))
     }
@@ -248,14 +290,60 @@ mod tests {
         });
         let object: DynamicObject = serde_json::from_value(json!({
             "metadata": {"name": "p", "namespace": "n", "generation": 2},
-            "status": {"pods": 3, "slots": 1, "away": away, "conditions": [ready]},
+            "status": {"observedGeneration": observed, "pods": 3, "slots": 1, "away": away, "conditions": [ready]},
         }))
         .unwrap();
         read_policy(&object).unwrap().1
     }
 
     fn shown(pods: usize, away: usize) -> Shown {
-        Shown { pods, slots: 1, away, conditions: Vec::new(), history: Vec::new() }
+        Shown { observed_generation: 2, pods, slots: 1, away, conditions: Vec::new(), history: Vec::new() }
+    }
+
+    /// A policy with these parameters of its one step, and what is said of it: conditions by kind, as status and reason.
+    fn told(parameters: &Value, pods: &[Arc<Pod<'static>>]) -> BTreeMap<String, (String, String)> {
+        let object: DynamicObject = serde_json::from_value(json!({
+            "metadata": {"name": "p", "namespace": "n", "generation": 7},
+            "spec": {
+                "selector": {"matchLabels": {"app": "db"}},
+                "steps": [{"name": "a", "plan": {"builtIn": "http-hook"}, "parameters": parameters}],
+            },
+        }))
+        .unwrap();
+        let object = Arc::new(read_policy(&object).unwrap().1);
+        let index = crate::kubernetes::policies::compile(std::slice::from_ref(&object), &[]);
+        let nodes = Cache::<NodeFacts>::default();
+        let policies = index.of_namespace("n");
+        let elsewhere = BTreeMap::new();
+        let known = Known { pods, nodes: &nodes, policies, called: Ok(()), backend: None, elsewhere };
+        let shown = Shown::of(index.get("n", "p").unwrap(), &object, &known, (0, Vec::new()), &Links::default(), "now");
+        assert_eq!(shown.change(&object).unwrap()["status"]["observedGeneration"], 7);
+        assert!(shown.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
+        shown.conditions.into_iter().map(|it| (it.kind, (it.status, it.reason))).collect()
+    }
+
+    fn is(status: &str, reason: &str) -> (String, String) {
+        (status.to_owned(), reason.to_owned())
+    }
+
+    #[test]
+    fn a_policy_that_comes_before_its_pods_is_ready_and_says_that_there_are_none() {
+        let before = told(&json!({"port": 80}), &[]);
+        assert_eq!(before["Ready"], is("True", "NoPods"));
+        assert_eq!(before["NoPods"], is("True", "NoPods"));
+        assert_eq!(before["Stalled"], is("False", "NoPods"));
+        let mut pod = Pod::default();
+        pod.metadata.labels.insert("app".into(), "db".into());
+        let later = told(&json!({"port": 80}), &[Arc::new(pod)]);
+        assert_eq!(later["Ready"], is("True", "Guarding"));
+        assert_eq!(later["NoPods"].0, "False");
+    }
+
+    #[test]
+    fn a_policy_that_must_be_mended_is_stalled() {
+        let wrong = told(&json!({"port": "no"}), &[]);
+        assert_eq!(wrong["Ready"], is("False", "NotCompiled"));
+        assert_eq!(wrong["Stalled"], is("True", "NotCompiled"));
     }
 
     #[test]
@@ -266,6 +354,47 @@ mod tests {
         assert!(shown(4, 1).change(&object(2)).is_some(), "one has come");
         assert!(shown(2, 0).change(&object(2)).is_some(), "the drain is over, and it did not come back");
         assert!(shown(2, 1).change(&object(1)).is_some(), "the policy was changed");
+    }
+
+    #[test]
+    fn a_policy_without_pods_says_where_such_pods_are() {
+        let (_, policy) = read_policy(
+            &serde_json::from_value(json!({
+                "metadata": {"name": "p", "namespace": "n"},
+                "spec": {"selector": {"matchLabels": {"app": "db"}},
+                    "steps": [{"name": "a", "plan": {"builtIn": "http-hook"}}]},
+            }))
+            .unwrap(),
+        )
+        .unwrap();
+        let index = crate::kubernetes::policies::compile(&[Arc::new(policy)], &[]);
+        let policy = index.get("n", "p").unwrap();
+        let pod = |namespace: &str, app: &str| {
+            let pod = json!({"metadata": {"name": "a", "namespace": namespace, "labels": {"app": app}}});
+            Arc::new(crate::pod::deserialize_owned(&pod).unwrap())
+        };
+        let nodes = Cache::<NodeFacts>::default();
+        let elsewhere = selected_elsewhere(policy, &[pod("web", "db"), pod("web", "db"), pod("n", "web")], &nodes);
+        let known = Known { pods: &[], nodes: &nodes, policies: &[], called: Ok(()), backend: None, elsewhere };
+        let told = ready(policy, &known);
+        assert_eq!(told.message, "no pod of this namespace is selected: nothing is guarded (0 here, 2 in web)");
+    }
+
+    #[test]
+    fn the_worst_condition_is_shown() {
+        let condition = |kind: &str, status: &str| Condition {
+            kind: kind.to_owned(),
+            status: status.to_owned(),
+            ..Condition::default()
+        };
+        let of = |ready: &str, seen: &str| {
+            let all = [condition("Ready", ready), condition(BACKEND_SEEN, seen)];
+            worst(&all).map(|worst| (worst.kind.clone(), worst.status.clone())).unwrap()
+        };
+        assert_eq!(of("True", "True"), ("Ready".to_owned(), "True".to_owned()));
+        assert_eq!(of("True", "False"), (BACKEND_SEEN.to_owned(), "False".to_owned()));
+        assert_eq!(of("False", "False"), ("Ready".to_owned(), "False".to_owned()));
+        assert_eq!(worst(&[]), None);
     }
 
     #[test]

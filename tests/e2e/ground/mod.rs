@@ -78,6 +78,8 @@ pub enum Need {
     Processes,
     /// [`GATE`], which is off as shipped.
     Gate,
+    /// Pods that run on this machine, at the one address of IPv6 that every machine has for itself.
+    Ipv6,
 }
 
 /// By which a StatefulSet rolls several pods at once, where its `maxUnavailable` says so.
@@ -93,6 +95,7 @@ fn lacks(need: Need) -> Option<&'static str> {
         Need::Gate if !gates.split(',').any(|gate| gate == GATE) => {
             Some("needs hack/cluster up --feature-gates MaxUnavailableStatefulSet=true")
         }
+        Need::Ipv6 if std::net::TcpListener::bind("[::1]:0").is_err() => Some("needs IPv6"),
         _ => None,
     }
 }

@@ -90,6 +90,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(real_etcd::ALL);
     all.extend(replacements::ALL);
     all.extend(rolling::ALL);
+    all.extend(rolling::IPV6);
     all.extend(scaling::ALL);
     all.extend(selection::ALL);
     all.extend(selection::ON_TWO_NODES);

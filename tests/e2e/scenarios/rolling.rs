@@ -7,12 +7,31 @@ use serde_json::json;
 use super::{Scenario, scenarios};
 use crate::audit;
 use crate::backends::Tikv;
+use crate::ground::Need;
 use crate::scene::Scene;
+use crate::witness::Witness;
 
 pub const ALL: [Scenario; 2] = scenarios![Shared:
     a_statefulset_of_three_rolls_and_no_leader_is_lost,
     a_statefulset_of_five_rolls_and_no_leader_is_lost,
 ];
+
+/// Their only address is of IPv6.
+pub const IPV6: [Scenario; 1] =
+    scenarios![Shared, Need::Ipv6 => a_pod_with_an_address_of_ipv6_alone_is_prepared_and_rolls];
+
+async fn a_pod_with_an_address_of_ipv6_alone_is_prepared_and_rolls(scene: Arc<Scene>) {
+    let address = json!({"template": {"metadata": {"annotations": {"test.castoff.dev/pod-ip": "::1"}}}});
+    scene.stateful_set("app", 1, address).await;
+    scene.hook_policy("app", json!({})).await;
+    assert_eq!(scene.ip("app-0").await, "::1");
+    let witness = Witness::of(&scene, "app", 1).await;
+    scene.must(&["rollout", "restart", "statefulset/app"]).await;
+    scene.must(&["rollout", "status", "statefulset/app", "--timeout=180s"]).await;
+    scene.nothing_left_behind().await;
+    assert_eq!(witness.left().len(), 1);
+    witness.all_left_prepared_once();
+}
 
 async fn a_statefulset_of_three_rolls_and_no_leader_is_lost(scene: Arc<Scene>) {
     roll(&scene, 3).await;

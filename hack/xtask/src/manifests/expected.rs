@@ -93,7 +93,7 @@ pub const CHANGED: [(&str, &[&str]); 33] = [
     ("affinity.nodeAffinity.x=y", &["affinity:\n        nodeAffinity:\n          x: \"y\""]),
     ("topologySpreadConstraints[0].topologyKey=rack", &["topologySpreadConstraints:\n      - topologyKey: rack\n"]),
     ("hostNetwork=true,port=9443", &["hostNetwork: true", "dnsPolicy: ClusterFirstWithHostNet"]),
-    ("dnsPolicy=None,dnsConfig.nameservers={10.0.0.10}", &["dnsPolicy: None", "nameservers:\n        - 10.0.0.10"]),
+    ("dnsPolicy=None,dnsConfig.nameservers={10.0.0.10}", &["dnsPolicy: None", "dnsConfig:\n        nameservers:\n        - 10.0.0.10"]),
     ("port=8443,networkPolicy.enabled=true", &[":8443", "containerPort: 8443", "- port: 8443"]),
     ("adminPort=8082,networkPolicy.enabled=true", &["]:8082", "containerPort: 8082", "- port: 8082"]),
     ("failurePolicy=Ignore", &["--failure-policy=Ignore"]),
