@@ -13,7 +13,7 @@ use crate::kubernetes::certificates::{self, Access, Lives, Place};
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::pods;
-use crate::kubernetes::policy_status::{Probes, Writer};
+use crate::kubernetes::policy_status::{Elsewhere, Probes, Writer};
 use crate::kubernetes::registration::{Registration, Seen};
 use crate::runbook::Links;
 use crate::runtime::liveness::{Liveness, Pulse};
@@ -142,6 +142,7 @@ impl Leader {
             seen: self.seen.clone(),
             leadership: self.leadership.clone(),
             runbook: self.runbook.clone(),
+            elsewhere: Elsewhere::default(),
         }
     }
 }

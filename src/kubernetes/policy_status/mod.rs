@@ -25,7 +25,7 @@ use super::history::{Summary, remembered};
 use super::policies::{PolicyObject, said};
 
 pub use probes::Probes;
-pub use writer::Writer;
+pub use writer::{Elsewhere, Writer};
 
 /// The longest message of a condition, in bytes: the most that the API's own conditions take.
 const LONGEST_MESSAGE: usize = 32 * 1024;

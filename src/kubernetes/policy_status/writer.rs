@@ -1,6 +1,7 @@
 //! Writes the status of policies.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,6 +10,7 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::facts::NodeFacts;
 use crate::kubernetes::cache::{Cache, chain};
@@ -23,7 +25,7 @@ use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
 use crate::runbook::Links;
 
-use super::{Known, Probes, Shown, away, is_selected, selected_elsewhere};
+use super::{Known, NodeLabels, Probes, Shown, away, is_selected, selected_elsewhere};
 
 /// Changes that come quickly one after the other are told together.
 const TOGETHER: Duration = Duration::from_millis(500);
@@ -34,6 +36,9 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// A drain that is over is remembered by its policy some time later, so that those of a roll-out are written together.
 /// Until then its PodDrain tells all of it.
 const REMEMBERED: SignedDuration = SignedDuration::from_secs(60);
+
+/// For how long it is believed what a policy would select in other namespaces.
+const ELSEWHERE: Duration = Duration::from_mins(5);
 
 /// Writes the status of policies while this process leads.
 pub struct Writer {
@@ -51,6 +56,24 @@ pub struct Writer {
     pub runbook: Links,
     /// What is seen of backends.
     pub probes: Arc<Probes>,
+    /// What policies without pods select elsewhere.
+    pub elsewhere: Elsewhere,
+}
+
+/// What policies without pods would select in other namespaces, as of a while ago: all pods of the cluster are looked at
+/// for that.
+#[derive(Default)]
+pub struct Elsewhere(Mutex<HashMap<String, (Weak<Policy>, Instant, BTreeMap<String, usize>)>>);
+
+impl Elsewhere {
+    fn of(&self, policy: &Arc<Policy>, pods: &Pods, nodes: &dyn NodeLabels) -> BTreeMap<String, usize> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (policy, looked, _)| policy.strong_count() > 0 && looked.elapsed() < ELSEWHERE);
+        let key = format!("{}/{}", policy.namespace, policy.name);
+        let now =
+            || (Arc::downgrade(policy), Instant::now(), selected_elsewhere(policy, &pods.find(None, None), nodes));
+        known.entry(key).or_insert_with(now).2.clone()
+    }
 }
 
 impl Writer {
@@ -128,11 +151,8 @@ impl Writer {
         let not_called = self.not_called(policy, &pods, proofs).await;
         let (policies, backend) = (index.of_namespace(&object.namespace), self.probes.of(policy));
         let nodes = &*self.nodes;
-        let elsewhere = if pods.iter().any(|pod| is_selected(policy, pod, nodes)) {
-            std::collections::BTreeMap::default()
-        } else {
-            selected_elsewhere(policy, &self.pods.find(None, None), nodes)
-        };
+        let is_empty = !pods.iter().any(|pod| is_selected(policy, pod, nodes));
+        let elsewhere = if is_empty { self.elsewhere.of(policy, &self.pods, nodes) } else { BTreeMap::default() };
         let known = Known { pods: &pods, nodes, policies, not_called, backend, elsewhere };
         let drains = self.drains.of_place(&object.namespace);
         let its = drains.iter().filter(|kept| kept.drain.spec.policy == object.name);
