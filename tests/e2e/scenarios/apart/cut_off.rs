@@ -11,8 +11,8 @@ use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 
 pub const ALONE: [Scenario; 4] = scenarios![Alone, Need::Processes =>
-    a_replica_whose_watch_tells_nothing_lets_no_pod_of_a_new_policy_go_and_says_that_it_is_behind,
-    a_leader_whose_lease_is_not_heard_of_makes_room_and_its_pods_are_prepared_by_the_other,
+    a_replica_that_is_behind_lets_no_pod_of_a_new_policy_go_and_says_so,
+    a_leader_whose_lease_is_not_heard_of_makes_room_for_the_other,
     a_drain_whose_creation_is_never_answered_is_prepared_once,
     a_roll_goes_on_while_the_api_server_refuses_now_and_then,
 ];
@@ -22,7 +22,7 @@ fn watches_of_policies(asked: &str) -> bool {
 }
 
 /// One of two, which alone is asked: the other keeps the registration, by which it is asked at all.
-async fn a_replica_whose_watch_tells_nothing_lets_no_pod_of_a_new_policy_go_and_says_that_it_is_behind(
+async fn a_replica_that_is_behind_lets_no_pod_of_a_new_policy_go_and_says_so(
     scene: Arc<Scene>,
 ) {
     let processes = scene.processes();
@@ -49,7 +49,7 @@ async fn a_replica_whose_watch_tells_nothing_lets_no_pod_of_a_new_policy_go_and_
     processes.balancer.set(processes.addresses());
 }
 
-async fn a_leader_whose_lease_is_not_heard_of_makes_room_and_its_pods_are_prepared_by_the_other(scene: Arc<Scene>) {
+async fn a_leader_whose_lease_is_not_heard_of_makes_room_for_the_other(scene: Arc<Scene>) {
     let proxies = scene.processes().serve_through_proxies().await;
     scene.guarded().await;
     let leader = scene.leader().await;
