@@ -3,7 +3,7 @@
 //!
 //! No policy has many turns under way, so that a backend that does not answer delays nobody but its own.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -14,6 +14,10 @@ use super::line::{Group, OF_A_POLICY};
 use super::report::{Begun, Key, Report, key_of};
 use super::watched::{Stand, Watched};
 
+/// The most turns that are under way at once, of those whose backends answer and of those whose did not the last time: each
+/// takes memory, and the ones must not wait for the others.
+const AT_ONCE: [usize; 2] = [64, 32];
+
 /// All drains that are watched.
 #[derive(Default)]
 pub(super) struct Agenda {
@@ -23,6 +27,9 @@ pub(super) struct Agenda {
     /// Those whose pods have left, by the UID of the pod's owner.
     departing: HashMap<String, BTreeSet<Key>>,
     groups: HashMap<Arc<str>, Group>,
+    /// How many turns are under way, and those that are due while enough are: as in [`AT_ONCE`].
+    under_way: [usize; 2],
+    next: [VecDeque<Key>; 2],
 }
 
 impl Agenda {
@@ -38,7 +45,7 @@ impl Agenda {
             if known.is_as_old_as(drain) {
                 return;
             }
-            known.drain = Arc::clone(drain);
+            known.take_up(drain);
             if let Stand::UnderWay { .. } = known.stand {
                 // Whether its own turn has written it is told when that ends.
                 return;
@@ -72,6 +79,7 @@ impl Agenda {
         if let Some(next) = freed {
             self.stand(&next, Stand::Due(now));
         }
+        self.ended(gone.stand, now);
         self.hurry_line(&gone.group, now);
     }
 
@@ -126,12 +134,20 @@ impl Agenda {
             self.due.pop_first();
             let Some(watched) = self.all.get_mut(&key) else { continue };
             let Some(group) = self.groups.get_mut(&watched.group) else { continue };
+            let in_trouble = watched.silent > 0;
+            let kind = usize::from(in_trouble);
+            if self.under_way[kind] >= AT_ONCE[kind] {
+                self.next[kind].push_back(key);
+                watched.stand = Stand::Next;
+                continue;
+            }
             if !group.begin(&key) {
                 watched.stand = Stand::Next;
                 continue;
             }
-            watched.stand = Stand::UnderWay { overtaken: false };
-            let before = watched.ticket.map_or(0, |ticket| group.before(ticket));
+            self.under_way[kind] += 1;
+            watched.stand = Stand::UnderWay { overtaken: false, in_trouble };
+            let before = watched.ticket.map_or(0, |ticket| group.before(ticket, now));
             let (drain, memory) = (Arc::clone(&watched.drain), watched.memory.clone());
             return Some(Begun { key, drain, memory, before });
         }
@@ -148,16 +164,37 @@ impl Agenda {
         // One that was forgotten meanwhile, and is back, begins anew.
         let is_its = |watched: &&mut Watched| matches!(watched.stand, Stand::UnderWay { .. });
         let Some(watched) = self.all.get_mut(&key).filter(is_its) else { return };
-        let was_silent = watched.silent > 0;
+        let (was_silent, stood) = (watched.silent > 0, watched.stand);
         let ended = watched.settle(report);
         let (group, answers) = (Arc::clone(&watched.group), was_silent && watched.silent == 0);
         self.find_place(&key, ended.to_the_end);
         self.stand(&key, Stand::Due(now + ended.again));
-        if let Some(next) = self.groups.get_mut(&group).and_then(Group::end) {
+        let next = self.groups.get_mut(&group).and_then(|group| {
+            if ended.to_the_end {
+                group.looked_in_vain(now + ended.again);
+            }
+            group.end()
+        });
+        if let Some(next) = next {
             self.stand(&next, Stand::Due(now));
         }
+        self.ended(stood, now);
         if answers {
             self.backend_answers(&group, now);
+        }
+    }
+
+    /// A turn is no longer under way: the next ones of its kind are due that could not begin.
+    fn ended(&mut self, stood: Stand, now: Instant) {
+        let Stand::UnderWay { in_trouble, .. } = stood else { return };
+        let kind = usize::from(in_trouble);
+        self.under_way[kind] -= 1;
+        let room = AT_ONCE[kind].saturating_sub(self.under_way[kind]);
+        for key in self.next[kind].drain(..room.min(self.next[kind].len())).collect::<Vec<_>>() {
+            // Some have been forgotten meanwhile.
+            if self.all.get(&key).is_some_and(|watched| watched.stand == Stand::Next) {
+                self.stand(&key, Stand::Due(now));
+            }
         }
     }
 
@@ -176,7 +213,7 @@ impl Agenda {
     fn hurry(&mut self, key: &Key, now: Instant) {
         let Some(watched) = self.all.get_mut(key) else { return };
         match &mut watched.stand {
-            Stand::UnderWay { overtaken } => *overtaken = true,
+            Stand::UnderWay { overtaken, .. } => *overtaken = true,
             Stand::Due(due) if *due > now && !watched.retry.has_failed() => self.stand(key, Stand::Due(now)),
             Stand::Due(_) | Stand::Next => {}
         }

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::report::Key;
 
-/// The most turns of one policy that are under way at once.
-pub(super) const OF_A_POLICY: usize = 8;
+/// The most turns of one policy that are under way at once: as many as connections to a host are kept.
+pub(super) const OF_A_POLICY: usize = 4;
 
 /// The drains of one policy.
 #[derive(Default)]
@@ -18,6 +20,8 @@ pub(super) struct Group {
     under_way: usize,
     /// Those that are due while enough others are under way.
     next: VecDeque<Key>,
+    /// Until when a look counts whose backend was in the way: so many look in a period as could go, and no more.
+    in_the_way: VecDeque<Instant>,
 }
 
 impl Group {
@@ -59,9 +63,15 @@ impl Group {
         self.line.values().take(OF_A_POLICY)
     }
 
-    /// How many are before this one, as far as it matters.
-    pub fn before(&self, ticket: u64) -> usize {
-        self.line.range(..ticket).take(OF_A_POLICY).count()
+    /// How many are before this one, as far as it matters: those that have looked in vain a moment ago among them.
+    pub fn before(&mut self, ticket: u64, now: Instant) -> usize {
+        self.in_the_way.retain(|until| *until > now);
+        self.in_the_way.len() + self.line.range(..ticket).take(OF_A_POLICY).count()
+    }
+
+    /// One has looked in vain, and will again then.
+    pub fn looked_in_vain(&mut self, until: Instant) {
+        self.in_the_way.push_back(until);
     }
 
     /// Whether a turn may begin; else its drain is among the next.

@@ -181,8 +181,10 @@ impl Controller {
             agenda.owner_changed(&owner.uid, &seat_of(known), now);
         }
         let policies = self.policies.load();
-        for policy in policies.of_pod(&known.metadata.namespace, &known.metadata.labels) {
-            agenda.limit_changed(&policy.namespace, &policy.name, now);
+        for pod in before.into_iter().chain(pod) {
+            for policy in policies.of_pod(&pod.metadata.namespace, &pod.metadata.labels) {
+                agenda.limit_changed(&policy.namespace, &policy.name, now);
+            }
         }
     }
 

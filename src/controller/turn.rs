@@ -11,6 +11,7 @@ use crate::pod::Pod;
 use crate::ports::{StoreError, VersionedSlots};
 
 use super::report::{Begun, Done, End, Report};
+use super::retry;
 use super::surroundings::Surroundings;
 use super::{Controller, ROUND_LIMIT, TURN_LIMIT};
 
@@ -68,7 +69,7 @@ impl Controller {
             }
         }
         let done = Done {
-            again: around.pause(turn.again),
+            again: spread(around.pause(turn.again)),
             // Whoever deletes a drain, or its namespace, waits for what is undone.
             silent: silent && !drain.metadata.kept.deleting && !world.namespace_ending,
             hindered: matches!(around.room, Room::Take(_))
@@ -136,6 +137,11 @@ impl Controller {
             crate::facts::NodeSeen::Gone | crate::facts::NodeSeen::Unknown => None,
         }
     }
+}
+
+/// A pause, a little shorter by chance: drains that began together do not all look at the same moment for ever.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 - retry::jitter() / 8.0)
 }
 
 fn is_hindered(world: &World) -> bool {

@@ -13,6 +13,9 @@ use super::retry::{self, Retry};
 /// The longest pause between two looks at a backend that does not answer.
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
+/// The longest pause between two turns of a drain that a person ends, and whose turns fail.
+const SHORT: Duration = Duration::from_secs(5);
+
 /// One drain between two turns.
 pub(super) struct Watched {
     pub drain: Arc<Drain>,
@@ -40,6 +43,8 @@ pub(super) enum Stand {
     UnderWay {
         /// Something has happened since it began.
         overtaken: bool,
+        /// Its backend did not answer the last time.
+        in_trouble: bool,
     },
 }
 
@@ -71,9 +76,17 @@ impl Watched {
         version_of(drain) <= version_of(&self.drain)
     }
 
+    /// Takes up what somebody has written. What fails is tried again at once when a person ends it.
+    pub fn take_up(&mut self, drain: &Arc<Drain>) {
+        if drain.is_cancelled() && !self.drain.is_cancelled() {
+            self.retry.succeeded();
+        }
+        self.drain = Arc::clone(drain);
+    }
+
     /// Takes up how a turn has ended.
     pub fn settle(&mut self, report: Report) -> Ended {
-        let overtaken = self.stand == Stand::UnderWay { overtaken: true };
+        let overtaken = matches!(self.stand, Stand::UnderWay { overtaken: true, .. });
         let written_since = !self.is_as_old_as(&report.drain) || version_of(&report.drain) == version_of(&self.drain);
         if written_since {
             self.drain = report.drain;
@@ -88,7 +101,10 @@ impl Watched {
                 ended = Ended { again: paused(done.again, self.silent), to_the_end: done.hindered };
             }
             End::LostARace => ended.again = self.retry.lost_a_race(),
-            End::Failed => ended.again = self.retry.failed(retry::jitter()),
+            End::Failed => {
+                let longest = if self.drain.is_cancelled() { SHORT } else { Duration::MAX };
+                ended.again = self.retry.failed(retry::jitter()).min(longest);
+            }
         }
         if (overtaken || !written_since) && !self.retry.has_failed() {
             ended.again = Duration::ZERO;

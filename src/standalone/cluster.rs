@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use crate::facts::{NamespaceFacts, NodeSeen, OwnerSeen};
-use crate::pod::{OwnerReference, Pod};
+use crate::pod::{OwnerReference, Pod, TextMap};
 use crate::policy::{Policy, PolicyIndex};
 use crate::ports::{Cluster, Listener, Listeners, StoreError, WAKE_ANNOTATION};
 
@@ -45,6 +45,21 @@ impl LocalCluster {
             change(&mut objects.write().unwrap_or_else(PoisonError::into_inner));
             self.tell();
         }
+    }
+
+    /// Changes the annotations of this pod, if it is the one that is known under its name.
+    fn change_pod<T>(&self, pod: &Pod<'_>, change: impl FnOnce(&mut TextMap<'static>) -> T) {
+        let Some(objects) = &self.objects else { return };
+        let (before, now) = {
+            let mut objects = objects.write().unwrap_or_else(PoisonError::into_inner);
+            let known = objects.pods.get_mut(&pod.full_name()).filter(|known| known.metadata.uid == pod.metadata.uid);
+            let Some(known) = known else { return };
+            let before = Arc::clone(known);
+            change(&mut Arc::make_mut(known).metadata.annotations);
+            (before, Arc::clone(known))
+        };
+        self.changes.send_modify(|changes| *changes += 1);
+        self.listeners.tell(Some(&before), Some(&now));
     }
 
     /// Changes whenever an object does.
@@ -173,23 +188,12 @@ impl Cluster for LocalCluster {
     }
 
     async fn wake(&self, pod: &Pod<'_>, mark: &str) -> Result<(), StoreError> {
-        self.change(|objects| {
-            let name = pod.full_name();
-            if let Some(known) = objects.pods.get_mut(&name).filter(|known| known.metadata.uid == pod.metadata.uid) {
-                let mark = mark.to_owned().into();
-                Arc::make_mut(known).metadata.annotations.insert(WAKE_ANNOTATION.into(), mark);
-            }
-        });
+        self.change_pod(pod, |annotations| annotations.insert(WAKE_ANNOTATION.into(), mark.to_owned().into()));
         Ok(())
     }
 
     async fn unmark(&self, pod: &Pod<'_>) -> Result<(), StoreError> {
-        self.change(|objects| {
-            let name = pod.full_name();
-            if let Some(known) = objects.pods.get_mut(&name).filter(|known| known.metadata.uid == pod.metadata.uid) {
-                Arc::make_mut(known).metadata.annotations.remove(WAKE_ANNOTATION);
-            }
-        });
+        self.change_pod(pod, |annotations| annotations.remove(WAKE_ANNOTATION));
         Ok(())
     }
 

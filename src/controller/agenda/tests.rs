@@ -124,9 +124,19 @@ fn a_line_goes_by_arrival_and_whose_backend_is_in_the_way_lets_others_go_first()
     for begun in begun {
         scene.settle(begun, &*done(false, false));
     }
+    scene.agenda.limit_changed("n", "p", scene.now);
+    let begun = scene.begin();
+    let before = |begun: &[Begun]| {
+        let of = |begun: &Begun| format!("{} {}", begun.drain.spec.pod.name, begun.before);
+        begun.iter().map(of).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(before(&begun), "a 3, b 1, c 2", "one has looked in this period");
+    for begun in begun {
+        scene.settle(begun, &*done(false, false));
+    }
     scene.now += PERIOD;
     let begun = scene.begin();
-    assert_eq!((names(&begun), places(&begun)), (vec!["a".to_owned(), "b".into(), "c".into()], vec![2, 0, 1]));
+    assert_eq!(before(&begun), "a 2, b 0, c 1");
     for begun in begun {
         scene.settle(begun, &*done(false, false));
     }
@@ -183,4 +193,29 @@ fn a_pod_that_may_fill_a_hole_wakes_those_who_left_one() {
     assert_eq!(names(&scene.begin()), ["db-7"]);
     scene.agenda.owner_changed("another", "db-8", scene.now);
     assert!(scene.begin().is_empty());
+}
+
+#[test]
+fn however_many_are_due_few_are_under_way_and_none_waits_for_those_in_trouble() {
+    let mut scene = Scene::new();
+    for number in 0..200 {
+        scene.put(&drain(&format!("dead-{number}"), &format!("d{number:03}"), 1, Phase::Draining));
+    }
+    let mut turns = 0;
+    while scene.agenda.next().is_some_and(|next| next <= scene.now) {
+        let begun = scene.begin();
+        assert!(begun.len() <= AT_ONCE[0], "{}", begun.len());
+        turns += begun.len();
+        for begun in begun {
+            scene.settle(begun, &*done(true, false));
+        }
+    }
+    assert_eq!(turns, 200, "each has had its turn");
+    scene.now += 2 * PERIOD;
+    let dead = scene.begin();
+    assert_eq!(dead.len(), AT_ONCE[1]);
+    for number in 0..100 {
+        scene.put(&drain(&format!("well-{number}"), &format!("w{number:03}"), 1, Phase::Draining));
+    }
+    assert_eq!(scene.begin().len(), AT_ONCE[0], "as if the others were not there");
 }
