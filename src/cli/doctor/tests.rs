@@ -275,12 +275,11 @@ fn nothing_installed_is_one_finding_and_who_sees_little_hears_of_no_health() {
 #[test]
 fn a_silent_backend_has_the_fix_of_its_cause() {
     let mut seen = healthy();
-    let (step, plan) = ("evict".to_owned(), "tikv".to_owned());
     let text = "http://10.0.0.1:1/x does not answer: it refuses connections".to_owned();
-    let refused = StepNow { step, plan, state: State::Unknown, left: None, text };
-    let mut trial = trial(429, "admission webhook \"pods.castoff.dev\" denied the request: no", &[]);
-    trial.trial.steps.push(refused);
-    seen.trials = vec![trial];
+    let (step, plan) = ("evict".to_owned(), "tikv".to_owned());
+    let mut of_refused = trial(429, "admission webhook \"pods.castoff.dev\" denied the request: no", &[]);
+    of_refused.trial.steps.push(StepNow { step, plan, state: State::Unknown, left: None, text });
+    seen.trials = vec![of_refused];
     let found = findings(&seen);
     assert_eq!(found[0].fix, "kubectl edit drainpolicy tikv -n tidb   # is the port right?");
 }

@@ -22,9 +22,7 @@ fn watches_of_policies(asked: &str) -> bool {
 }
 
 /// One of two, which alone is asked: the other keeps the registration, by which it is asked at all.
-async fn a_replica_that_is_behind_lets_no_pod_of_a_new_policy_go_and_says_so(
-    scene: Arc<Scene>,
-) {
+async fn a_replica_that_is_behind_lets_no_pod_of_a_new_policy_go_and_says_so(scene: Arc<Scene>) {
     let processes = scene.processes();
     let proxies = processes.serve_through_proxies().await;
     let behind = 1 - scene.leader().await;
