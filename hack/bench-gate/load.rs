@@ -88,50 +88,6 @@ impl<'a> Client<'a> {
     }
 }
 
-/// Connections that say nothing, on each of the two ports, and bodies of 8 MiB that do not end.
-const IDLE: usize = 1000;
-const BODIES: usize = 50;
-
-impl Client<'_> {
-    /// The most memory that the server has while all of these press on both of its ports.
-    pub async fn pressed(&self) -> f64 {
-        let mut idle = Vec::new();
-        for address in [&self.server.address, &self.server.admin] {
-            for _ in 0..IDLE {
-                // What the server refuses costs it nothing.
-                idle.extend(TcpStream::connect(address).await);
-            }
-        }
-        let head = b"POST /validate?timeout=10s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 8388607\r\n\r\n";
-        let over_tls = (0..BODIES).map(|_| async {
-            let stream = TcpStream::connect(&self.server.address).await?;
-            let mut stream = self.connector.connect(ServerName::try_from("localhost").unwrap(), stream).await?;
-            press(&mut stream, head).await
-        });
-        let plain =
-            (0..BODIES).map(|_| async { press(&mut TcpStream::connect(&self.server.admin).await?, head).await });
-        let (mut most, mut ticks) = (0.0, tokio::time::interval(std::time::Duration::from_millis(50)));
-        let pressing =
-            async { tokio::join!(futures_util::future::join_all(over_tls), futures_util::future::join_all(plain)) };
-        tokio::pin!(pressing);
-        loop {
-            tokio::select! {
-                _ = &mut pressing => return f64::max(most, self.server.memory()),
-                _ = ticks.tick() => most = f64::max(most, self.server.memory()),
-            }
-        }
-    }
-}
-
-/// Sends all of a body but its end, as fast as it is taken; what is not taken within some seconds is not sent.
-async fn press(stream: &mut (impl tokio::io::AsyncWrite + Unpin), head: &[u8]) -> std::io::Result<()> {
-    stream.write_all(head).await?;
-    let body = vec![b' '; (8 << 20) - 2];
-    let sent = tokio::time::timeout(std::time::Duration::from_secs(8), stream.write_all(&body)).await;
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    sent.unwrap_or(Ok(()))
-}
-
 fn is_whole(answer: &[u8]) -> bool {
     let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();

@@ -65,9 +65,6 @@ async fn measure() -> Vec<Row> {
     let loaded = servers.each_ref().map(Server::memory);
     rows.push(Row { what: "RSS idle, MiB".into(), values: idle, ratios: None, bar: Bar::AtMost(12.0) });
     rows.push(Row { what: "RSS after the load, MiB".into(), values: loaded, ratios: None, bar: Bar::None });
-    let pressed = [f64::NAN, Client::new(&servers[1]).pressed().await, Client::new(&servers[2]).pressed().await];
-    let what = "RSS, 2,000 idle connections and 100 bodies of 8 MiB, MiB".to_owned();
-    rows.push(Row { what, values: pressed, ratios: None, bar: Bar::AtMost(128.0) });
     rows.push(Row { what: "start to first answer, ms".into(), values: first, ratios: None, bar: Bar::AtMost(25.0) });
     rows
 }

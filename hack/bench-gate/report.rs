@@ -58,7 +58,7 @@ pub fn print(rows: &[Row], as_json: bool) {
         println!("{}", serde_json::to_string_pretty(&rows).unwrap());
         return;
     }
-    println!("{:58}{:>9}{:>11}{:>9}{:>18}  at most", "", "floor", "unguarded", "denied", "ratios to floor");
+    println!("{:30}{:>9}{:>11}{:>9}{:>18}  at most", "", "floor", "unguarded", "denied", "ratios to floor");
     for row in rows {
         let ([floor, unguarded, denied], ratios) = (row.values, row.ratios());
         let bar = match row.bar {
@@ -68,7 +68,7 @@ pub fn print(rows: &[Row], as_json: bool) {
         };
         let missed = if row.holds() { "" } else { "  MISSED" };
         println!(
-            "{:58}{floor:>9.2}{unguarded:>11.2}{denied:>9.2}{:>11.2}{:>7.2}{bar}{missed}",
+            "{:30}{floor:>9.2}{unguarded:>11.2}{denied:>9.2}{:>11.2}{:>7.2}{bar}{missed}",
             row.what, ratios[0], ratios[1]
         );
     }

@@ -18,8 +18,6 @@ spec:
 pub struct Server {
     child: Child,
     pub address: String,
-    /// Where it answers who watches it; the floor has no such port.
-    pub admin: String,
     /// When its process was started.
     pub began: Instant,
     /// Whether it allows what it is asked for.
@@ -40,9 +38,7 @@ impl Server {
         let program = std::env::current_exe().unwrap();
         let mut command = pinned(program.to_str().unwrap());
         command.arg("floor").arg(directory.path()).stdout(Stdio::piped());
-        Server::run(command, directory, true, |child| {
-            Some((BufReader::new(child.stdout.take()?).lines().next()?.ok()?, String::new()))
-        })
+        Server::run(command, directory, true, |child| BufReader::new(child.stdout.take()?).lines().next()?.ok())
     }
 
     /// Castoff with a policy for the reviews' namespace, or for another one.
@@ -70,7 +66,7 @@ impl Server {
             let line = lines.find(|line| line.contains("\"address\""))?;
             std::thread::spawn(move || lines.for_each(drop));
             let line: serde_json::Value = serde_json::from_str(&line).ok()?;
-            Some((line["address"].as_str()?.to_owned(), line["admin"].as_str()?.to_owned()))
+            line["address"].as_str().map(str::to_owned)
         })
     }
 
@@ -78,14 +74,14 @@ impl Server {
         mut command: Command,
         directory: TempDir,
         allows: bool,
-        addresses: impl FnOnce(&mut Child) -> Option<(String, String)>,
+        address: impl FnOnce(&mut Child) -> Option<String>,
     ) -> Server {
         let began = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let (address, admin) = addresses(&mut child).expect("the server says where it listens");
+        let address = address(&mut child).expect("the server says where it listens");
         let ca = ["ca.crt", "certificates/ca.crt"].map(|file| std::fs::read(directory.path().join(file)));
         let ca = ca.into_iter().find_map(Result::ok).unwrap();
-        Server { child, address, admin, began, allows, ca, _directory: directory }
+        Server { child, address, began, allows, ca, _directory: directory }
     }
 
     /// Processor time of all its threads, in microseconds.
