@@ -13,7 +13,7 @@ use super::scene::{PERIOD, Plan, Scene};
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// How long it may take until all drains are under way.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Ten pods a policy, all of which may be away at once.
 fn plan(drains: usize, url: fn(&str, usize) -> String) -> Plan {

@@ -161,7 +161,9 @@ pub async fn events(number: usize, policies: usize) -> Vec<Figure> {
     let (cpu, mut ticks) = (process::cpu(), tokio::time::interval(Duration::from_millis(10)));
     for chunk in events.chunks(20) {
         ticks.tick().await;
-        chunk.iter().for_each(|event| api.tell(event.clone()));
+        for event in chunk.iter() {
+            api.tell(event.clone());
+        }
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let cpu = process::cpu() - cpu;
@@ -192,7 +194,7 @@ pub async fn neighbours(leaving: usize, nodes: usize) -> Vec<Figure> {
     }
     let under_way = || following.store.all().iter().filter(|drain| drain.status.phase == Phase::Draining).count();
     let began = Instant::now();
-    while under_way() < leaving && began.elapsed() < Duration::from_secs(60) {
+    while under_way() < leaving && began.elapsed() < Duration::from_mins(1) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     tokio::time::sleep(PERIOD * 2).await;

@@ -65,6 +65,7 @@ pub struct Guard {
 }
 
 /// The usual waits.
+#[must_use]
 pub fn settings() -> Settings {
     Settings { claim_patience: CLAIM_PATIENCE, progress_every: Duration::ZERO, completed_ttl: Duration::from_hours(1) }
 }

@@ -83,6 +83,9 @@ impl fmt::Debug for WebhookPath {
 pub struct NoPath;
 
 /// Reads a path of the webhook.
+///
+/// # Errors
+/// When this is none.
 pub fn webhook_path(text: &str) -> Result<String, NoPath> {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "/-_.~".contains(character);
     if text.starts_with('/') && text.len() > 1 && text.chars().all(is_plain) {

@@ -198,13 +198,11 @@ impl Backend {
     /// Asks once not too many others are asking the same host.
     async fn ask_in_turn(&self, scope: &Scope, read: &BackendRead, host: &str, limit: Instant) -> Answered {
         let permits = self.hosts.of(&format!("{} {host}", scope.namespace));
-        match timeout_at(limit, permits.acquire()).await {
-            Ok(Ok(_permit)) => self.ask(scope, read, limit).await,
-            Ok(Err(_)) | Err(_) => {
-                let message =
-                    format!("{host} does not keep up with the {AT_A_HOST} drains of this namespace that ask it");
-                Answered { observation: Observation::Failed { message, detail: "not sent".to_owned() }, silent: true }
-            }
+        if let Ok(Ok(_permit)) = timeout_at(limit, permits.acquire()).await {
+            self.ask(scope, read, limit).await
+        } else {
+            let message = format!("{host} does not keep up with the {AT_A_HOST} drains of this namespace that ask it");
+            Answered { observation: Observation::Failed { message, detail: "not sent".to_owned() }, silent: true }
         }
     }
 

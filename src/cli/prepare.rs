@@ -139,7 +139,7 @@ impl Work {
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &pod_drains());
         let changes = watch_object(api, &drain.metadata.name).default_backoff();
         pin_mut!(changes);
-        let mut waiting = Waiting::new(self, begun, drain);
+        let mut waiting = Waiting::new(self, &begun, drain);
         let start = Instant::now();
         let (mut look, mut untouched) = (start + LOOK, true);
         let end = loop {
@@ -218,8 +218,8 @@ enum End {
 }
 
 impl<'a> Waiting<'a> {
-    fn new(work: &'a Work, begun: Begin, drain: Arc<Drain>) -> Self {
-        let under_way = begun != Begin::Wait;
+    fn new(work: &'a Work, begun: &Begin, drain: Arc<Drain>) -> Self {
+        let under_way = *begun != Begin::Wait;
         Waiting { work, under_way, tries: Tries::new(&drain), live: Live::new(), newest: None, drain }
     }
 

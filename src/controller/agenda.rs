@@ -86,7 +86,9 @@ impl Agenda {
     /// Forgets all but these.
     pub fn keep_only(&mut self, keys: &BTreeSet<Key>, now: Instant) {
         let gone: Vec<Key> = self.all.keys().filter(|key| !keys.contains(*key)).cloned().collect();
-        gone.iter().for_each(|key| self.forget(key, now));
+        for key in &*gone {
+            self.forget(key, now);
+        }
     }
 
     /// The drain of this pod is due: its pod has changed.
@@ -104,7 +106,9 @@ impl Agenda {
         let Some(group) = self.groups.get(&name) else { return };
         let is_held = |key: &&Key| self.all.get(*key).is_some_and(|watched| watched.held);
         let held: Vec<Key> = group.members().filter(is_held).take(OF_A_POLICY).cloned().collect();
-        held.iter().for_each(|key| self.hurry(key, now));
+        for key in &*held {
+            self.hurry(key, now);
+        }
         self.hurry_line(&name, now);
     }
 
@@ -115,13 +119,17 @@ impl Agenda {
         let few = departing.len() <= OF_A_POLICY;
         let is_its = |key: &&Key| few || self.all.get(*key).is_some_and(|watched| watched.drain.seat() == seat);
         let its: Vec<Key> = departing.iter().filter(is_its).cloned().collect();
-        its.iter().for_each(|key| self.hurry(key, now));
+        for key in &*its {
+            self.hurry(key, now);
+        }
     }
 
     /// All are due: anything may have changed.
     pub fn anything_changed(&mut self, now: Instant) {
         let all: Vec<Key> = self.all.keys().cloned().collect();
-        all.iter().for_each(|key| self.hurry(key, now));
+        for key in &*all {
+            self.hurry(key, now);
+        }
     }
 
     /// The next turn that is to begin now, if there is one.
@@ -221,7 +229,9 @@ impl Agenda {
 
     fn hurry_line(&mut self, group: &Arc<str>, now: Instant) {
         let first: Vec<Key> = self.groups.get(group).map(|group| group.first().cloned().collect()).unwrap_or_default();
-        first.iter().for_each(|key| self.hurry(key, now));
+        for key in &*first {
+            self.hurry(key, now);
+        }
     }
 
     fn stand(&mut self, key: &Key, stand: Stand) {

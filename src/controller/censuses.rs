@@ -30,13 +30,16 @@ struct Known {
     swept: Option<Instant>,
 }
 
+/// Drains, slots and owners, and what was counted of them.
+type Counted = (Drains, Slots, BTreeMap<String, OwnerSeen>, Arc<Census>);
+
 /// What was counted for a policy, and from what.
 #[derive(Debug)]
 struct OfPolicy {
     policy: Arc<Policy>,
     pods: Pods,
     owners: Arc<[OwnerReference<'static>]>,
-    counted: Option<(Drains, Slots, BTreeMap<String, OwnerSeen>, Arc<Census>)>,
+    counted: Option<Counted>,
     used: Instant,
 }
 

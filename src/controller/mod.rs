@@ -160,11 +160,13 @@ impl Controller {
                 }
             }
             Told::Drain(News::One { now: None, before }) => {
-                before.into_iter().for_each(|gone| agenda.forget(&key_of(&gone), now));
+                if let Some(gone) = before {
+                    agenda.forget(&key_of(&gone), now);
+                }
             }
             Told::Pod(News::Any) => agenda.anything_changed(now),
             Told::Pod(News::One { before, now: pod }) => {
-                self.take_up_pod(agenda, before.as_deref(), pod.as_deref(), now)
+                self.take_up_pod(agenda, before.as_deref(), pod.as_deref(), now);
             }
         }
     }

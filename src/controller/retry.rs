@@ -26,8 +26,8 @@ impl Retry {
     }
 
     /// Whether the last turn failed, or lost a race.
-    pub fn has_failed(&self) -> bool {
-        *self != Retry::default()
+    pub fn has_failed(self) -> bool {
+        self != Retry::default()
     }
 
     /// Somebody else was faster: the pause until the next turn.

@@ -150,9 +150,9 @@ impl<T: Send + Sync + 'static> Cache<T> {
     }
 
     /// Takes up what this process has just written, before the watch brings it. An older version changes nothing.
-    pub fn put(&self, key: String, version: &str, value: T) -> Arc<T> {
+    pub fn put(&self, key: &str, version: &str, value: T) -> Arc<T> {
         let value = Arc::new(value);
-        self.insert(&key, version_of(version), &value, self.lists.load(Ordering::Relaxed), true);
+        self.insert(key, version_of(version), &value, self.lists.load(Ordering::Relaxed), true);
         value
     }
 
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn what_this_process_wrote_is_not_overtaken_by_an_older_copy() {
         let cache: Cache<&str> = Cache::default();
-        cache.put("a".to_owned(), "12", "written");
+        cache.put("a", "12", "written");
         cache.insert("a", 11, &Arc::new("seen late"), 0, true);
         cache.remove("a", 11);
         assert_eq!(cache.get("a").as_deref(), Some(&"written"));
@@ -308,13 +308,13 @@ mod tests {
             names.sort_unstable();
             names
         };
-        cache.put("a/x".to_owned(), "1", "x");
-        cache.put("b/x".to_owned(), "2", "other");
+        cache.put("a/x", "1", "x");
+        cache.put("b/x", "2", "other");
         let (a, b) = (cache.of_place("a"), cache.of_place("b"));
-        cache.put("a/y".to_owned(), "3", "y");
+        cache.put("a/y", "3", "y");
         assert_eq!((names("a"), names("b"), names("c")), (vec!["x", "y"], vec!["other"], vec![]));
         assert!(Arc::ptr_eq(&b, &cache.of_place("b")) && !Arc::ptr_eq(&a, &cache.of_place("a")));
-        cache.put("a/y".to_owned(), "4", "newer");
+        cache.put("a/y", "4", "newer");
         assert_eq!(names("a"), ["newer", "x"]);
         cache.forget("a/x");
         cache.forget("a/y");
@@ -332,8 +332,8 @@ mod tests {
             });
             true
         }));
-        cache.put("a/x".to_owned(), "1", "one");
-        cache.put("a/x".to_owned(), "2", "two");
+        cache.put("a/x", "1", "one");
+        cache.put("a/x", "2", "two");
         cache.insert("a/x", 1, &Arc::new("late"), 0, true);
         cache.insert("a/x", 3, &Arc::new("listed"), 0, false);
         cache.tell_of_any();
@@ -349,10 +349,10 @@ mod tests {
         let cache: Cache<&str> = Cache::default();
         cache.lists.store(1, Ordering::Relaxed);
         cache.insert("gone", 8, &Arc::new("the newest of all when the watch broke"), 0, true);
-        cache.put("written and gone".to_owned(), "9", "x");
-        cache.put("stays".to_owned(), "4", "x");
+        cache.put("written and gone", "9", "x");
+        cache.put("stays", "4", "x");
         cache.lists.store(2, Ordering::Relaxed);
-        cache.put("written since".to_owned(), "10", "x");
+        cache.put("written since", "10", "x");
         cache.keep_only(&HashSet::from(["stays".to_owned(), "other".to_owned()]));
         assert!(cache.get("gone").is_none() && cache.get("written and gone").is_none());
         assert!(cache.get("stays").is_some() && cache.get("written since").is_some());

@@ -48,21 +48,25 @@ pub struct WatchedCluster {
 }
 
 /// Nodes, as the API names them.
+#[must_use]
 pub fn nodes() -> ApiResource {
     ApiResource::erase::<core::v1::Node>(&())
 }
 
 /// Namespaces, as the API names them.
+#[must_use]
 pub fn namespaces() -> ApiResource {
     ApiResource::erase::<core::v1::Namespace>(&())
 }
 
 /// How a node becomes an entry of the cache.
+#[must_use]
 pub fn read_node(object: &DynamicObject) -> Option<(String, NodeFacts)> {
     Some((super::cache::key_of(object), read::node(&whole(object)).ok()?))
 }
 
 /// How a namespace becomes an entry of the cache.
+#[must_use]
 pub fn read_namespace(object: &DynamicObject) -> Option<(String, NamespaceFacts)> {
     Some((super::cache::key_of(object), read::namespace(&whole(object)).ok()?))
 }
@@ -89,6 +93,7 @@ fn unlisted(error: kube::Error) -> StoreError {
 
 impl WatchedCluster {
     /// A cluster of which nothing is known yet.
+    #[must_use]
     pub fn new(client: Client, registration: watch::Receiver<Seen>, registration_is_ours: bool) -> Self {
         let (pods, nodes, namespaces) = Default::default();
         let owners = Owners::new(client.clone());

@@ -47,19 +47,19 @@ impl Resource for SentPod {
     type DynamicType = ();
     type Scope = kube::core::NamespaceResourceScope;
 
-    fn kind(_: &()) -> std::borrow::Cow<'_, str> {
+    fn kind((): &()) -> std::borrow::Cow<'_, str> {
         core::v1::Pod::kind(&())
     }
 
-    fn group(_: &()) -> std::borrow::Cow<'_, str> {
+    fn group((): &()) -> std::borrow::Cow<'_, str> {
         core::v1::Pod::group(&())
     }
 
-    fn version(_: &()) -> std::borrow::Cow<'_, str> {
+    fn version((): &()) -> std::borrow::Cow<'_, str> {
         core::v1::Pod::version(&())
     }
 
-    fn plural(_: &()) -> std::borrow::Cow<'_, str> {
+    fn plural((): &()) -> std::borrow::Cow<'_, str> {
         core::v1::Pod::plural(&())
     }
 
@@ -258,7 +258,7 @@ mod tests {
             "spec": {"nodeName": node, "containers": [{"name": "main", "image": "x"}]},
         });
         let (key, kept) = read(&serde_json::from_value(pod).unwrap()).unwrap();
-        pods.cache.put(key, version, kept);
+        pods.cache.put(&key, version, kept);
     }
 
     #[test]

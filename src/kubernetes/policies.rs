@@ -43,6 +43,7 @@ pub(crate) struct PlanObject {
     pub spec: Value,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "of other kinds not every object becomes an entry")]
 pub(crate) fn read_policy(object: &DynamicObject) -> Option<(String, PolicyObject)> {
     let status = part(object, "status");
     let list = |name: &str| status.get(name).cloned().unwrap_or_else(|| json!([]));
@@ -62,6 +63,7 @@ pub(crate) fn read_policy(object: &DynamicObject) -> Option<(String, PolicyObjec
     Some((key_of(object), policy))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "of other kinds not every object becomes an entry")]
 pub(crate) fn read_plan(object: &DynamicObject) -> Option<(String, PlanObject)> {
     let plan = PlanObject {
         name: object.name_any(),
@@ -147,14 +149,15 @@ struct Known<'a>(HashMap<&'a str, Result<Arc<Plan>, NoPlan>>);
 impl Plans for Known<'_> {
     fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
         match (&reference.built_in, &reference.name) {
-            (None, Some(name)) => match self.0.get(name.as_str()) {
-                Some(plan) => plan.clone(),
-                None => {
+            (None, Some(name)) => {
+                if let Some(plan) = self.0.get(name.as_str()) {
+                    plan.clone()
+                } else {
                     let why =
                         format!("there is no DrainPlan {name}; a plan that comes with Castoff is named by builtIn");
                     Err(NoPlan(why))
                 }
-            },
+            }
             _ => find_built_in(reference),
         }
     }

@@ -29,6 +29,7 @@ pub struct ClusterStore {
 }
 
 /// How a PodDrain becomes an entry of the cache: by its pod, or where that can't be read, by its own name.
+#[allow(clippy::unnecessary_wraps, reason = "of other kinds not every object becomes an entry")]
 pub fn read_drain(object: &DynamicObject) -> Option<(String, Kept)> {
     let kept = drains::read(object);
     if kept.drain.status.phase == Phase::Unknown {
@@ -61,7 +62,7 @@ impl ClusterStore {
     fn take_up(&self, object: &DynamicObject) -> Arc<Drain> {
         let kept = drains::read(object);
         let version = object.resource_version().unwrap_or_default();
-        Arc::clone(&self.drains.put(key_of(&kept.drain), &version, kept).drain)
+        Arc::clone(&self.drains.put(&key_of(&kept.drain), &version, kept).drain)
     }
 
     /// Says that a person waits for this drain, so that it is not given up.
@@ -192,7 +193,7 @@ impl Store for ClusterStore {
             Ok(object) => {
                 if let Some((key, policy)) = read_policy(&object) {
                     let version = policy.slots.version.clone();
-                    self.policies.put(key, &version, policy);
+                    self.policies.put(&key, &version, policy);
                 }
                 Ok(())
             }

@@ -24,9 +24,9 @@ impl<A, B> Views<A, B> {
         {
             return Arc::clone(made);
         }
-        let made: Arc<[_]> = now.iter().map(|one| make(one)).collect();
-        self.all().insert(place.to_owned(), (now, Arc::clone(&made)));
-        made
+        let views: Arc<[_]> = now.iter().map(|one| make(one)).collect();
+        self.all().insert(place.to_owned(), (now, Arc::clone(&views)));
+        views
     }
 
     /// Whether somebody has looked at this place.

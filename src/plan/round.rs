@@ -28,7 +28,7 @@ impl Plan {
                     }
                 }
                 if reads.is_empty() {
-                    let trouble = scope.failure("observe", "asks for nothing new", &format!("{names:?} are missing"));
+                    let trouble = scope.failure("observe", "asks for nothing new", format!("{names:?} are missing"));
                     return Next::Round(ended_by(trouble, &scope));
                 }
                 Next::Read(reads)
@@ -104,7 +104,7 @@ fn member(scope: &Scope<'_>) -> Result<Membership, Trouble> {
             Value::String(name) => Ok(Membership::One(name.to_string())),
             Value::Int(number) => Ok(Membership::One(number.to_string())),
             Value::UInt(number) => Ok(Membership::One(number.to_string())),
-            other => Err(scope.failure(&expression.field, "gives no name", &format!("it gives a {}", other.type_of()))),
+            other => Err(scope.failure(&expression.field, "gives no name", format!("it gives a {}", other.type_of()))),
         };
     }
     if let Some(message) = first(scope, &plan.unknown, |finding| !finding.takes_member)? {

@@ -196,9 +196,9 @@ impl<'a> Scope<'a> {
                 Some(trouble) => trouble.clone(),
                 // A pod without an address has none that could be asked.
                 None if ["podIP", "podIPs"].contains(&name.as_str()) => Trouble::PodGone,
-                None => self.failure(&expression.field, "failed", &error.to_string()),
+                None => self.failure(&expression.field, "failed", error.to_string()),
             },
-            _ => self.failure(&expression.field, "failed", &error.to_string()),
+            _ => self.failure(&expression.field, "failed", error.to_string()),
         }
     }
 

@@ -15,6 +15,7 @@ pub struct DirectorySecrets {
 
 impl DirectorySecrets {
     /// Secrets under `root`.
+    #[must_use]
     pub fn new(root: PathBuf) -> Self {
         Self { root }
     }

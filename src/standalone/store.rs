@@ -77,6 +77,7 @@ struct DrainFile<D> {
 
 impl FileStore {
     /// A store that forgets everything with the process.
+    #[must_use]
     pub fn in_memory() -> Self {
         FileStore {
             directory: None,

@@ -63,7 +63,10 @@ pub struct Writer {
 /// What policies without pods would select in other namespaces, as of a while ago: all pods of the cluster are looked at
 /// for that.
 #[derive(Default)]
-pub struct Elsewhere(Mutex<HashMap<String, (Weak<Policy>, Instant, BTreeMap<String, usize>)>>);
+pub struct Elsewhere(Mutex<HashMap<String, Looked>>);
+
+/// For which policy, when, and how many pods in which namespace.
+type Looked = (Weak<Policy>, Instant, BTreeMap<String, usize>);
 
 impl Elsewhere {
     fn of(&self, policy: &Arc<Policy>, pods: &Pods, nodes: &dyn NodeLabels) -> BTreeMap<String, usize> {
