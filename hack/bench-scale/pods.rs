@@ -161,7 +161,7 @@ pub async fn events(number: usize, policies: usize) -> Vec<Figure> {
     let (cpu, mut ticks) = (process::cpu(), tokio::time::interval(Duration::from_millis(10)));
     for chunk in events.chunks(20) {
         ticks.tick().await;
-        for event in chunk.iter() {
+        for event in chunk {
             api.tell(event.clone());
         }
     }
