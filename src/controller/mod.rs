@@ -72,6 +72,9 @@ pub struct Controller {
     pub started: Instant,
 }
 
+/// Between two turns of a drain that a person ends, and whose turns fail, at the most.
+const SHORT: Duration = Duration::from_secs(2);
+
 /// How long the controller sleeps at the most: it shows a sign of life at least so often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
@@ -88,6 +91,8 @@ struct Watched {
     due: Instant,
     retry: Retry,
     under_way: bool,
+    /// A person ends it, and waits.
+    is_ended: bool,
 }
 
 impl Controller {
@@ -124,14 +129,7 @@ impl Controller {
         let keys: std::collections::HashSet<String> = drains.iter().map(|drain| key(drain)).collect();
         watched.retain(|key, _| keys.contains(key));
         for drain in &drains {
-            watched.entry(key(drain)).or_insert_with(|| Watched {
-                memory: Memory::new(drain, self.now(), quiet),
-                version: String::new(),
-                pods: 0,
-                due: Instant::now(),
-                retry: Retry::default(),
-                under_way: false,
-            });
+            watched.entry(key(drain)).or_insert_with(|| Watched::new(Memory::new(drain, self.now(), quiet)));
         }
         drains.len()
     }
@@ -147,7 +145,9 @@ impl Controller {
                 continue;
             }
             let pods = self.cluster.pods_version(&drain.metadata.namespace);
-            if !entry.is_due(&drain.metadata.resource_version, pods, now) || turns.tasks.len() >= SIDE_BY_SIDE {
+            // What is new is known from now on, though the turn may fail.
+            entry.memory.notice(&drain, self.now());
+            if !entry.is_due(&drain, pods, now) || turns.tasks.len() >= SIDE_BY_SIDE {
                 next = next.min(entry.due.max(now + Duration::from_millis(1)));
                 continue;
             }
@@ -201,6 +201,12 @@ impl Turns {
 }
 
 impl Watched {
+    /// A drain that is due at once.
+    fn new(memory: Memory) -> Self {
+        let (version, retry) = (String::new(), Retry::default());
+        Watched { memory, version, pods: 0, due: Instant::now(), retry, under_way: false, is_ended: false }
+    }
+
     fn settle(&mut self, report: Report) {
         self.under_way = false;
         let again = match report.end {
@@ -210,18 +216,46 @@ impl Watched {
                 again
             }
             End::LostARace => self.retry.lost_a_race(),
-            End::Failed => self.retry.failed(retry::jitter()),
+            End::Failed => self.retry.failed(retry::jitter()).min(if self.is_ended { SHORT } else { Duration::MAX }),
         };
         self.due = Instant::now() + again;
         self.version = report.version;
     }
 
-    /// Whether a turn is to begin, for a drain of this version in a namespace whose pods are of that one. After a
-    /// failure only time counts: what fails is not tried at each change.
-    fn is_due(&mut self, version: &str, pods: u64, now: Instant) -> bool {
-        if self.retry == Retry::default() && (self.version != version || self.pods != pods) {
+    /// Whether a turn is to begin, where the namespace's pods are of this version. After a failure only time counts:
+    /// what fails is not tried at each change, but that a person ends it.
+    fn is_due(&mut self, drain: &Drain, pods: u64, now: Instant) -> bool {
+        let was_ended = std::mem::replace(&mut self.is_ended, drain.is_cancelled());
+        if self.is_ended && !was_ended {
+            self.retry = Retry::default();
+        }
+        let is_new = self.version != drain.metadata.resource_version || self.pods != pods;
+        if self.retry == Retry::default() && is_new {
             self.due = self.due.min(now);
         }
         !self.under_way && self.due <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::Pod;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_ends_a_drain_does_not_wait_for_one_that_fails_again_and_again() {
+        let mut drain = Drain::new(&Pod::default(), "db", "alice");
+        let mut watched = Watched::new(Memory::new(&drain, Duration::ZERO, Duration::ZERO));
+        let fail = |watched: &mut Watched| {
+            for _ in 0..9 {
+                watched.settle(Report { key: String::new(), version: String::new(), end: End::Failed });
+            }
+        };
+        fail(&mut watched);
+        assert!(!watched.is_due(&drain, 1, Instant::now() + SHORT));
+        drain.metadata.kept.deleting = true;
+        assert!(watched.is_due(&drain, 1, Instant::now()));
+        fail(&mut watched);
+        assert!(watched.is_due(&drain, 1, Instant::now() + SHORT));
     }
 }

@@ -1,19 +1,16 @@
 //! What a turn sees around its drain, besides the backend.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::facts::{NodeSeen, OwnerSeen};
 use crate::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, hole, wish};
 use crate::plan::Round;
-use crate::pod::{OwnerReference, Pod};
+use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
 use crate::ports::StoreError;
 
 use super::{Controller, sight};
-
-/// The owners of other pods that are asked how many they want: a policy's pods have one or two.
-const MOST_OWNERS: usize = 8;
 
 /// What a turn has seen.
 pub(super) struct Surroundings {
@@ -47,8 +44,8 @@ impl Controller {
         let pods = self.cluster.pods(namespace);
         let found = sight::pod_of(stored, &pods);
         let pod = if self.cluster.sees_pods() { sight::pod_seen(found.map(Arc::as_ref)) } else { PodSeen::Unseen };
-        let all = Self::policies_of(policies, stored);
-        let node_labels = |node: &str| self.node_labels(node);
+        let all = policies.of_namespace(namespace);
+        let node_labels = |node: &str| self.cluster.node(node).labels();
         let known = match found {
             Some(found) => stored.clone().following(Some(found), None),
             None => stored.clone(),
@@ -111,8 +108,10 @@ impl Controller {
         if drain.status.phase == Phase::Queued {
             around.over = self.entries_that_are_over(namespace, &listed.slots, drains).await?;
         }
-        let owners = self.owners_around(around, policy).await;
-        let node_labels = |node: &str| self.node_labels(node);
+        let selected = around.pods.iter().map(Arc::as_ref).filter(|pod| policy.selects(pod, None));
+        let pods: Vec<&Pod<'static>> = drain.status.pod.iter().chain(selected).collect();
+        let owners = self.owners.of_pods(&*self.cluster, namespace, &pods).await;
+        let node_labels = |node: &str| self.cluster.node(node).labels();
         let slots = listed.slots.mended(&around.over, std::iter::empty());
         let neighbourhood = Neighbourhood {
             policy,
@@ -149,26 +148,6 @@ impl Controller {
         Ok(over)
     }
 
-    /// How many pods the owners of the policy's pods want.
-    async fn owners_around(&self, around: &Surroundings, policy: &Policy) -> BTreeMap<String, OwnerSeen> {
-        let namespace = &around.drain.metadata.namespace;
-        let mut seen = BTreeSet::new();
-        let selected = around.pods.iter().filter(|pod| policy.selects(pod, None)).map(Arc::as_ref);
-        let of_drain = around.drain.status.pod.as_ref();
-        let owners: Vec<&OwnerReference<'static>> = of_drain
-            .into_iter()
-            .chain(selected)
-            .filter_map(Pod::controller)
-            .filter(|owner| seen.insert(owner.uid.as_str()))
-            .take(MOST_OWNERS)
-            .collect();
-        let mut known = BTreeMap::new();
-        for owner in owners {
-            known.insert(owner.uid.to_string(), self.owners.lately(&*self.cluster, namespace, owner).await);
-        }
-        known
-    }
-
     /// What the lifecycle is told.
     pub(super) fn world(&self, around: &Surroundings, rounds: BTreeMap<usize, Round>) -> World {
         let drain = &around.drain;
@@ -183,8 +162,8 @@ impl Controller {
                 (PodSeen::Gone, None) => Hole::Closed,
                 _ => Hole::Open,
             },
-            wish: now.map_or(Wish::None, |pod| wish::wish(pod, &around.owner, &node, drain.status.caller)),
-            owner_has_enough: now.is_some_and(|pod| hole::owner_has_enough(pod, &around.pods, &around.owner)),
+            wish: now
+                .map_or(Wish::None, |pod| wish::wish(pod, &around.owner, &node, drain.status.caller, &around.pods)),
             mode: now.and_then(|pod| wish::mode(pod, &around.owner)),
             room: around.room.clone(),
             listed: around.listed,

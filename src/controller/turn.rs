@@ -1,6 +1,5 @@
 //! One turn of one drain: look, decide, write, act.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use tokio::time::Instant;
 
 use crate::lifecycle::{self, Drain, Effect, Event, Memory, Phase};
 use crate::pod::Pod;
-use crate::policy::PolicyIndex;
 use crate::ports::{StoreError, VersionedSlots};
 
 use super::observe::Reads;
@@ -134,18 +132,6 @@ impl Controller {
             let message = format!("the slot of {over} is free again: there is no such drain any more, or it is over");
             self.events.tell(drain, &Event { reason: "SlotFreed", warning: true, message });
         }
-    }
-
-    /// The labels of nodes, where they are known.
-    pub(super) fn node_labels(&self, node: &str) -> Option<BTreeMap<String, String>> {
-        match self.cluster.node(node) {
-            crate::facts::NodeSeen::Known(node) => Some(node.labels),
-            crate::facts::NodeSeen::Gone | crate::facts::NodeSeen::Unknown => None,
-        }
-    }
-
-    pub(super) fn policies_of<'a>(index: &'a PolicyIndex, drain: &Drain) -> &'a [Arc<crate::policy::Policy>] {
-        index.of_namespace(&drain.metadata.namespace)
     }
 }
 

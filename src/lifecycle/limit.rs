@@ -15,7 +15,8 @@ use crate::facts::{OwnerKind, OwnerSeen};
 use crate::pod::Pod;
 use crate::policy::Policy;
 
-use super::drain::{Drain, Phase, seat_of};
+use super::drain::{Drain, seat_of};
+use super::status::Phase;
 
 /// The list of slots that are taken, as a policy's status holds it. Changed only by conditional writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -168,9 +169,7 @@ impl Neighbourhood<'_> {
     }
 
     fn selects(&self, pod: &Pod<'_>) -> bool {
-        let by_node = !self.policy.spec.node_selector.is_empty();
-        let labels = by_node.then(|| (self.node_labels)(&pod.spec.node_name)).flatten();
-        self.policy.selects(pod, labels.as_ref())
+        self.policy.selects_by(pod, self.node_labels)
     }
 
     /// Whether a drain counts for this policy: it began under it, or its pod is selected by it.
