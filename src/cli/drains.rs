@@ -285,7 +285,7 @@ pub(super) fn who(drain: &Drain) -> String {
             Caller::Person => "somebody".to_owned(),
             Caller::Program => "a controller or an autoscaler".to_owned(),
             Caller::Scheduler => "the scheduler".to_owned(),
-            Caller::PodCounter => "a controller that has a pod too many".to_owned(),
+            Caller::Owner => "the pod's own controller".to_owned(),
             Caller::TaintEviction => "taint eviction".to_owned(),
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -38,20 +39,21 @@ impl Agenda {
         self.all.len()
     }
 
-    /// Takes up a drain as it is now. One that is new, or that somebody else has written, is due at once.
-    pub fn take_up(&mut self, drain: &Arc<Drain>, memory: impl FnOnce() -> Memory, now: Instant) {
+    /// Takes up a drain as it is now. One that is new, or that somebody else has written, is due at once. `since` is how
+    /// long this process runs, and `quiet` for how long it is to be quiet about a drain that it meets.
+    pub fn take_up(&mut self, drain: &Arc<Drain>, (since, quiet): (Duration, Duration), now: Instant) {
         let key = key_of(drain);
         if let Some(known) = self.all.get_mut(&key) {
             if known.is_as_old_as(drain) {
                 return;
             }
-            known.take_up(drain);
+            known.take_up(drain, since);
             if let Stand::UnderWay { .. } = known.stand {
                 // Whether its own turn has written it is told when that ends.
                 return;
             }
         } else {
-            let watched = Watched::new(drain, memory(), now);
+            let watched = Watched::new(drain, Memory::new(drain, since, quiet), now);
             self.groups.entry(Arc::clone(&watched.group)).or_default().join(&key);
             self.by_pod.insert(drain.pod_uid().to_owned(), Arc::clone(&key));
             self.due.insert((now, Arc::clone(&key)));

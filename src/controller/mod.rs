@@ -26,7 +26,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::lifecycle::drain::seat_of;
-use crate::lifecycle::{Drain, Memory, Settings};
+use crate::lifecycle::{Drain, Settings};
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
 use crate::ports::{Cluster, Events, News, Store};
@@ -145,7 +145,7 @@ impl Controller {
         // The line of a policy is theirs again in the same order, whichever process leads.
         drains.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
         for drain in &drains {
-            agenda.take_up(drain, || Memory::new(drain, self.now(), quiet), now);
+            agenda.take_up(drain, (self.now(), quiet), now);
         }
     }
 
@@ -154,7 +154,7 @@ impl Controller {
         match told {
             Told::Drain(News::Any) => self.take_stock(agenda, Duration::ZERO),
             Told::Drain(News::One { now: Some(drain), before }) => {
-                agenda.take_up(&drain, || Memory::new(&drain, self.now(), Duration::ZERO), now);
+                agenda.take_up(&drain, (self.now(), Duration::ZERO), now);
                 if before.is_none_or(|before| before.status.phase != drain.status.phase) {
                     agenda.limit_changed(&drain.metadata.namespace, &drain.spec.policy, now);
                 }

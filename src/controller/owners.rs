@@ -1,18 +1,21 @@
 //! Owners of pods, as they were a moment ago.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use crate::pod::OwnerReference;
-
 use crate::facts::OwnerSeen;
+use crate::pod::{OwnerReference, Pod};
 use crate::ports::Cluster;
 
 /// For how long a read is good enough for a drain that only waits.
 const MOMENT: Duration = Duration::from_secs(1);
+
+/// So many owners of a policy's pods are asked how many they want.
+const MOST: usize = 8;
 
 /// What was read lately. Many pods of one owner may wait at the same time: it is read once for all of them.
 #[derive(Debug, Default)]
@@ -32,6 +35,23 @@ impl Owners {
         known.retain(|_, (read, _)| is_fresh(read));
         known.insert(key, (begun, seen.clone()));
         seen
+    }
+
+    /// The owners of these pods, by UID. Of more than a few the first ones: a policy's pods have one or two.
+    pub async fn of_pods(
+        &self,
+        cluster: &dyn Cluster,
+        namespace: &str,
+        pods: &[&Pod<'static>],
+    ) -> BTreeMap<String, OwnerSeen> {
+        let mut met = BTreeSet::new();
+        let controllers = pods.iter().filter_map(|pod| pod.controller());
+        let owners: Vec<_> = controllers.filter(|owner| met.insert(owner.uid.as_str())).take(MOST).collect();
+        let reads = owners.into_iter().map(|owner| async move {
+            let seen = self.lately(cluster, namespace, owner).await;
+            (owner.uid.to_string(), seen)
+        });
+        join_all(reads).await.into_iter().collect()
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, (Instant, OwnerSeen)>> {

@@ -37,12 +37,8 @@ pub fn guarding<'a>(
     node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
 ) -> Option<&'a Arc<Policy>> {
     let pod = pod.or(drain.status.pod.as_ref())?;
-    let selects = |policy: &&Arc<Policy>| {
-        let by_node = !policy.spec.node_selector.is_empty();
-        let labels = by_node.then(|| node_labels(&pod.spec.node_name)).flatten();
-        policy.selects(pod, labels.as_ref())
-    };
-    let selecting = policies.of_pod(&drain.metadata.namespace, &pod.metadata.labels).filter(selects);
+    let selecting = policies.of_pod(&drain.metadata.namespace, &pod.metadata.labels);
+    let selecting = selecting.filter(|policy| policy.selects_by(pod, node_labels));
     selecting.min_by_key(|policy| (policy.name != drain.spec.policy, policy.name.as_str()))
 }
 
@@ -81,13 +77,15 @@ pub fn as_of_now(
             let pod = pod.or(stored.status.pod.as_ref());
             drain.clone().following(pod, follows)
         }
-        Phase::Restoring if !stored.status.message.is_empty() => with_mended_plans(drain, own),
+        Phase::Restoring if stored.metadata.kept.older || !stored.status.message.is_empty() => {
+            with_mended_plans(drain, own)
+        }
         _ => drain,
     }
 }
 
 /// Where a restore does not succeed, a step that the policy still has, under its name and by the same plan, goes on
-/// with the plan as it is now.
+/// with the plan as it is now. One of an older form has none but that. Its parameters stay: they say where it was set.
 fn with_mended_plans(mut drain: Drain, policy: Option<&Policy>) -> Drain {
     let now: &[crate::policy::Step] = policy.and_then(|policy| policy.steps.as_deref().ok()).unwrap_or_default();
     for step in drain.status.steps.iter_mut().filter(|step| step.owns()) {
@@ -95,6 +93,7 @@ fn with_mended_plans(mut drain: Drain, policy: Option<&Policy>) -> Drain {
         if let Some(now) = now.iter().find(fits) {
             let mut mended = DrainStep::from(now);
             mended.take_over(step);
+            mended.parameters.extend(std::mem::take(&mut step.parameters));
             *step = mended;
         }
     }
@@ -178,15 +177,26 @@ mod tests {
         let mut begun = waiting.following(Some(&pod("")), Some(&policy("db", "db", 80)));
         begun.status.phase = Phase::Draining;
         assert_eq!(at(&begun, 81), json!(80));
+    }
+
+    #[test]
+    fn a_restore_that_fails_goes_on_by_the_plan_as_it_is_now_and_where_it_was_set() {
+        let mut begun = Drain::new(&pod(""), "db", "alice").following(Some(&pod("")), Some(&policy("db", "db", 80)));
         begun.status.phase = Phase::Restoring;
-        begun.status.steps[0].ownership = crate::lifecycle::Ownership::Acted;
-        begun.status.steps[0].member = Some("m".to_owned());
-        assert_eq!(at(&begun, 81), json!(80));
-        begun.status.message = "https://x answers 500".to_owned();
-        assert_eq!(at(&begun, 81), json!(81), "a restore that fails goes on with what was mended");
+        let step = &mut begun.status.steps[0];
+        (step.ownership, step.member) = (crate::lifecycle::Ownership::Acted, Some("m".to_owned()));
+        step.plan_spec.done = "false".to_owned();
         let policies = index(vec![policy("db", "db", 81)]);
-        let mended = as_of_now(&begun, None, &policies, None);
-        assert_eq!(mended.status.steps[0].member.as_deref(), Some("m"));
+        let now = |drain: &Drain| as_of_now(drain, None, &policies, None).status.steps[0].clone();
+        assert_eq!(now(&begun), begun.status.steps[0]);
+        begun.status.message = "https://x answers 500".to_owned();
+        let mended = now(&begun);
+        assert_eq!(&mended.plan_spec, policies.of_namespace("n")[0].steps.as_ref().unwrap()[0].plan.spec());
+        assert_eq!((&mended.parameters["port"], mended.member.as_deref()), (&json!(80), Some("m")));
+        begun.status.message.clear();
+        begun.metadata.kept.older = true;
+        begun.status.steps[0].parameters.clear();
+        assert_eq!(now(&begun).parameters["port"], json!(81), "of the older form nothing else is known");
     }
 
     #[test]

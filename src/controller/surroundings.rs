@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::facts::{NodeSeen, OwnerSeen};
-use crate::lifecycle::{
-    Caller, Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, hole, wish,
-};
+use crate::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, hole, wish};
 use crate::plan::Round;
 use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
@@ -68,7 +66,7 @@ impl Controller {
         let seen = found.clone();
         let found_pod = seen.as_deref();
         let pod = if self.cluster.sees_pods() { sight::pod_seen(found_pod) } else { PodSeen::Unseen };
-        let node_labels = |node: &str| self.node_labels(node);
+        let node_labels = |node: &str| self.cluster.node(node).labels();
         let guarding = sight::guarding(stored, found_pod, policies, &node_labels);
         let drain = sight::as_of_now(stored, found_pod, policies, guarding.map(Arc::as_ref));
         let policy = sight::policy_seen(&drain, guarding.map(Arc::as_ref));
@@ -130,7 +128,7 @@ impl Controller {
             around.over = self.entries_that_are_over(namespace, &listed.slots, drains).await?;
         }
         let owners = self.owners_around(around, policy).await;
-        let node_labels = |node: &str| self.node_labels(node);
+        let node_labels = |node: &str| self.cluster.node(node).labels();
         let slots = listed.slots.mended(&around.over, std::iter::empty());
         let neighbourhood = Neighbourhood {
             policy,
@@ -201,10 +199,8 @@ impl Controller {
                 (PodSeen::Gone, None) => Hole::Closed,
                 _ => Hole::Open,
             },
-            wish: now.map_or(Wish::None, |pod| wish::wish(pod, &around.owner, &node, drain.status.caller)),
-            // Of nobody else is it asked.
-            owner_has_enough: drain.status.caller == Caller::PodCounter
-                && now.is_some_and(|pod| hole::owner_has_enough(pod, &around.pods, &around.owner)),
+            wish: now
+                .map_or(Wish::None, |pod| wish::wish(pod, &around.owner, &node, drain.status.caller, &around.pods)),
             mode: now.and_then(|pod| wish::mode(pod, &around.owner)),
             room: around.room.clone(),
             listed: around.listed,

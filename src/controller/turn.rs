@@ -1,6 +1,5 @@
 //! One turn of one drain: look, decide, write, act.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,14 +127,6 @@ impl Controller {
         for over in &around.over {
             let message = format!("the slot of {over} is free again: there is no such drain any more, or it is over");
             self.events.tell(drain, &Event { reason: "SlotFreed", warning: true, message });
-        }
-    }
-
-    /// The labels of nodes, where they are known.
-    pub(super) fn node_labels(&self, node: &str) -> Option<BTreeMap<String, String>> {
-        match self.cluster.node(node) {
-            crate::facts::NodeSeen::Known(node) => Some(node.labels),
-            crate::facts::NodeSeen::Gone | crate::facts::NodeSeen::Unknown => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::retry::{self, Retry};
 const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// The longest pause between two turns of a drain that a person ends, and whose turns fail.
-const SHORT: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_secs(2);
 
 /// One drain between two turns.
 pub(super) struct Watched {
@@ -77,7 +77,9 @@ impl Watched {
     }
 
     /// Takes up what somebody has written. What fails is tried again at once when a person ends it.
-    pub fn take_up(&mut self, drain: &Arc<Drain>) {
+    /// What is new in it is known from now on, though the next turn may fail; `since` is how long this process runs.
+    pub fn take_up(&mut self, drain: &Arc<Drain>, since: Duration) {
+        self.memory.notice(drain, since);
         if drain.is_cancelled() && !self.drain.is_cancelled() {
             self.retry.succeeded();
         }

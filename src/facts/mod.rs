@@ -80,6 +80,8 @@ pub enum OwnerSeen {
 pub struct OwnerFacts {
     /// How many pods it wants; `None` where its kind says nothing of that.
     pub wanted: Option<u32>,
+    /// Its controller has seen the newest change of its spec: what it has not done by now it does not want.
+    pub observed: bool,
     /// What is known of it as one of Kubernetes' own kinds.
     pub kind: OwnerKind,
 }
@@ -137,6 +139,14 @@ impl OwnerSeen {
     pub(crate) fn wants_ordinal(&self, ordinal: u32) -> Option<bool> {
         let (first, count) = self.ordinals()?;
         Some(ordinal >= first && ordinal - first < count)
+    }
+}
+
+impl NodeSeen {
+    /// Its labels, where they are known.
+    #[must_use]
+    pub fn labels(self) -> Option<BTreeMap<String, String>> {
+        if let NodeSeen::Known(node) = self { Some(node.labels) } else { None }
     }
 }
 

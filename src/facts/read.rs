@@ -55,11 +55,12 @@ pub fn owner(object: &Value) -> Result<OwnerSeen, serde_json::Error> {
         return Ok(OwnerSeen::DeletingOrGone);
     }
     let rolls = owner.spec.update_strategy.kind != "OnDelete";
+    // A Job does not say so.
+    let observed = owner.kind == "Job" || owner.status.observed_generation >= owner.metadata.generation;
     let (wanted, kind) = match owner.kind.as_str() {
         "Job" => (Some(pods_of_job(&owner)), OwnerKind::Other),
         // What it wanted before the newest change of its spec says nothing.
         "DaemonSet" => {
-            let observed = owner.status.observed_generation >= owner.metadata.generation;
             (owner.status.desired_number_scheduled.filter(|_| observed), OwnerKind::DaemonSet { rolls, revision: None })
         }
         "StatefulSet" => {
@@ -74,7 +75,7 @@ pub fn owner(object: &Value) -> Result<OwnerSeen, serde_json::Error> {
         }
         _ => (Some(owner.spec.replicas.unwrap_or(1)), OwnerKind::Other),
     };
-    Ok(OwnerSeen::Known(OwnerFacts { wanted, kind }))
+    Ok(OwnerSeen::Known(OwnerFacts { wanted, observed, kind }))
 }
 
 /// An owner of any kind, by its `scale` subresource, as the disruption controller tells how many pods it wants.
@@ -83,7 +84,7 @@ pub fn owner(object: &Value) -> Result<OwnerSeen, serde_json::Error> {
 /// What is wrong with the JSON.
 pub fn scale(object: &Value) -> Result<OwnerSeen, serde_json::Error> {
     let scale = Scale::deserialize(object)?;
-    Ok(OwnerSeen::Known(OwnerFacts { wanted: Some(scale.spec.replicas), kind: OwnerKind::Other }))
+    Ok(OwnerSeen::Known(OwnerFacts { wanted: Some(scale.spec.replicas), ..OwnerFacts::default() }))
 }
 
 /// How many pods a Job still wants: none once it is suspended or has ended.

@@ -79,15 +79,7 @@ impl Gatekeeper {
         if !policies.of_pod(&pod.metadata.namespace, &pod.metadata.labels).any(by_node) {
             return None;
         }
-        self.labels_of(&pod.spec.node_name)
-    }
-
-    /// The labels of a node, where they are known.
-    pub(super) fn labels_of(&self, node: &str) -> Option<BTreeMap<String, String>> {
-        match self.cluster.node(node) {
-            NodeSeen::Known(node) => Some(node.labels),
-            NodeSeen::Gone | NodeSeen::Unknown => None,
-        }
+        self.cluster.node(&pod.spec.node_name).labels()
     }
 
     /// What is known of the things around a pod: the owner live, the rest from memory.

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use crate::admission::{self, Answer, Case, NotVerified};
 use crate::controller::ROUND_LIMIT;
-use crate::facts::OwnerSeen;
+use crate::controller::owners::Owners;
 use crate::lifecycle::{Drain, Look, Neighbourhood, Phase, Slots, claim};
 use crate::plan::{Round, Task, Verdict};
-use crate::pod::{OwnerReference, Pod};
+use crate::pod::Pod;
 use crate::policy::Policy;
 use crate::ports::StoreError;
 
@@ -19,9 +19,6 @@ use super::Gatekeeper;
 
 /// The limit of a policy with at most so many pods is looked up live.
 const MOST_LISTED: usize = 200;
-
-/// The owners of the policy's pods that are asked how many they want.
-const MOST_OWNERS: usize = 4;
 
 impl Gatekeeper {
     pub(super) async fn verify(&self, case: &Case<'_>, drain: &Drain, dry_run: bool, deadline: Instant) -> Answer {
@@ -76,8 +73,10 @@ impl Gatekeeper {
         // Of more, the leader's word counts, which has them all in sight: that the drain is Drained.
         let Some(pods) = pods? else { return Ok(None) };
         let drains = drains?;
-        let owners = self.owners_of(namespace, drain, &pods).await;
-        let node_labels = |node: &str| self.labels_of(node);
+        let all: Vec<&Pod<'static>> = drain.status.pod.iter().chain(pods.iter().map(Arc::as_ref)).collect();
+        // With nothing remembered all of them are read now.
+        let owners = Owners::default().of_pods(&*self.cluster, namespace, &all).await;
+        let node_labels = |node: &str| self.cluster.node(node).labels();
         let neighbourhood = Neighbourhood {
             policy,
             pods: &pods,
@@ -87,22 +86,6 @@ impl Gatekeeper {
             node_labels: &node_labels,
         };
         Ok(neighbourhood.why_not(drain))
-    }
-
-    async fn owners_of(
-        &self,
-        namespace: &str,
-        drain: &Drain,
-        pods: &[Arc<Pod<'static>>],
-    ) -> BTreeMap<String, OwnerSeen> {
-        let all = drain.status.pod.iter().chain(pods.iter().map(Arc::as_ref)).filter_map(Pod::controller);
-        let distinct: BTreeMap<&str, &OwnerReference<'static>> =
-            all.map(|owner| (owner.uid.as_str(), owner)).take(MOST_LISTED).collect();
-        let mut owners = BTreeMap::new();
-        for (uid, owner) in distinct.into_iter().take(MOST_OWNERS) {
-            owners.insert(uid.to_owned(), self.cluster.owner(namespace, owner).await);
-        }
-        owners
     }
 
     async fn write_no_longer(

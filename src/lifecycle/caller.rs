@@ -14,8 +14,9 @@ pub enum Caller {
     Person,
     /// Preemption: 50 tries a second, unless told to wait.
     Scheduler,
-    /// Asks only because it has more pods than it wants, whichever they are: a ReplicaSet's controller, or a Job's.
-    PodCounter,
+    /// The controller of the pod's own StatefulSet, ReplicaSet, DaemonSet or Job, and nobody else: what it wants can be
+    /// seen by that object.
+    Owner,
     /// Five quick tries, then none until the node's taints change.
     TaintEviction,
     /// A controller, an operator, an autoscaler: tries again by itself, with growing pauses.
@@ -36,9 +37,12 @@ impl Caller {
             None | Some("admin") => Caller::Person,
             Some("kube-scheduler") => Caller::Scheduler,
             Some("serviceaccount:kube-system:node-controller") => Caller::TaintEviction,
-            Some("serviceaccount:kube-system:replicaset-controller" | "serviceaccount:kube-system:job-controller") => {
-                Caller::PodCounter
-            }
+            Some(
+                "serviceaccount:kube-system:statefulset-controller"
+                | "serviceaccount:kube-system:replicaset-controller"
+                | "serviceaccount:kube-system:daemon-set-controller"
+                | "serviceaccount:kube-system:job-controller",
+            ) => Caller::Owner,
             Some(_) => Caller::Program,
         }
     }
@@ -50,19 +54,16 @@ impl Caller {
         matches!(self, Caller::Scheduler | Caller::TaintEviction)
     }
 
-    /// Who counts as the caller, when this one comes after `before`: one that Castoff must do something for is not
-    /// forgotten because others ask too.
+    /// Who counts as the caller, when this one comes after `before`: one that Castoff must do something for, or be
+    /// patient with, is not forgotten because others ask too.
     #[must_use]
     pub fn after(self, before: Caller) -> Caller {
-        if self.rank() < before.rank() { before } else { self }
-    }
-
-    fn rank(self) -> u8 {
-        match self {
-            Caller::Person => 0,
-            Caller::Program | Caller::Scheduler => 1,
-            Caller::PodCounter => 2,
-            Caller::TaintEviction => 3,
+        match (before, self) {
+            (Caller::TaintEviction, _) | (_, Caller::TaintEviction) => Caller::TaintEviction,
+            // The owner is then not alone: its wish does not say what the other one wants.
+            (Caller::Owner, other) | (other, Caller::Owner) if other != Caller::Owner => Caller::Program,
+            (before, Caller::Person) => before,
+            (_, now) => now,
         }
     }
 
@@ -79,7 +80,7 @@ impl Caller {
             Caller::Person => "Person",
             Caller::Program => "Program",
             Caller::Scheduler => "Scheduler",
-            Caller::PodCounter => "PodCounter",
+            Caller::Owner => "Owner",
             Caller::TaintEviction => "TaintEviction",
         }
     }
@@ -104,13 +105,25 @@ mod tests {
     #[test]
     fn one_that_castoff_does_something_for_is_not_forgotten_because_others_ask_too() {
         assert_eq!(Caller::Person.after(Caller::TaintEviction), Caller::TaintEviction);
-        assert_eq!(Caller::Program.after(Caller::PodCounter), Caller::PodCounter);
         assert_eq!(Caller::Program.after(Caller::Person), Caller::Program);
+        assert_eq!(Caller::Person.after(Caller::Scheduler), Caller::Scheduler);
+    }
+
+    #[test]
+    fn an_owner_counts_as_one_only_while_nobody_else_asks() {
+        assert_eq!(Caller::Owner.after(Caller::Owner), Caller::Owner);
+        for other in [Caller::Person, Caller::Program, Caller::Scheduler] {
+            assert_eq!((Caller::Owner.after(other), other.after(Caller::Owner)), (Caller::Program, Caller::Program));
+        }
+        for other in [Caller::Person, Caller::Program, Caller::Scheduler, Caller::Owner] {
+            assert_eq!(other.after(Caller::TaintEviction), Caller::TaintEviction);
+            assert_eq!(Caller::TaintEviction.after(other), Caller::TaintEviction);
+        }
     }
 
     #[test]
     fn a_caller_of_a_newer_version_counts_as_a_program() {
         assert_eq!(serde_json::from_str::<Caller>(r#""Newer""#).ok(), Some(Caller::Program));
-        assert_eq!(serde_json::to_value(Caller::PodCounter).ok(), Some(Caller::PodCounter.as_str().into()));
+        assert_eq!(serde_json::to_value(Caller::Owner).ok(), Some(Caller::Owner.as_str().into()));
     }
 }

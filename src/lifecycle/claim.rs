@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::caller::Caller;
-use super::drain::{Drain, DrainStatus, Outcome, Phase};
+use super::drain::Drain;
+use super::status::{DrainStatus, Outcome, Phase};
 
 /// Whether the gate may allow the pod to leave, once every step was seen done and the limit was seen to hold.
 #[must_use]
@@ -72,10 +73,11 @@ pub fn let_go(mut drain: Drain, outcome: Outcome) -> Drain {
 #[must_use]
 pub fn tried(drain: &Drain, caller: Caller, last: Duration) -> Option<Drain> {
     let caller = caller.after(drain.status.caller);
-    if caller == drain.status.caller && last < between_tries(drain) {
+    if caller == drain.status.caller && !drain.status.unasked && last < between_tries(drain) {
         return None;
     }
     let mut drain = drain.clone();
+    drain.status.unasked = false;
     drain.status.tries += 1;
     drain.status.caller = caller;
     Some(drain)

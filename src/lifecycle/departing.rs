@@ -1,8 +1,8 @@
 //! Departing: from the yes, or from the pod's going without one, until the hole that it leaves is closed.
 
-use super::drain::{Outcome, Phase};
 use super::hole::{Hole, SETTLED};
 use super::reconcile::Work;
+use super::status::{Outcome, Phase};
 use super::step::Ownership;
 use super::world::PodSeen;
 
@@ -55,14 +55,11 @@ pub(super) fn disown_what_was_taken_over(work: &mut Work<'_>) -> bool {
 /// A drain that has taken this one's seat over has what both have in common; the rest is undone by this one. True
 /// where there is such a drain.
 fn hand_over(work: &mut Work<'_>) -> bool {
-    let Some(successor) = &work.world.successor else { return false };
-    for step in &mut work.steps {
-        if successor.status.steps.iter().any(|other| other.is_same(&step.step)) {
-            step.step.ownership = Ownership::None;
-        }
+    let handed_over = disown_what_was_taken_over(work);
+    if handed_over {
+        over(work);
     }
-    over(work);
-    true
+    handed_over
 }
 
 fn is_closed(work: &mut Work<'_>) -> bool {

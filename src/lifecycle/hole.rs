@@ -76,17 +76,6 @@ fn quiet(its: &[&Arc<Pod<'static>>], ready: usize) -> Hole {
     Hole::Quiet(hasher.finish())
 }
 
-/// Whether the pod's owner counts its pods and can be seen to have no more than it wants: then it asks for none of
-/// them any more.
-#[must_use]
-pub fn owner_has_enough(pod: &Pod<'_>, pods: &[Arc<Pod<'static>>], owner: &OwnerSeen) -> bool {
-    let (Some(controller), Some(wanted)) = (pod.controller(), owner.wanted()) else { return false };
-    let is_its = |other: &Pod<'_>| other.controller().is_some_and(|owner| owner.uid == controller.uid);
-    let lives = |other: &&Arc<Pod<'static>>| is_its(other) && !other.is_terminating() && !other.is_finished();
-    let living: Vec<_> = pods.iter().filter(lives).collect();
-    living.len() <= wanted as usize && living.iter().any(|other| other.metadata.uid == pod.metadata.uid)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -106,7 +95,7 @@ mod tests {
     }
 
     fn known(wanted: Option<u32>) -> OwnerSeen {
-        OwnerSeen::Known(OwnerFacts { wanted, kind: OwnerKind::Other })
+        OwnerSeen::Known(OwnerFacts { wanted, ..OwnerFacts::default() })
     }
 
     fn all(pods: &[Pod<'static>]) -> Vec<Arc<Pod<'static>>> {
@@ -157,7 +146,7 @@ mod tests {
 
     fn agents(wanted: u32) -> OwnerSeen {
         let kind = OwnerKind::DaemonSet { rolls: true, revision: None };
-        OwnerSeen::Known(OwnerFacts { wanted: Some(wanted), kind })
+        OwnerSeen::Known(OwnerFacts { wanted: Some(wanted), observed: true, kind })
     }
 
     #[test]
@@ -187,14 +176,5 @@ mod tests {
             read::owner(&json!({"kind": "StatefulSet", "metadata": {}, "spec": {"replicas": replicas}})).unwrap()
         };
         assert_eq!((hole(&gone, &down, &set(2)), hole(&gone, &down, &set(3))), (Hole::Closed, Hole::Open));
-    }
-
-    #[test]
-    fn an_owner_with_no_pod_too_many_asks_for_none() {
-        let pods = all(&[pod("ReplicaSet", "web", "a", "a", true), pod("ReplicaSet", "web", "b", "b", true)]);
-        assert!(owner_has_enough(&pods[0], &pods, &known(Some(2))));
-        assert!(!owner_has_enough(&pods[0], &pods, &known(Some(1))));
-        assert!(!owner_has_enough(&pods[0], &pods, &OwnerSeen::Unknown));
-        assert!(!owner_has_enough(&pods[0], &[], &known(Some(2))), "pods that are not seen say nothing");
     }
 }

@@ -119,9 +119,7 @@ impl Neighbourhood<'_> {
     }
 
     fn selects(&self, pod: &Pod<'_>) -> bool {
-        let by_node = !self.policy.spec.node_selector.is_empty();
-        let labels = by_node.then(|| (self.node_labels)(&pod.spec.node_name)).flatten();
-        self.policy.selects(pod, labels.as_ref())
+        self.policy.selects_by(pod, self.node_labels)
     }
 
     /// Whether a drain counts for this policy: it began under it, or its pod is selected by it.

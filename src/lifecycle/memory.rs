@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::drain::{Drain, Phase};
+use super::drain::Drain;
+use super::status::Phase;
 use super::step::DrainStep;
 use super::world::PolicySeen;
 
@@ -16,6 +17,8 @@ pub struct Memory {
     pub quiet_until: Duration,
     /// The number of tries last seen, and when it was new.
     tries: (u64, Duration),
+    /// A try was new to this process.
+    pub has_heard: bool,
     /// The longest pause between two tries that was seen.
     longest_pause: Duration,
     /// The number of claims last seen, and when it was new.
@@ -65,6 +68,7 @@ impl Memory {
         Memory {
             quiet_until: now + quiet,
             tries: (drain.tries(), now),
+            has_heard: false,
             longest_pause: Duration::from_secs(drain.status.longest_pause_seconds),
             claims: (drain.status.claims, now),
             phase: (drain.status.phase, now),
@@ -83,6 +87,7 @@ impl Memory {
         if self.tries.0 != drain.tries() {
             self.longest_pause = self.longest_pause.max(now.saturating_sub(self.tries.1));
             self.tries = (drain.tries(), now);
+            self.has_heard = true;
         }
         if self.claims.0 != status.claims {
             self.claims = (status.claims, now);
@@ -93,7 +98,8 @@ impl Memory {
         if drain.metadata.kept.deleting {
             self.deleting_since.get_or_insert(now);
         }
-        self.steps.resize_with(status.steps.len(), StepMemory::default);
+        // One that waits is stored without its steps.
+        self.steps.resize_with(status.steps.len().max(self.steps.len()), StepMemory::default);
     }
 
     /// The drain comes to a phase: what was counted in the last one counts no more.

@@ -7,9 +7,9 @@ use crate::printable::printable;
 
 use super::caller::Caller;
 use super::claim;
-use super::drain::Phase;
 use super::limit::Room;
 use super::reconcile::{Work, hindrance, mode_now};
+use super::status::Phase;
 use super::step::{Ownership, StepProgress};
 use super::wish::Wish;
 use super::world::{Effect, PodSeen, PolicySeen};
@@ -17,9 +17,17 @@ use super::world::{Effect, PodSeen, PolicySeen};
 /// Prepared, and nobody asks: after this long that is told.
 const UNASKED: Duration = Duration::from_mins(1);
 
+/// After a try, what is seen of the owner and its pods may still be what was before it.
+const A_MOMENT: Duration = Duration::from_secs(2);
+
 /// Waits for the backend not to object, then for a slot; then begins.
 pub(super) fn queued(work: &mut Work<'_>) {
     if give_up(work) || work.is_quiet() {
+        return;
+    }
+    // What will be given up in a moment is not begun.
+    if is_asked_for_in_vain(work) {
+        work.again = work.again.min(A_MOMENT);
         return;
     }
     if work.steps.is_empty() {
@@ -120,7 +128,7 @@ fn reconsider(work: &mut Work<'_>) -> bool {
     }
     work.tell("Reconsidered", false, "the owner's wish has changed: restoring first".to_owned());
     // Whoever no longer wants the pod gone does not ask again; who still does need not.
-    work.drain.status.again = work.world.wish != Wish::None;
+    work.drain.status.again = work.world.wish.is_to_go();
     work.enter(Phase::Restoring);
     true
 }
@@ -167,7 +175,7 @@ fn explain_limit(work: &mut Work<'_>, done: bool) {
 /// Sends the act if the intent is written down; else writes that first, and looks again.
 fn act_or_intend(work: &mut Work<'_>, index: usize, act: &Act) {
     work.drain.status.blocked = false;
-    let is_wanted = work.world.wish != Wish::None && work.drain.status.mode == Mode::Removal;
+    let is_wanted = work.world.wish.is_to_go() && work.drain.status.mode == Mode::Removal;
     if act.irreversible && !is_wanted {
         work.explain("waits: the next act can't be undone, and it can't be seen that the owner still wants it", "");
         return;
@@ -248,7 +256,8 @@ fn note_unasked(work: &mut Work<'_>) {
         );
         work.tell("DrainUnasked", true, message);
     }
-    work.drain.status.unasked = unasked;
+    // That a new process has heard nothing yet is no try.
+    work.drain.status.unasked = unasked || work.drain.status.unasked && !work.memory.has_heard;
 }
 
 /// Gives the drain up if a person cancelled it, another policy guards the pod, or nobody wants it any more.
@@ -261,8 +270,8 @@ fn give_up(work: &mut Work<'_>) -> bool {
         "given up: another policy guards the pod now"
     } else if work.drain.status.phase == Phase::Queued && work.world.policy == PolicySeen::Gone {
         "given up: no policy guards the pod any more"
-    } else if has_enough(work) {
-        "given up: its owner has no pod too many any more"
+    } else if is_kept(work) {
+        "given up: its owner does not want it gone any more"
     } else if is_abandoned(work) {
         "given up: nobody has asked for it any more"
     } else {
@@ -282,13 +291,17 @@ fn is_abandoned(work: &Work<'_>) -> bool {
     let patience = abandon_after.max(2 * pause).max(status.caller.shortest_patience());
     // A try that came soon after one that was written down is not written itself.
     let unwritten = claim::between_tries(&work.drain);
-    work.world.wish == Wish::None && work.memory.silent(work.world.now) > patience + unwritten
+    !work.world.wish.is_to_go() && work.memory.silent(work.world.now) > patience + unwritten
 }
 
-/// Who asked counts its pods, and has no more than it wants. Of several pods that it asked for in turn it keeps all but
-/// those that were too many: the others are not to be prepared after that.
-fn has_enough(work: &Work<'_>) -> bool {
-    work.drain.status.caller == Caller::PodCounter && work.world.owner_has_enough
+/// Nobody but the pod's owner has asked, and it can be seen to want nothing of the pod any more: rolled back, scaled out
+/// again, or content with another pod. However long its back-off is, it will not ask.
+fn is_asked_for_in_vain(work: &Work<'_>) -> bool {
+    work.drain.status.caller == Caller::Owner && work.world.wish == Wish::Keeps
+}
+
+fn is_kept(work: &Work<'_>) -> bool {
+    is_asked_for_in_vain(work) && work.memory.silent(work.world.now) >= A_MOMENT
 }
 
 fn first_hindrance(work: &Work<'_>) -> Option<usize> {

@@ -8,16 +8,20 @@ use std::time::Duration;
 use crate::plan::{Act, Mode, Round, Task, Verdict};
 
 use super::departing;
-use super::drain::{Drain, Outcome, Phase};
+use super::drain::Drain;
 use super::limit::Room;
 use super::memory::{Memory, StepMemory};
 use super::preparing;
 use super::restoring;
+use super::status::{Outcome, Phase};
 use super::step::{DrainStep, Ownership};
 use super::world::{Effect, Event, Look, PodSeen, PolicySeen, Turn, World};
 
 /// A restore is believed once it was seen on so many rounds running; how many a preparation takes, its plan says.
 pub(super) const ROUNDS_RUNNING: u8 = 2;
+
+/// Between two turns of a drain that is being deleted, at the most.
+const HURRY: Duration = Duration::from_secs(1);
 
 /// Which rounds to make before the next turn. One that only waits for a place asks no backend.
 #[must_use]
@@ -132,7 +136,9 @@ impl<'a> Work<'a> {
             self.drain.status.steps.push(step.step);
             self.memory.steps.push(step.memory);
         }
-        Turn { drain: self.drain, memory: self.memory, effects: self.effects, again: self.again }
+        // Who deletes a PodDrain waits for it.
+        let again = if self.drain.metadata.kept.deleting { self.again.min(HURRY) } else { self.again };
+        Turn { drain: self.drain, memory: self.memory, effects: self.effects, again }
     }
 
     /// Whether anything at a backend is, or may be, ours to undo.
@@ -294,7 +300,7 @@ fn completed(work: &mut Work<'_>) {
 
 /// What this version can't read is left alone, and its pod held, until a person ends it.
 fn unreadable(work: &mut Work<'_>) {
-    if work.drain.metadata.kept.deleting && work.world.listed {
+    if work.drain.metadata.kept.deleting && work.world.listed && !restoring::is_overdue(work) {
         work.effect(Effect::GiveSlot);
         work.again = Duration::ZERO;
     } else if work.drain.metadata.kept.deleting {

@@ -5,16 +5,21 @@ use std::time::Duration;
 use crate::plan::{Mode, Verdict};
 
 use super::departing::disown_what_was_taken_over;
-use super::drain::Phase;
 use super::reconcile::{ROUNDS_RUNNING, Work, hindrance};
+use super::status::Phase;
 use super::step::Ownership;
 use super::world::{Effect, PodSeen};
 
 /// How long a namespace's end is held up by a restore that does not succeed.
 const NAMESPACE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a person who deletes a PodDrain waits for a restore that does not succeed: all in all a minute at most.
-const DELETE_PATIENCE: Duration = Duration::from_secs(45);
+/// How long a person who deletes a PodDrain waits for a restore that does not succeed, and for what is left to do at the
+/// API server after it. Each is tried for some seconds of this phase, however long the one before took: after an allow
+/// that may still be carried out, 50 s. All in all a minute at most.
+const DELETE_PATIENCE: Duration = Duration::from_secs(30);
+const RESTORE_AT_LEAST: Duration = Duration::from_secs(4);
+const END_PATIENCE: Duration = Duration::from_secs(45);
+const END_AT_LEAST: Duration = Duration::from_secs(6);
 
 /// Undoes one step after the other, then gives the slot back, then is over.
 pub(super) fn restoring(work: &mut Work<'_>) {
@@ -45,13 +50,31 @@ fn next_step(work: &Work<'_>) -> Option<usize> {
     work.steps.iter().rposition(|step| step.step.owns())
 }
 
+/// The PodDrain was deleted so long ago that what the API server still refuses is left.
+pub(super) fn is_overdue(work: &Work<'_>) -> bool {
+    let (memory, now) = (&work.memory, work.world.now);
+    memory.deleting_for(now) >= END_PATIENCE && memory.in_phase(now) >= END_AT_LEAST
+}
+
 /// Nothing is left to undo.
 fn conclude(work: &mut Work<'_>) {
-    if work.world.listed {
+    let listed = work.world.listed;
+    let marked = matches!(work.world.pod, PodSeen::Present { wake_mark: Some(_), .. });
+    if is_overdue(work) && (listed || marked) {
+        let message = if listed {
+            "the PodDrain is deleted; its place in the policy's status may be left, and is freed by the next drain"
+        } else {
+            "the PodDrain is deleted; the marks castoff.dev/drained and pod-deletion-cost may be left on the pod"
+        };
+        work.tell("NotRestored", true, message.to_owned());
+        // Tried once more all the same.
+        work.enter(Phase::Completed);
+    }
+    if listed {
         // The other order breaks: a slot of a completed drain would be nobody's to give back.
         work.effect(Effect::GiveSlot);
         work.again = Duration::ZERO;
-    } else if matches!(work.world.pod, PodSeen::Present { wake_mark: Some(_), .. }) {
+    } else if marked {
         // Given up: the pod is no more the one to go first, and its controller is not to think so.
         work.effect(Effect::Unmark);
     } else if work.drain.status.again && matches!(work.world.pod, PodSeen::Present { .. }) && !work.drain.is_cancelled()
@@ -125,7 +148,7 @@ fn restore(work: &mut Work<'_>, index: usize) {
 
 fn seen_restored(work: &mut Work<'_>, index: usize) {
     let is_last = work.steps.iter().filter(|step| step.step.owns()).count() == 1;
-    if is_last && work.world.listed {
+    if is_last && work.world.listed && !is_overdue(work) {
         // Written together with the end: until then whoever looks sees the same.
         work.effect(Effect::GiveSlot);
         work.again = Duration::ZERO;
@@ -143,7 +166,7 @@ fn seen_restored(work: &mut Work<'_>, index: usize) {
 fn leave_if_time_is_over(work: &mut Work<'_>, index: usize, why: &str) {
     let now = work.world.now;
     let ending = work.world.namespace_ending && work.memory.in_phase(now) >= NAMESPACE_PATIENCE;
-    let deleted = work.memory.deleting_for(now) >= DELETE_PATIENCE;
+    let deleted = work.memory.deleting_for(now) >= DELETE_PATIENCE && work.memory.in_phase(now) >= RESTORE_AT_LEAST;
     let because = match (ending, deleted) {
         (true, _) => "the namespace is deleted",
         (_, true) => "the PodDrain is deleted",

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::drain::{DrainSpec, DrainStatus, Phase, PodReference};
+use super::drain::{DrainSpec, PodReference};
+use super::status::{DrainStatus, Phase};
 
 /// A drain as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,30 +54,44 @@ fn older_spec(spec: &Value) -> DrainSpec {
     DrainSpec { pod, ..some_spec(spec) }
 }
 
-/// The status of the older form: the steps, the limits and the pod were in the spec, and how the pod left had another
-/// name. What this version has written into it since stays.
+/// The status of the older form, which had the steps and the pod in its spec, and another name for how the pod left.
+/// What this version has written into it since stays.
+///
+/// Whoever may write PodDrains could write any of that, and is not to decide what is sent: of the spec only names are
+/// taken. A step's plan is its policy's, a pod's addresses are those that it is seen with.
 fn older_status(spec: &Value, status: &Map<String, Value>) -> Map<String, Value> {
     let mut status = status.clone();
-    for field in ["limits", "pod"] {
-        if let (Some(value), false) = (spec.get(field), status.contains_key(field)) {
-            status.insert(field.to_owned(), value.clone());
-        }
+    if !status.contains_key("pod")
+        && let Some(Value::Object(pod)) = spec.get("pod")
+    {
+        let pod =
+            pod.iter().filter(|(field, _)| *field != "status").map(|(field, value)| (field.clone(), value.clone()));
+        status.insert("pod".to_owned(), Value::Object(pod.collect()));
     }
     let written = status.get("steps").and_then(Value::as_array).cloned().unwrap_or_default();
     if !written.iter().any(|step| step.get("planSpec").is_some()) {
-        let begun = spec.get("steps").and_then(Value::as_array).cloned().unwrap_or_default();
-        let merged = begun.into_iter().enumerate().map(|(index, mut step)| {
-            if let (Some(step), Some(Value::Object(known))) = (step.as_object_mut(), written.get(index)) {
-                step.extend(known.clone());
-            }
-            step
-        });
-        status.insert("steps".to_owned(), merged.collect());
+        let begun = spec.get("steps").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let known = written.into_iter().map(Some).chain(std::iter::repeat(None));
+        let steps = begun.iter().zip(known).map(|(step, known)| older_step(step, known));
+        status.insert("steps".to_owned(), steps.collect());
     }
     if let Some(outcome) = status.remove("departure") {
         status.insert("outcome".to_owned(), outcome);
     }
     status
+}
+
+/// A step of the older form, with what its status says of it.
+fn older_step(begun: &Value, known: Option<Value>) -> Value {
+    let message = "an older version began it, and its policy has no step of that name and plan any more";
+    let unknown =
+        json!({"summary": "Not known any more", "done": "false", "unknown": [{"when": "true", "message": message}]});
+    let (name, plan) = (begun.get("name"), begun.get("plan"));
+    let mut step = json!({"name": name, "plan": plan, "planSpec": unknown, "parameters": {}});
+    if let (Some(step), Some(Value::Object(known))) = (step.as_object_mut(), known) {
+        step.extend(known);
+    }
+    step
 }
 
 /// Reads a status field by field: what another version wrote there in words that this one does not know is passed
@@ -149,24 +164,43 @@ mod tests {
         assert_eq!(read(&Value::Null, &Value::Null).status.phase, Phase::Unknown);
     }
 
-    #[test]
-    fn the_form_before_has_its_steps_and_limits_in_the_spec() {
+    /// As it was in the spec, and what of it is read.
+    fn older(status: &Value) -> (Value, Stored) {
+        let plan = json!({"summary": "x", "done": "true", "restore": [{"url": "http://elsewhere/"}]});
         let spec = json!({
             "pod": {"metadata": {"name": "db-0", "namespace": "n", "uid": "a"}, "status": {"podIP": "10.0.0.7"}},
             "seat": "db-0", "policy": "db", "requester": "x", "asker": "StatefulSet", "fingerprint": "f",
-            "steps": [{"name": "s", "plan": "tikv", "hash": "h", "planSpec": {"summary": "x", "done": "true"}, "parameters": {}}],
-            "limits": {"maxUnavailable": 2, "pollPeriodSeconds": 7, "progressDeadlineSeconds": 1, "abandonAfterSeconds": 1},
+            "steps": [{"name": "s", "plan": "tikv", "hash": "h", "planSpec": plan, "credentials": "x",
+                "parameters": {"pd": "http://elsewhere/"}, "ownership": "Acted", "member": "5"}],
         });
+        let stored = read(&spec, status);
+        (spec, stored)
+    }
+
+    #[test]
+    fn the_form_before_has_its_steps_and_its_pod_in_the_spec() {
         let status = json!({"phase": "Departing", "asker": "StatefulSet", "departure": "Prepared", "allowed": true,
             "steps": [{"member": "4", "ownership": "Acted", "actSeconds": 0}]});
-        let stored = read(&spec, &status);
+        let (spec, stored) = older(&status);
         assert!(stored.older);
         assert_eq!((stored.spec.pod.name.as_str(), stored.spec.pod.uid.as_str()), ("db-0", "a"));
         let step = &stored.status.steps[0];
         assert_eq!((step.name.as_str(), step.member.as_deref(), step.ownership), ("s", Some("4"), Ownership::Acted));
-        assert_eq!(stored.status.limits.poll_period_seconds, 7);
         assert_eq!(stored.status.outcome, Some(crate::lifecycle::Outcome::Prepared));
         let again = serde_json::to_value(&stored.status).unwrap();
         assert_eq!(read(&spec, &again).status, stored.status, "what is written since is not overtaken");
+    }
+
+    #[test]
+    fn whoever_can_edit_the_spec_of_the_form_before_decides_nothing_of_what_is_sent() {
+        let stored = older(&json!({"phase": "Restoring"})).1;
+        let step = &stored.status.steps[0];
+        assert_eq!(
+            (step.ownership, step.member.as_deref(), step.credentials.as_deref()),
+            (Ownership::None, None, None)
+        );
+        assert!(step.parameters.is_empty() && step.plan_spec.restore.is_empty() && step.plan_spec.done == "false");
+        crate::plan::compile(&step.plan_spec).unwrap();
+        assert!(stored.status.pod.unwrap().status.pod_ip.is_empty());
     }
 }

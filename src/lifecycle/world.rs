@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::plan::{Act, Mode, Round, Task};
 
-use super::drain::{Drain, Outcome};
+use super::drain::Drain;
 use super::hole::Hole;
 use super::limit::{Room, Slots};
 use super::memory::Memory;
+use super::status::Outcome;
 use super::wish::Wish;
 
 /// What was seen since the last turn. Times are durations since this process began: only what a process measured
@@ -23,8 +24,6 @@ pub struct World {
     pub hole: Hole,
     /// Whether the pod's owner, or its node, wants it gone now.
     pub wish: Wish,
-    /// Whether the pod's owner counts its pods, and has no more than it wants.
-    pub owner_has_enough: bool,
     /// Whether the pod is expected back; `None` where that can't be told now.
     pub mode: Option<Mode>,
     /// What the policy's limit says.

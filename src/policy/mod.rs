@@ -104,6 +104,13 @@ impl Policy {
                     self.spec.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
                 }))
     }
+
+    /// The same, where the labels of the pod's node are looked up only if the policy selects by them.
+    #[must_use]
+    pub fn selects_by(&self, pod: &Pod<'_>, labels_of: &dyn Fn(&str) -> Option<BTreeMap<String, String>>) -> bool {
+        let by_node = !self.spec.node_selector.is_empty();
+        self.selects(pod, by_node.then(|| labels_of(&pod.spec.node_name)).flatten().as_ref())
+    }
 }
 
 impl Policy {

@@ -32,7 +32,6 @@ pub fn case(phase: &str, steps: usize) -> Case {
         pod: present(None),
         hole: Hole::Open,
         wish: Wish::None,
-        owner_has_enough: false,
         mode: Some(Mode::Restart),
         room: Room::Held,
         listed: true,

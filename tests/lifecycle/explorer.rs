@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+use castoff::lifecycle::Caller;
+
 use crate::world::{Broken, Step, World};
 
 /// Steps, those that bring a drain on more often than those that get in its way.
@@ -11,8 +13,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => seat.clone().prop_map(Step::Turn),
         12 => Just(Step::Do),
-        5 => (gate.clone(), seat.clone(), prop::bool::weighted(0.1))
-            .prop_map(|(gate, seat, person)| Step::Try { gate, seat, person }),
+        5 => (gate.clone(), seat.clone(), caller()).prop_map(|(gate, seat, caller)| Step::Try { gate, seat, caller }),
         3 => gate.clone().prop_map(Step::Observe),
         3 => gate.clone().prop_map(Step::Claim),
         3 => (gate.clone(), prop::bool::weighted(0.8)).prop_map(|(gate, really)| Step::CarryOut { gate, really }),
@@ -30,10 +31,16 @@ fn step() -> impl Strategy<Value = Step> {
         1 => seat.clone().prop_map(Step::Delete),
         2 => seat.clone().prop_map(Step::Flap),
         1 => seat.prop_map(Step::End),
-        1 => Just(Step::Renew),
+        1 => prop_oneof![Just(Step::Renew), Just(Step::Rename)],
+        1 => (0..4_u8).prop_map(Step::Edit),
+        1 => prop::bool::ANY.prop_map(Step::ScaledIn),
         1 => prop::bool::ANY.prop_map(Step::Limit),
         1 => prop::bool::ANY.prop_map(Step::Owner),
     ]
+}
+
+fn caller() -> impl Strategy<Value = Caller> {
+    prop_oneof![1 => Just(Caller::Person), 5 => Just(Caller::Program), 4 => Just(Caller::Owner)]
 }
 
 /// Plays the steps, then lets everything settle; what was violated, if anything.
@@ -55,18 +62,28 @@ fn play_with(broken: Broken, foreign: bool, steps: &[Step]) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_interleaving_breaks_what_must_always_hold(steps in prop::collection::vec(step(), 1..160)) {
-        let violation = play(Broken::Nothing, &steps);
+        let violation = play_with(Broken::Nothing, false, &steps);
+        prop_assert!(violation.is_none(), "{}", violation.unwrap_or_default());
+    }
+
+    #[test]
+    fn none_does_where_nobody_knows_the_owners_kind(steps in prop::collection::vec(step(), 1..160)) {
+        let violation = play_with(Broken::Nothing, true, &steps);
         prop_assert!(violation.is_none(), "{}", violation.unwrap_or_default());
     }
 }
 
+fn asks(gate: u8, seat: u8) -> Step {
+    Step::Try { gate, seat, caller: Caller::Program }
+}
+
 #[test]
 fn a_slot_on_its_way_to_a_cancelled_departure_is_given_back() {
-    let asked = Step::Try { gate: 0, seat: 1, person: false };
+    let asked = asks(0, 1);
     let steps = [asked, Step::Turn(1), Step::Cancel(1), Step::HandOver, Step::Turn(1), Step::Do, Step::Do];
     for later in
         [&[Step::Land, Step::Pass(11)][..], &[Step::Pass(5), Step::Land, Step::Pass(5)], &[Step::Pass(11), Step::Land]]
@@ -96,12 +113,12 @@ fn work(seat: u8) -> [Step; 6] {
 /// chance that comes about too rarely to wait for.
 #[test]
 fn a_claim_that_is_not_conditional_is_noticed() {
-    let asked = Step::Try { gate: 0, seat: 1, person: false };
+    let asked = asks(0, 1);
     let steps = [
         vec![asked],
-        work(1).repeat(6),
+        work(1).repeat(12),
         vec![Step::Sync(0), asked, Step::Observe(0), Step::Cancel(1)],
-        work(1).repeat(6),
+        work(1).repeat(12),
         vec![Step::Claim(0), Step::CarryOut { gate: 0, really: true }],
     ]
     .concat();
@@ -115,14 +132,14 @@ fn a_claim_that_is_not_conditional_is_noticed() {
 #[test]
 fn two_that_began_on_one_slot_do_not_both_leave() {
     let leave = |gate, seat| {
-        let (attempt, really) = (Step::Try { gate, seat, person: false }, true);
-        [Step::Sync(gate), attempt, Step::Observe(gate), Step::Claim(gate), Step::CarryOut { gate, really }]
+        let really = true;
+        [Step::Sync(gate), asks(gate, seat), Step::Observe(gate), Step::Claim(gate), Step::CarryOut { gate, really }]
     };
-    let mut steps = vec![Step::Try { gate: 0, seat: 1, person: false }, Step::Turn(1), Step::HandOver];
-    steps.push(Step::Try { gate: 1, seat: 0, person: false });
+    let mut steps = vec![asks(0, 1), Step::Turn(1), Step::HandOver];
+    steps.push(asks(1, 0));
     steps.extend([work(0), work(0)].concat());
     steps.extend([Step::Land, Step::Pass(11)]);
-    for _ in 0..6 {
+    for _ in 0..12 {
         steps.extend([work(0), work(1)].concat());
     }
     steps.extend([leave(0, 1), leave(1, 0)].concat());
@@ -139,10 +156,10 @@ fn an_intent_that_a_new_process_does_not_find_is_noticed() {
 #[test]
 fn a_new_process_that_acts_at_once_is_noticed() {
     let steps = [
-        vec![Step::Try { gate: 0, seat: 1, person: false }],
+        vec![asks(0, 1)],
         work(1).repeat(2),
         vec![Step::Turn(1), Step::HandOver, Step::Cancel(1)],
-        work(1).repeat(6),
+        work(1).repeat(12),
         vec![Step::Land],
     ]
     .concat();
@@ -153,14 +170,14 @@ fn a_new_process_that_acts_at_once_is_noticed() {
 
 /// A gate that has seen every step done, up to its claim.
 fn claims(gate: u8, seat: u8) -> [Step; 4] {
-    [Step::Sync(gate), Step::Try { gate, seat, person: false }, Step::Observe(gate), Step::Claim(gate)]
+    [Step::Sync(gate), asks(gate, seat), Step::Observe(gate), Step::Claim(gate)]
 }
 
 /// One pod is prepared; then another is no longer Ready.
 #[test]
 fn a_limit_that_is_asked_only_once_is_noticed() {
-    let asked = vec![Step::Try { gate: 0, seat: 1, person: false }];
-    let steps = [asked, work(1).repeat(6), vec![Step::Flap(0)], claims(0, 1).to_vec()].concat();
+    let asked = vec![asks(0, 1)];
+    let steps = [asked, work(1).repeat(12), vec![Step::Flap(0)], claims(0, 1).to_vec()].concat();
     let noticed = play(Broken::LimitAskedOnlyOnce, &steps);
     assert_eq!(noticed.as_deref(), Some("2: allowed while others are away"));
     assert_eq!(play(Broken::Nothing, &steps), None);
@@ -169,13 +186,13 @@ fn a_limit_that_is_asked_only_once_is_noticed() {
 /// One pod is prepared; then the policy is made anew, and another pod asked for.
 #[test]
 fn places_that_follow_from_the_list_alone_are_noticed() {
-    let asked = |seat| vec![Step::Try { gate: 0, seat, person: false }];
+    let asked = |seat| vec![asks(0, seat)];
     let steps = [
         asked(1),
-        work(1).repeat(6),
+        work(1).repeat(12),
         vec![Step::Renew],
         asked(0),
-        work(0).repeat(6),
+        work(0).repeat(12),
         claims(0, 1).to_vec(),
         claims(1, 0).to_vec(),
     ]
@@ -188,4 +205,44 @@ fn places_that_follow_from_the_list_alone_are_noticed() {
 #[test]
 fn a_hole_that_is_told_by_the_owners_kind_is_noticed() {
     assert!(is_noticed(Broken::HoleByKind).is_some());
+}
+
+/// A pod that is prepared in two steps leaves; its replacement is not Ready and is to go too, by other steps.
+#[test]
+fn a_takeover_by_the_places_of_steps_is_noticed() {
+    let steps = [
+        vec![asks(0, 1)],
+        work(1).repeat(12),
+        claims(0, 1).to_vec(),
+        vec![Step::CarryOut { gate: 0, really: true }],
+        vec![Step::Kubelet(1), Step::Kubelet(1), Step::Kubelet(1), Step::Flap(1), Step::Edit(2), asks(0, 1)],
+        work(1).repeat(12),
+    ]
+    .concat();
+    let noticed = play(Broken::TakeoverByPlace, &steps);
+    assert_eq!(noticed.as_deref(), Some("3: our entry of store 1 is left behind"));
+    assert_eq!(play(Broken::Nothing, &steps), None);
+}
+
+/// A pod is prepared to go for good; then its owner can't be read.
+#[test]
+fn an_owner_that_can_not_be_read_taken_for_content_is_noticed() {
+    let steps = [
+        vec![Step::ScaledIn(true), Step::Try { gate: 0, seat: 2, caller: Caller::Owner }],
+        work(2).repeat(12),
+        vec![Step::Owner(false)],
+        work(2).to_vec(),
+    ]
+    .concat();
+    let noticed = play_with(Broken::UnknownIsDefault, false, &steps);
+    assert_eq!(noticed.as_deref(), Some("undone though the owner's wish has not changed"));
+    assert_eq!(play(Broken::Nothing, &steps), None);
+}
+
+#[test]
+fn a_deletion_that_changes_nothing_is_noticed() {
+    let steps = [vec![asks(0, 1)], work(1).repeat(12), vec![Step::Delete(1)]].concat();
+    let noticed = play(Broken::DeleteChangesNothing, &steps);
+    assert_eq!(noticed.as_deref(), Some("a PodDrain that was deleted two minutes ago is still there"));
+    assert_eq!(play(Broken::Nothing, &steps), None);
 }

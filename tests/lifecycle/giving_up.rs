@@ -29,7 +29,7 @@ fn nobody_is_given_up_sooner_than_whoever_asked_may_be_silent() {
         (Caller::Person, 600, 400, 800),
         (Caller::Program, 600, 0, 1060),
         (Caller::Scheduler, 60, 0, 1060),
-        (Caller::PodCounter, 60, 0, 1060),
+        (Caller::Owner, 60, 0, 1060),
         (Caller::TaintEviction, 60, 0, 1060),
         (Caller::Program, 60, 700, 1400),
         (Caller::Program, 3600, 700, 3600),
@@ -76,11 +76,22 @@ fn a_drain_that_nobody_asks_for_is_given_up_but_not_while_its_owner_wants_it() {
 #[test]
 fn a_pod_that_its_owner_keeps_is_given_up_but_not_where_somebody_else_asked() {
     for phase in ["Queued", "Draining", "Drained"] {
-        for (caller, kept) in [(Caller::PodCounter, true), (Caller::Program, false), (Caller::Person, false)] {
+        for (caller, wish, kept) in [
+            (Caller::Owner, Wish::Keeps, true),
+            (Caller::Owner, Wish::None, false),
+            (Caller::Owner, Wish::Asks, false),
+            (Caller::Program, Wish::Keeps, false),
+            (Caller::Person, Wish::Keeps, false),
+            (Caller::TaintEviction, Wish::Keeps, false),
+        ] {
             let mut case = case(phase, 1);
-            (case.drain.status.caller, case.world.owner_has_enough) = (caller, true);
-            case.see(&[Verdict::Done]);
-            assert_eq!(case.phase() == Phase::Restoring, kept, "{phase}, asked for by {caller:?}");
+            (case.drain.status.caller, case.world.wish) = (caller, wish);
+            case.see(&[Verdict::Waiting]);
+            let begun = phase != "Queued" || !kept;
+            assert_eq!(case.phase() == Phase::Queued, !begun, "{phase}: what is given up in a moment is not begun");
+            assert_ne!(case.phase(), Phase::Restoring, "{phase}: what is seen may be older than the try");
+            case.after(10 * SECOND).see(&[Verdict::Waiting]);
+            assert_eq!(case.phase() == Phase::Restoring, kept, "{phase}, asked for by {caller:?}, {wish:?}");
         }
     }
 }
@@ -93,7 +104,7 @@ const TRIES: [f64; 20] = [
 
 #[test]
 fn a_preparation_of_forty_minutes_is_not_given_up_between_a_controllers_tries() {
-    for caller in [Caller::Program, Caller::PodCounter, Caller::Scheduler] {
+    for caller in [Caller::Program, Caller::Owner, Caller::Scheduler] {
         // Nothing but its tries shows that the pod is to go; and the leader changes in the longest gap.
         for new_leader_at in [None, Some(700), Some(1311), Some(2000)] {
             let mut case = case("Draining", 1).owning(&[0]);

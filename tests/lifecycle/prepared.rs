@@ -23,7 +23,7 @@ fn a_controller_is_woken_with_the_same_mark_until_it_is_there() {
 
 #[test]
 fn every_pod_with_a_controller_is_woken_and_none_that_the_gate_would_deny() {
-    for caller in [Caller::Person, Caller::Program, Caller::Scheduler, Caller::PodCounter, Caller::TaintEviction] {
+    for caller in [Caller::Person, Caller::Program, Caller::Scheduler, Caller::Owner, Caller::TaintEviction] {
         let mut case = case("Drained", 1);
         case.drain.status.caller = caller;
         assert_eq!(wakes(&case.see(&[Verdict::Done])).len(), 1, "{caller:?}");
@@ -142,7 +142,23 @@ fn that_nobody_asks_for_what_is_prepared_is_told_once_after_a_minute() {
     assert_eq!(reasons(&effects), ["DrainUnasked"]);
     assert!(case.drain.status.unasked);
     assert!(told(&case.after(60 * SECOND).see(&[Verdict::Done])).is_empty(), "once");
+    case.new_leader(SECOND);
+    for _ in 0..10 {
+        assert!(told(&case.after(30 * SECOND).see(&[Verdict::Done])).is_empty(), "by one leader");
+        assert!(case.drain.status.unasked);
+    }
     case.drain.status.tries += 1;
     case.see(&[Verdict::Done]);
     assert!(!case.drain.status.unasked, "somebody asks");
+}
+
+#[test]
+fn a_try_ends_that_nobody_asks_whichever_process_leads_then() {
+    let mut case = case("Drained", 1);
+    case.drain.status.unasked = true;
+    case.drain = claim::tried(&case.drain, case.drain.status.caller, std::time::Duration::ZERO).unwrap();
+    case.new_leader(SECOND);
+    case.after(SECOND).see(&[Verdict::Done]);
+    assert!(!case.drain.status.unasked);
+    assert_eq!(reasons(&case.after(60 * SECOND).see(&[Verdict::Done])), ["DrainUnasked"]);
 }

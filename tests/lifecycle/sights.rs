@@ -2,36 +2,83 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use castoff::controller::sight;
 use castoff::facts::{NodeSeen, OwnerSeen, read};
 use castoff::lifecycle::hole::hole;
 use castoff::lifecycle::wish::{mode, wish};
-use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Settings, Slots, World as Seen};
-use castoff::plan::Plan;
+use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, Settings, Slots, Wish, World as Seen};
+use castoff::plan::{Plan, compile};
 use castoff::pod::{Pod, deserialize_owned};
-use castoff::policy::{NoPlan, Plans, Policy, spec::PlanReference};
+use castoff::policy::{NoPlan, Plans, Policy, PolicyIndex, spec::PlanReference};
 use serde_json::json;
 
-use crate::world::{Life, Pod as Played, seat_name, uid};
+use crate::world::{Life, Pod as Played, SEATS, seat_name, uid};
 use castoff_test_support::drains;
 
-struct NoPlans;
+/// The one plan that all steps go by; what a round finds is the explorer's own.
+struct OnePlan;
 
-impl Plans for NoPlans {
+static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
+    let spec = json!({"summary": "x", "params": {"port": {"type": "integer", "required": true}}, "done": "true"});
+    Arc::new(compile(&serde_json::from_value(spec).unwrap()).unwrap().named("p"))
+});
+
+impl Plans for OnePlan {
     fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
-        Err(NoPlan("there is none".to_owned()))
+        Ok(Arc::clone(&PLAN))
     }
 }
 
-pub fn policy(name: &str, limit: u32) -> Policy {
-    let spec = json!({"selector": {"matchLabels": {"app": "db"}}, "steps": [], "maxUnavailable": limit});
-    Policy::new("n", name, serde_json::from_value(spec).unwrap(), &NoPlans)
+/// A policy's steps as people edit them: they change places, one is taken away, one gets another parameter.
+pub const EDITS: [&[(&str, u16)]; 4] =
+    [&[("a", 80), ("b", 80)], &[("b", 80), ("a", 80)], &[("b", 81)], &[("a", 80), ("b", 81)]];
+
+/// A policy as it is now: how often it was renamed, how many pods may be away, and its steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Form {
+    pub renamed: bool,
+    pub two: bool,
+    pub edit: usize,
 }
 
-pub fn owner(replicas: usize) -> OwnerSeen {
-    read::owner(&json!({"kind": "StatefulSet", "metadata": {}, "spec": {"replicas": replicas}})).unwrap()
+static POLICIES: LazyLock<HashMap<Form, PolicyIndex>> = LazyLock::new(|| {
+    let forms = [false, true].into_iter().flat_map(|renamed| {
+        [false, true].into_iter().flat_map(move |two| (0..EDITS.len()).map(move |edit| Form { renamed, two, edit }))
+    });
+    forms.map(|form| (form, PolicyIndex::new([policy(form)]))).collect()
+});
+
+fn policy(form: Form) -> Policy {
+    let step = |(name, port): &(&str, u16)| json!({"name": name, "plan": {"name": "p"}, "parameters": {"port": port}});
+    let spec = json!({
+        "selector": {"matchLabels": {"app": "db"}},
+        "steps": EDITS[form.edit].iter().map(step).collect::<Vec<_>>(),
+        "maxUnavailable": if form.two { 2 } else { 1 },
+        "abandonAfterSeconds": 100,
+    });
+    Policy::new("n", if form.renamed { "q" } else { "p" }, serde_json::from_value(spec).unwrap(), &OnePlan)
+}
+
+impl Form {
+    pub fn policy(self) -> &'static Arc<Policy> {
+        &POLICIES[&self].of_namespace("n")[0]
+    }
+}
+
+/// Owners that want so many pods, all of their newest revision.
+static OWNERS: LazyLock<[OwnerSeen; SEATS + 1]> = LazyLock::new(|| {
+    std::array::from_fn(|replicas| {
+        let status = json!({"updateRevision": "r"});
+        let set = json!({"kind": "StatefulSet", "metadata": {}, "spec": {"replicas": replicas}, "status": status});
+        read::owner(&set).unwrap()
+    })
+});
+
+pub fn owner(replicas: usize) -> &'static OwnerSeen {
+    &OWNERS[replicas]
 }
 
 /// The pods as an API server shows them.
@@ -57,6 +104,7 @@ fn read_once(seat: usize, played: &Played, foreign: bool) -> Arc<Pod<'static>> {
 fn shown(seat: usize, played: &Played, foreign: bool) -> Pod<'static> {
     let ready = matches!(played.life, Life::Ready | Life::Terminating);
     let mut pod = drains::pod(&seat_name(seat), &uid(seat, played.generation), ready);
+    pod["metadata"]["labels"]["controller-revision-hash"] = json!("r");
     if foreign {
         pod["metadata"]["ownerReferences"][0]["kind"] = json!("Cluster");
     }
@@ -71,12 +119,17 @@ fn shown(seat: usize, played: &Played, foreign: bool) -> Pod<'static> {
     deserialize_owned(&pod).unwrap()
 }
 
+/// The pod of a seat, as the gate gets it with a review.
+pub fn pod(seat: usize, played: &Played, foreign: bool) -> Arc<Pod<'static>> {
+    read_once(seat, played, foreign)
+}
+
 /// All that a turn, or a gate, looks at besides the backend.
 pub struct Sight<'a> {
     pub pods: Vec<Arc<Pod<'static>>>,
     pub drains: Vec<Arc<Drain>>,
     pub slots: &'a Slots,
-    pub policy: &'a Policy,
+    pub policy: &'static Arc<Policy>,
     pub owner: OwnerSeen,
     /// Places are told by the list alone: a mistake made on purpose.
     pub list_only: bool,
@@ -99,43 +152,50 @@ impl Sight<'_> {
         })
     }
 
-    /// What a turn of this drain is told, without what the backend shows.
-    pub fn seen(&self, drain: &Drain, now: Duration) -> Seen {
-        let found = self.pods.iter().find(|pod| pod.metadata.uid == *drain.pod_uid());
-        let pod = castoff::controller::sight::pod_seen(found.map(Arc::as_ref));
-        let known = found.map(Arc::as_ref).or(drain.status.pod.as_ref()).unwrap();
+    /// The drain with what a turn goes by, and what that turn is told, but for what the backend shows.
+    pub fn seen(&self, stored: &Drain, now: Duration) -> (Drain, Seen) {
+        let found = sight::pod_of(stored, &self.pods).map(Arc::as_ref);
+        let holds = |index: &&PolicyIndex| Arc::ptr_eq(&index.of_namespace("n")[0], self.policy);
+        let policies = POLICIES.values().find(holds).expect("it comes from there");
+        let drain = sight::as_of_now(stored, found, policies, Some(self.policy));
+        let pod = sight::pod_seen(found);
+        let known = found.or(drain.status.pod.as_ref());
         let others = || self.drains.iter().filter(|other| other.metadata.name != drain.metadata.name);
-        let ready = found.is_some_and(|pod| pod.is_ready());
-        let may = |other: &&Arc<Drain>| castoff::controller::sight::may_be_taken_over(other, drain, &self.pods);
-        let predecessor = others().find(|other| !ready && found.is_some() && may(other)).cloned();
-        let name = predecessor.as_ref().map(|drain| drain.metadata.name.as_str());
+        let starts = found.is_some_and(|pod| !pod.is_ready());
+        let predecessor = others().find(|other| starts && sight::may_be_taken_over(other, &drain, &self.pods));
+        let name = predecessor.map(|drain| drain.metadata.name.as_str());
         let is_over = |slot: &&castoff::lifecycle::Slot| {
             let drain = self.drains.iter().find(|drain| drain.metadata.name == slot.drain);
             drain.is_none_or(|drain| drain.status.phase == Phase::Completed)
         };
         let over: Vec<String> = self.slots.departing.iter().filter(is_over).map(|slot| slot.drain.clone()).collect();
         let slots = self.slots.mended(&over, std::iter::empty());
-        Seen {
+        let caller = drain.status.caller;
+        let told = Seen {
             now,
-            hole: if pod == PodSeen::Gone { hole(known, &self.pods, &self.owner) } else { Hole::Open },
+            hole: match (&pod, &drain.status.pod) {
+                (PodSeen::Gone, Some(pod)) => hole(pod, &self.pods, &self.owner),
+                (PodSeen::Gone, None) => Hole::Closed,
+                _ => Hole::Open,
+            },
             pod,
-            wish: wish(known, &self.owner, &NodeSeen::Unknown, drain.status.caller),
-            owner_has_enough: castoff::lifecycle::hole::owner_has_enough(known, &self.pods, &self.owner),
-            mode: mode(known, &self.owner),
-            room: self.ask(&slots, |all| all.ask(drain, name, &over)),
+            wish: known.map_or(Wish::None, |pod| wish(pod, &self.owner, &NodeSeen::Unknown, caller, &self.pods)),
+            mode: known.and_then(|pod| mode(pod, &self.owner)),
+            room: self.ask(&slots, |all| all.ask(&drain, name, &over)),
             listed: self.slots.held_by(&drain.metadata.name),
             rounds: BTreeMap::new(),
-            predecessor: predecessor.map(|drain| Box::new(Drain::clone(&drain))),
+            predecessor: predecessor.map(|drain| Box::new(Drain::clone(drain))),
             successor: others()
                 .find(|other| other.status.predecessor.as_deref() == Some(&drain.metadata.name))
                 .map(|drain| Box::new(Drain::clone(drain))),
             namespace_ending: false,
-            policy: PolicySeen::AsBegun,
+            policy: sight::policy_seen(&drain, Some(self.policy)),
             settings: Settings {
                 claim_patience: Duration::from_secs(50),
                 progress_every: Duration::ZERO,
                 completed_ttl: Duration::from_hours(1000),
             },
-        }
+        };
+        (drain, told)
     }
 }

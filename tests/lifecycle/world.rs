@@ -1,22 +1,24 @@
 //! A world for the lifecycle: an API that takes conditional writes, a backend that may lie, two processes of which one
 //! leads and the other may have one operation under way, two gates whose copies lag, and pods.
 
+mod backend;
 mod gates;
 mod leader;
 mod people;
+mod settle;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use castoff::facts::{OwnerFacts, OwnerKind, OwnerSeen};
+use castoff::facts::{OwnerFacts, OwnerSeen};
 use castoff::lifecycle::{
     Caller, Drain, Effect, Memory, Ownership, Phase, Slots, Turn, claim, look, must_be_written, reconcile,
 };
-use castoff::plan::{Act, Request, Round, Task, Verdict, spec::Accept};
-use castoff::policy::Policy;
+use castoff::plan::{Mode, Task, Verdict};
 
-use crate::sights;
-use castoff_test_support::drains;
+use crate::sights::{self, Form};
+use backend::Store;
 
 /// Pods of the set; one of them may be away.
 pub const SEATS: usize = 3;
@@ -39,8 +41,8 @@ pub enum Step {
     HandOver,
     /// What the old process had under way lands.
     Land,
-    /// A gate is asked for the drain of a seat's pod.
-    Try { gate: u8, seat: u8, person: bool },
+    /// A gate is asked for the pod of a seat.
+    Try { gate: u8, seat: u8, caller: Caller },
     /// A gate that has read the drain looks at the backend.
     Observe(u8),
     /// A gate that has seen every step done claims.
@@ -67,8 +69,14 @@ pub enum Step {
     Flap(u8),
     /// A pod ends by itself; its object stays.
     End(u8),
-    /// The policy is made anew, or under another name: its list of slots is empty.
+    /// The policy is made anew: its list of slots is empty.
     Renew,
+    /// The same, under another name.
+    Rename,
+    /// The policy's steps are others now.
+    Edit(u8),
+    /// The set is scaled in by one pod, or out again.
+    ScaledIn(bool),
     /// The limit is raised to two, or lowered to one.
     Limit(bool),
     /// The owner can be read, or can not.
@@ -96,6 +104,10 @@ pub enum Broken {
     HoleByKind,
     /// That a PodDrain is deleted changes nothing.
     DeleteChangesNothing,
+    /// A replacement takes over its predecessor's steps by their places.
+    TakeoverByPlace,
+    /// An owner that can't be read wants its pods back.
+    UnknownIsDefault,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,17 +129,11 @@ pub struct Pod {
     pub wakes: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Store {
-    entry: bool,
-    persons: bool,
-    leaders: bool,
-}
-
 /// A conditional write, or an effect, that was decided on.
 #[derive(Clone, Debug)]
 enum Operation {
-    Write(Box<Turn>, Box<Drain>),
+    Write(Box<Drain>, Box<Turn>, u64),
+    /// Of the drain of the pod with this UID, where the list of slots was of this version.
     Effect(Effect, String, u64),
 }
 
@@ -135,8 +141,8 @@ enum Operation {
 enum Call {
     #[default]
     None,
-    Read(Box<Drain>),
-    Done(Box<Drain>),
+    Read(Arc<Drain>),
+    Done(Arc<Drain>),
     Allowed(String),
 }
 
@@ -144,9 +150,11 @@ pub struct World {
     broken: Broken,
     now: Duration,
     version: u64,
-    drains: BTreeMap<String, Drain>,
+    drains: BTreeMap<String, Arc<Drain>>,
     slots: (Slots, u64),
-    policy: Policy,
+    policy: Form,
+    /// How many pods the owner wants.
+    replicas: usize,
     owner_is_read: bool,
     /// Its kind is none that is known.
     foreign: bool,
@@ -158,10 +166,16 @@ pub struct World {
     old: Option<Operation>,
     /// By then what the old process had under way has landed, or failed.
     old_until: Duration,
-    gates: [BTreeMap<String, Drain>; 2],
+    gates: [BTreeMap<String, Arc<Drain>>; 2],
     calls: [Call; 2],
     /// What went wrong, in words.
     pub violation: Option<String>,
+}
+
+impl Pod {
+    pub fn is_up(&self) -> bool {
+        matches!(self.life, Life::Ready | Life::NotReady)
+    }
 }
 
 pub fn uid(seat: usize, generation: u32) -> String {
@@ -175,14 +189,15 @@ pub fn seat_name(seat: usize) -> String {
 impl World {
     pub fn new(broken: Broken, foreign: bool) -> World {
         let pod = Pod { generation: 0, life: Life::Ready, mark: None, wakes: Vec::new() };
-        let store = Store { leaders: true, ..Store::default() };
+        let store = Store::with_leaders();
         World {
             broken,
             now: Duration::ZERO,
             version: 0,
             drains: BTreeMap::new(),
             slots: (Slots::default(), 0),
-            policy: sights::policy("p", 1),
+            policy: Form { renamed: false, two: false, edit: 0 },
+            replicas: SEATS,
             owner_is_read: true,
             foreign,
             pods: vec![pod; SEATS],
@@ -214,7 +229,7 @@ impl World {
                     self.carry_out(operation, false);
                 }
             }
-            Step::Try { gate, seat, person } => self.attempt(usize::from(gate) % 2, usize::from(seat) % SEATS, person),
+            Step::Try { gate, seat, caller } => self.attempt(usize::from(gate) % 2, usize::from(seat) % SEATS, caller),
             Step::Observe(gate) => self.observe_at(usize::from(gate) % 2),
             Step::Claim(gate) => self.claim(usize::from(gate) % 2),
             Step::CarryOut { gate, really } => self.carry_out_allow(usize::from(gate) % 2, really),
@@ -222,7 +237,7 @@ impl World {
             Step::Kubelet(seat) => self.kubelet(usize::from(seat) % SEATS),
             Step::PastTheGate(seat) => {
                 let pod = &mut self.pods[usize::from(seat) % SEATS];
-                if matches!(pod.life, Life::Ready | Life::NotReady) {
+                if pod.is_up() {
                     pod.life = Life::Terminating;
                 }
             }
@@ -243,81 +258,22 @@ impl World {
             }
             Step::End(seat) => {
                 let pod = &mut self.pods[usize::from(seat) % SEATS];
-                if matches!(pod.life, Life::Ready | Life::NotReady) {
+                if pod.is_up() {
                     pod.life = Life::Ended;
                 }
             }
             Step::Renew => self.slots = (Slots::default(), self.slots.1 + 1),
-            Step::Limit(two) => self.policy = sights::policy("p", if two { 2 } else { 1 }),
+            Step::Rename => {
+                self.policy.renamed = !self.policy.renamed;
+                self.slots = (Slots::default(), self.slots.1 + 1);
+            }
+            Step::Edit(edit) => self.policy.edit = usize::from(edit) % sights::EDITS.len(),
+            // What an owner of a kind that nobody knows wants can't be told.
+            Step::ScaledIn(is_in) => self.replicas = if is_in && !self.foreign { SEATS - 1 } else { SEATS },
+            Step::Limit(two) => self.policy.two = two,
             Step::Owner(is_read) => self.owner_is_read = is_read,
         }
         self.check();
-    }
-
-    /// Lets everything run its course, without faults; then nothing may be left open.
-    pub fn settle(&mut self) {
-        self.lies = false;
-        self.old = None;
-        self.owner_is_read = true;
-        for round in 0..400 {
-            for seat in 0..SEATS {
-                self.turn(seat);
-                while !self.decided.is_empty() {
-                    self.act();
-                }
-                self.move_leaders(seat);
-                self.kubelet(seat);
-                if self.pods[seat].life == Life::NotReady {
-                    self.pods[seat].life = Life::Ready;
-                }
-            }
-            for gate in 0..2 {
-                self.observe_at(gate);
-                self.claim(gate);
-                self.carry_out_allow(gate, true);
-                self.gates[gate] = self.drains.clone();
-            }
-            self.pass(Duration::from_secs(if round < 150 { 3 } else { 60 }));
-            self.check();
-            let over = self.drains.values().all(|drain| drain.status.phase == Phase::Completed);
-            let whole = self.pods.iter().all(|pod| pod.life == Life::Ready);
-            if over && whole && self.decided.is_empty() {
-                break;
-            }
-        }
-        let open: Vec<String> = self
-            .drains
-            .values()
-            .filter(|drain| drain.status.phase != Phase::Completed)
-            .map(|drain| format!("{} {:?}", drain.metadata.name, drain.status.phase))
-            .collect();
-        if !open.is_empty() {
-            self.violated(&format!("7: never over: {}", open.join(", ")));
-        } else if !self.slots.0.departing.is_empty() {
-            self.violated("7: a slot is held for ever");
-        }
-        for (seat, store) in self.stores.clone().into_iter().enumerate() {
-            if store.entry && !store.persons {
-                self.violated(&format!("3: our entry of store {seat} is left behind"));
-            }
-            if store.persons && !store.entry {
-                self.violated(&format!("3: a person's entry of store {seat} is gone"));
-            }
-        }
-    }
-
-    fn check(&mut self) {
-        for pod in &self.pods {
-            let mut marks = pod.wakes.clone();
-            marks.dedup();
-            marks.sort();
-            let before = marks.len();
-            marks.dedup();
-            if marks.len() != before {
-                self.violated("6: woken twice for the same becoming-prepared");
-                return;
-            }
-        }
     }
 
     fn violated(&mut self, what: &str) {
@@ -335,7 +291,7 @@ impl World {
     fn begin_anew(&mut self) {
         self.decided.clear();
         if self.broken == Broken::IntentForgotten {
-            let steps = self.drains.values_mut().flat_map(|drain| &mut drain.status.steps);
+            let steps = self.drains.values_mut().flat_map(|drain| &mut Arc::make_mut(drain).status.steps);
             steps.filter(|step| step.ownership == Ownership::Intent).for_each(|step| step.ownership = Ownership::None);
         }
         let quiet = if self.broken == Broken::NoQuiet { Duration::ZERO } else { QUIET };
@@ -354,32 +310,7 @@ impl World {
         }
         self.version += 1;
         drain.metadata.resource_version = self.version.to_string();
-        self.drains.insert(drain.pod_uid().to_owned(), drain);
+        self.drains.insert(drain.pod_uid().to_owned(), Arc::new(drain));
         true
-    }
-
-    fn kubelet(&mut self, seat: usize) {
-        let pod = &mut self.pods[seat];
-        pod.life = match pod.life {
-            Life::Ready | Life::NotReady => return,
-            Life::Terminating | Life::Ended => {
-                self.stores[seat].leaders = false;
-                Life::Gone
-            }
-            Life::Gone => {
-                pod.generation += 1;
-                (pod.mark, pod.wakes) = (None, Vec::new());
-                Life::Starting
-            }
-            Life::Starting => Life::Ready,
-        };
-    }
-
-    fn move_leaders(&mut self, seat: usize) {
-        if self.lies {
-            return;
-        }
-        let up = matches!(self.pods[seat].life, Life::Ready | Life::NotReady | Life::Terminating);
-        self.stores[seat].leaders = up && !self.stores[seat].entry;
     }
 }

@@ -197,11 +197,10 @@ impl Look<'_> {
                 };
                 let object = objects.iter().find(|it| it.namespace == namespace && it.name == policy.name);
                 self.seen.policies.push(judged(policy, &known, object.map(Arc::as_ref)));
-                let labels = |pod: &Pod<'_>| nodes.labels(&pod.spec.node_name);
                 let selected: Vec<&Arc<Pod<'static>>> = pods
                     .iter()
                     .filter(|pod| !pod.is_finished() && !pod.is_terminating() && !pod.spec.node_name.is_empty())
-                    .filter(|pod| policy.selects(pod, labels(pod).as_ref()))
+                    .filter(|pod| policy.selects_by(pod, &|node| nodes.labels(node)))
                     .collect();
                 wanted.extend(selected.first().map(|pod| (Arc::clone(policy), Arc::clone(pod))));
                 guarded.extend(selected.into_iter().map(Arc::clone));

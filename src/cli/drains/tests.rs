@@ -47,7 +47,7 @@ fn who_waits_for_what_and_how_much_is_left_is_one_line_each() {
     let drains = [
         drain(
             "tikv-2",
-            &json!({"phase": "Draining", "caller": "StatefulSet", "step": "evict", "progress":
+            &json!({"phase": "Draining", "caller": "Owner", "step": "evict", "progress":
             {"step": "evict", "total": 40, "remaining": 12, "unit": "leaders"}}),
         ),
         drain("tikv-1", &json!({"phase": "Queued", "message": "waits for tikv-2 (maxUnavailable 1)"})),

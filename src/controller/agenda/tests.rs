@@ -34,7 +34,7 @@ impl Scene {
     }
 
     fn put(&mut self, drain: &Arc<Drain>) {
-        self.agenda.take_up(drain, || Memory::new(drain, Duration::ZERO, Duration::ZERO), self.now);
+        self.agenda.take_up(drain, (Duration::ZERO, Duration::ZERO), self.now);
     }
 
     /// The turns that begin now.

@@ -256,8 +256,7 @@ impl Shown {
 }
 
 fn is_selected(policy: &Policy, pod: &Pod<'_>, nodes: &dyn NodeLabels) -> bool {
-    let labels = if policy.spec.node_selector.is_empty() { None } else { nodes.labels(&pod.spec.node_name) };
-    policy.selects(pod, labels.as_ref())
+    policy.selects_by(pod, &|node| nodes.labels(node))
 }
 
 #[cfg(test)]

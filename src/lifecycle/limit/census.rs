@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::OwnerKind;
-use crate::lifecycle::drain::{Drain, Phase, seat_of};
+use crate::lifecycle::drain::{Drain, seat_of};
+use crate::lifecycle::status::Phase;
 use crate::pod::Pod;
 use crate::policy::spec::MaxUnavailable;
 

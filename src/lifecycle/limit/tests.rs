@@ -45,12 +45,12 @@ fn set(replicas: u32) -> OwnerSeen {
 }
 
 fn counted(wanted: u32) -> OwnerSeen {
-    OwnerSeen::Known(OwnerFacts { wanted: Some(wanted), kind: OwnerKind::Other })
+    OwnerSeen::Known(OwnerFacts { wanted: Some(wanted), ..OwnerFacts::default() })
 }
 
 fn agents(wanted: u32) -> OwnerSeen {
     let kind = OwnerKind::DaemonSet { rolls: true, revision: None };
-    OwnerSeen::Known(OwnerFacts { wanted: Some(wanted), kind })
+    OwnerSeen::Known(OwnerFacts { wanted: Some(wanted), observed: true, kind })
 }
 
 fn drain(pod: &Pod<'static>, phase: Phase) -> Arc<Drain> {

@@ -11,7 +11,8 @@ use crate::ground::Need;
 use crate::moves::{cluster_wide, control_plane};
 use crate::scene::Scene;
 
-pub const ALL: [Scenario; 2] = scenarios![Shared:
+pub const ALL: [Scenario; 3] = scenarios![Shared:
+    a_roll_out_that_is_rolled_back_puts_its_prepared_pod_back_at_once,
     what_a_partition_keeps_is_given_up_when_nobody_asks_for_it,
     what_is_only_replaced_on_delete_is_given_up_when_nobody_asks_for_it,
 ];
@@ -26,6 +27,20 @@ pub const ON_OWN_CONTROL_PLANE: [Scenario; 1] =
     scenarios![Alone, Need::OwnControlPlane => a_taint_that_is_lifted_makes_castoff_delete_nothing];
 
 const NEW: &str = r#"{"spec":{"template":{"metadata":{"annotations":{"new":"yes"}}}}}"#;
+
+/// Long before its controller's back-off would be over.
+async fn a_roll_out_that_is_rolled_back_puts_its_prepared_pod_back_at_once(scene: Arc<Scene>) {
+    scene.stateful_set("app", 2, json!({})).await;
+    scene.hook_policy("app", json!({})).await;
+    let (uid, ip) = scene.busy("app-1").await;
+    scene.must(&["patch", "statefulset", "app", "--type=merge", "-p", NEW]).await;
+    scene.until_phase("app-1", "Draining").await;
+    scene.must(&["rollout", "undo", "statefulset/app"]).await;
+    scene.until_phase("app-1", "Completed").await;
+    assert!(scene.stands("app-1", &uid).await);
+    assert_eq!(scene.hooks().at(&ip, |app| app.state), "Idle");
+    scene.nothing_left_behind().await;
+}
 
 async fn what_a_partition_keeps_is_given_up_when_nobody_asks_for_it(scene: Arc<Scene>) {
     let strategy = json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}});

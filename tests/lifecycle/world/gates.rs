@@ -3,32 +3,26 @@
 use super::*;
 
 impl World {
-    pub(super) fn attempt(&mut self, gate: usize, seat: usize, person: bool) {
+    pub(super) fn attempt(&mut self, gate: usize, seat: usize, caller: Caller) {
         let pod = &self.pods[seat];
-        if pod.life != Life::Ready || !matches!(self.calls[gate], Call::None) {
+        if !pod.is_up() || !matches!(self.calls[gate], Call::None) {
             return;
         }
-        let caller = if person { Caller::Person } else { Caller::Program };
         let pod_uid = uid(seat, pod.generation);
         let woken = pod.mark.is_some();
         let known = if woken { self.drains.get(&pod_uid) } else { self.gates[gate].get(&pod_uid) };
         match known.cloned() {
             None if self.drains.contains_key(&pod_uid) => {}
-            None => {
-                self.version += 1;
-                let drain = new_drain(seat, &pod_uid, self.version);
-                self.drains.insert(pod_uid, drain);
-            }
-            Some(drain) if drain.status.phase == Phase::Completed && !drain.metadata.kept.deleting => {
-                let mut anew = claim::begun_anew(drain, caller);
-                let first = new_drain(seat, &pod_uid, 0).status;
-                (anew.status.pod, anew.status.steps, anew.status.limits) = (first.pod, first.steps, first.limits);
-                self.write(anew, false);
+            None => self.create(seat, caller),
+            Some(drain) if drain.status.phase == Phase::Completed => {
+                if !drain.metadata.kept.deleting {
+                    self.write(claim::begun_anew(Drain::clone(&drain), caller), false);
+                }
             }
             // What was read is read live before the backend is looked at.
             Some(drain) if claim::may_be_claimed(&drain) => {
                 if let Some(live) = self.drains.get(&pod_uid).filter(|live| claim::may_be_claimed(live)) {
-                    self.calls[gate] = Call::Read(Box::new(live.clone()));
+                    self.calls[gate] = Call::Read(Arc::clone(live));
                 }
             }
             Some(drain) => {
@@ -39,16 +33,33 @@ impl World {
         }
     }
 
+    /// The API server keeps no status of what is created.
+    fn create(&mut self, seat: usize, caller: Caller) {
+        let requester = match caller {
+            Caller::Person => "alice",
+            Caller::Owner => "system:serviceaccount:kube-system:statefulset-controller",
+            _ => "system:serviceaccount:operators:x",
+        };
+        let pod = sights::pod(seat, &self.pods[seat], self.foreign);
+        let mut drain = Drain::new(&pod, &self.policy.policy().name, requester);
+        self.version += 1;
+        drain.metadata.resource_version = self.version.to_string();
+        self.drains.insert(drain.pod_uid().to_owned(), Arc::new(drain));
+    }
+
     pub(super) fn observe_at(&mut self, gate: usize) {
         if !matches!(self.calls[gate], Call::Read(_)) {
             return;
         }
         let Call::Read(live) = std::mem::take(&mut self.calls[gate]) else { return };
         let seat = (0..SEATS).find(|seat| seat_name(*seat) == live.spec.pod.name).unwrap();
-        if self.round(seat, Task::Prepare).verdict == Verdict::Done {
-            self.calls[gate] = Call::Done(live);
-        } else if live.status.phase == Phase::Drained {
-            self.write(claim::no_longer_prepared(*live, Some(0), ""), false);
+        let is_undone = |step| self.round(seat, Task::Prepare, step).verdict != Verdict::Done;
+        match live.status.steps.iter().position(is_undone) {
+            None => self.calls[gate] = Call::Done(live),
+            Some(step) if live.status.phase == Phase::Drained => {
+                self.write(claim::no_longer_prepared(Drain::clone(&live), Some(step), ""), false);
+            }
+            Some(_) => {}
         }
     }
 
@@ -63,7 +74,7 @@ impl World {
         }
         let unconditional = self.broken == Broken::ClaimUnconditional;
         let mut claimed = self.write(claim::claimed(live.clone()), unconditional);
-        if !claimed && let Some(now) = self.drains.get(&pod).cloned() {
+        if !claimed && let Some(now) = self.drains.get(&pod).map(|now| Drain::clone(now)) {
             claimed = claim::may_be_claimed_anew(&live, &now) && self.write(claim::claimed(now), false);
         }
         if claimed {
@@ -83,8 +94,10 @@ impl World {
             let uid = uid(seat, self.pods[seat].generation);
             self.calls.iter().any(|call| matches!(call, Call::Allowed(pod) if *pod == uid))
         };
-        let away = (0..SEATS).filter(|seat| !is_it(*seat) && (!serves(*seat) || allowed(*seat))).count();
-        let limit = self.policy.spec.max_unavailable.of(SEATS).unwrap();
+        // A place that the owner no longer wants is missed by nobody.
+        let is_away = |seat: usize| !serves(seat) && seat < self.replicas || allowed(seat);
+        let away = (0..SEATS).filter(|seat| !is_it(*seat) && is_away(*seat)).count();
+        let limit = if self.policy.two { 2 } else { 1 };
         if away + 1 > limit {
             self.violated("2: allowed while others are away");
         }
@@ -96,7 +109,7 @@ impl World {
         }
         let Call::Allowed(pod_uid) = std::mem::take(&mut self.calls[gate]) else { return };
         let Some(seat) = (0..SEATS).find(|seat| uid(*seat, self.pods[*seat].generation) == pod_uid) else { return };
-        if !really || self.pods[seat].life != Life::Ready {
+        if !really || !self.pods[seat].is_up() {
             return;
         }
         self.pods[seat].life = Life::Terminating;
@@ -104,12 +117,4 @@ impl World {
             self.violated("1: allowed while leaders were on the store");
         }
     }
-}
-
-fn new_drain(seat: usize, pod_uid: &str, version: u64) -> Drain {
-    let pod = drains::pod(&seat_name(seat), pod_uid, true);
-    let mut drain = drains::drain(&pod, "Queued", &[drains::step("s")]);
-    drain.metadata.resource_version = version.to_string();
-    drain.status.limits.abandon_after_seconds = 100;
-    drain
 }

@@ -5,7 +5,8 @@ use super::*;
 impl World {
     pub(super) fn of_person(&mut self, seat: u8, change: impl FnOnce(&mut Drain)) {
         let seat = usize::from(seat) % SEATS;
-        if let Some(mut drain) = self.drains.get(&uid(seat, self.pods[seat].generation)).cloned() {
+        if let Some(drain) = self.drains.get(&uid(seat, self.pods[seat].generation)) {
+            let mut drain = Drain::clone(drain);
             change(&mut drain);
             self.write(drain, false);
         }
@@ -13,14 +14,15 @@ impl World {
 
     /// A person's entry that is set while ours is there, or about to be, can't be told apart: that is documented.
     pub(super) fn person(&mut self, seat: usize) {
-        let of_seat = |drain: &&Drain| drain.spec.pod.name == seat_name(seat);
+        let of_seat = |drain: &&Arc<Drain>| drain.spec.pod.name == seat_name(seat);
         let ours_about = self
             .drains
             .values()
             .filter(of_seat)
             .any(|drain| drain.owns_anything() || !matches!(drain.status.phase, Phase::Completed));
-        if !ours_about && !self.stores[seat].entry && !self.lies && self.decided.is_empty() && self.old.is_none() {
-            self.stores[seat] = Store { entry: true, persons: true, ..self.stores[seat] };
+        let has_entries = self.stores[seat].has_entries();
+        if !ours_about && !has_entries && !self.lies && self.decided.is_empty() && self.old.is_none() {
+            self.stores[seat].set_by_a_person();
         }
     }
 }
