@@ -11,7 +11,7 @@ use http::HeaderValue;
 /// Reads Secrets.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// The Secret `name` in `namespace`; both have passed [`is_object_name`].
+    /// The Secret `name` in `namespace`; both have passed `is_object_name`.
     ///
     /// # Errors
     /// For users, without any of its values: why it can't be read.

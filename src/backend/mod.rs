@@ -2,7 +2,7 @@
 //!
 //! Where a request may go is decided by [`guard`] before and by [`dns`] while it is connected; with which Secrets,
 //! by [`credentials`]; the certificates of a Secret make a `client`; `exchange` is one request from there to its
-//! answer, and [`trouble`] finds the words when there is none.
+//! answer, and `trouble` finds the words when there is none.
 
 pub(crate) mod address;
 pub mod client;
@@ -88,7 +88,7 @@ pub struct Sent {
     /// For users, where it was not accepted: constant for a cause.
     pub message: String,
     /// For users, where it was answered and not accepted, or could not be sent: what was sent where, and what the backend
-    /// said to that in its own words. At most [`trouble::SENTENCE`] characters, all fit for a terminal, and none of the
+    /// said to that in its own words. At most `trouble::SENTENCE` characters, all fit for a terminal, and none of the
     /// secrets that were sent. Words may differ from one time to the next.
     pub refused: Option<String>,
     /// For the log: errno, status, the body's beginning.
