@@ -5,7 +5,7 @@ use std::time::Duration;
 use castoff::lifecycle::{Effect, Ownership, Phase, PodSeen, PolicySeen, claim};
 use castoff::plan::Verdict;
 
-use crate::case::{Case, SECOND, act, act_for, case, failed, present, reasons, round, told};
+use crate::case::{Case, SECOND, act, act_for, case, failed, present, reasons, round, sends, told};
 
 const A_MINUTE: Duration = Duration::from_mins(1);
 
@@ -78,6 +78,22 @@ fn deleting_undoes_first_what_can_be_undone() {
             assert!(!said.iter().any(|said| said.starts_with("NotRestored")), "{phase}: {said:?}");
         }
     }
+}
+
+#[test]
+fn what_an_allow_has_kept_waiting_is_undone_all_the_same() {
+    let mut case = case("Departing", 1).owning(&[0]);
+    (case.drain.metadata.kept.deleting, case.drain.metadata.kept.finalizer) = (true, true);
+    let (mut is_set, mut said) = (true, Vec::new());
+    for _ in 0..60 {
+        let effects = case.see(&[if is_set { act() } else { Verdict::Done }]);
+        is_set &= sends(&effects) == 0;
+        case.world.listed &= !effects.contains(&Effect::GiveSlot);
+        said.extend(reasons(&effects));
+        case.after(SECOND);
+    }
+    assert!(!is_set && case.phase() == Phase::Completed);
+    assert!(said.contains(&"Restored") && !said.contains(&"NotRestored"), "{said:?}");
 }
 
 #[test]

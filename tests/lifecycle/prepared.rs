@@ -88,6 +88,10 @@ fn only_prepared_and_allowed_drains_can_be_claimed() {
     assert!(!claim::may_be_claimed(&unprepared));
     unprepared.status.cycle = 7;
     assert!(!claim::may_be_claimed_anew(&claimed, &unprepared));
+    let mut later = claimed.clone();
+    assert!(claim::may_be_claimed_anew(&claimed, &later), "after a lost race");
+    later.status.cycle += 1;
+    assert!(!claim::may_be_claimed_anew(&claimed, &later), "it was seen done in another cycle");
 }
 
 #[test]

@@ -79,6 +79,14 @@ fn what_a_backend_refuses_is_told_in_its_own_words() {
 }
 
 #[test]
+fn what_a_plan_says_is_not_ours_is_left_alone() {
+    let mut case = case("Restoring", 1).owning(&[0]).without_a_place();
+    case.world.rounds = [(0, castoff::plan::Round { ours: Some(false), ..round(act()) })].into();
+    assert_eq!(sends(&case.turn()) + sends(&case.turn()), 0);
+    assert_eq!((case.phase(), case.ownership()), (Phase::Completed, vec![Ownership::None]));
+}
+
+#[test]
 fn an_intent_that_was_never_acted_on_is_nothing_to_undo() {
     let mut case = case("Queued", 1);
     case.see(&[act()]);
@@ -98,7 +106,8 @@ fn an_intent_of_a_leader_that_died_is_undone() {
     case.drain.spec.cancel = true;
     case.see(&[act()]);
     assert_eq!((case.phase(), case.ownership()), (Phase::Restoring, vec![Ownership::Intent]));
-    assert_eq!(sends(&case.after(31 * SECOND).see(&[act()])), 1, "once it can no longer land");
+    assert_eq!(sends(&case.after(10 * SECOND).see(&[act()])), 0, "it may still land");
+    assert_eq!(sends(&case.after(21 * SECOND).see(&[act()])), 1, "once it can no longer land");
 }
 
 #[test]

@@ -162,6 +162,8 @@ fn a_drain_counts_for_every_policy_that_selects_its_pod_whichever_it_began_under
     assert_eq!(scene.why_not(0), waits_for("db-1"));
     scene.policy = policy("another", &json!({"ordinals": "2-"}));
     assert_eq!(scene.why_not(2), None, "that selects neither of the two");
+    scene.policy = policy("p", &json!({"ordinals": "2-"}));
+    assert_eq!(scene.why_not(2), waits_for("db-1"), "it began under this one, which was narrowed since");
 }
 
 #[test]
