@@ -27,7 +27,7 @@ async fn a_secret_of_a_policy_is_read_only_where_a_role_allows_it(scene: Arc<Sce
     let step = json!({"name": "ask", "plan": plan, "parameters": parameters, "credentials": {"secretName": "api"}});
     scene.policy("app", "http-hook", json!({}), json!({"steps": [step]})).await;
     let uid = scene.uid("app-0").await;
-    let why = format!("Castoff may not read the Secret {}/api: allow it by a Role", scene.namespace);
+    let why = format!("may not read the Secret {}/api: allow it by a Role", scene.namespace);
     scene.until("the denial says why", 20, || async { scene.denied("app-0").await.contains(&why).then_some(()) }).await;
     let recipe = include_str!("../../../manifests/recipes/reading-secrets.yaml");
     let recipe = recipe.replace("namespace: tidb", "namespace: {ns}").replace("basic-cluster-client-secret", "api");
