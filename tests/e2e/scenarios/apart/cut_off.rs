@@ -84,14 +84,17 @@ async fn a_drain_whose_creation_is_never_answered_is_prepared_once(scene: Arc<Sc
     assert_eq!(scene.drains().await.len(), 1);
 }
 
+/// One in so many requests is refused: a turn makes some ten.
+const NOW_AND_THEN: usize = 20;
+
 async fn a_roll_goes_on_while_the_api_server_refuses_now_and_then(scene: Arc<Scene>) {
     let proxies = scene.processes().serve_through_proxies().await;
     for (proxy, code) in proxies.iter().zip([500, 504]) {
-        proxy.answer(|_| true, code, 7);
+        proxy.answer(|_| true, code, NOW_AND_THEN);
     }
     let witness = begin_to_roll(&scene).await;
     for proxy in proxies.iter() {
-        proxy.answer(|_| true, 429, 5);
+        proxy.answer(|_| true, 429, NOW_AND_THEN);
     }
     rolls_on(&scene, &witness).await;
 }
