@@ -21,6 +21,13 @@ async fn a_departure_that_goes_well_takes_at_most_ten_writes(scene: Arc<Scene>) 
     scene.stateful_set("app", 1, json!({})).await;
     scene.hook_policy("app", json!({})).await;
     let uid = scene.uid("app-0").await;
+    scene
+        .until("its backend was seen, and that is written", 30, || async {
+            let policy = scene.object("DrainPolicy", "app").await?;
+            let conditions = policy.data["status"]["conditions"].as_array()?.clone();
+            conditions.iter().any(|condition| condition["type"] == "BackendSeen").then_some(())
+        })
+        .await;
     let before = writes(&scene).len();
     scene.must(&["rollout", "restart", "statefulset/app"]).await;
     scene.until_replaced("app-0", &uid).await;
