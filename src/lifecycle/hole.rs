@@ -62,8 +62,9 @@ pub fn hole(gone: &Pod<'_>, pods: &[Arc<Pod<'static>>], owner: &OwnerSeen) -> Ho
     }
 }
 
+/// Nobody has this seat, nor may get it: an agent that is on no node yet may be for any.
 fn is_empty(seat: &str, its: &[&Arc<Pod<'static>>]) -> bool {
-    !its.iter().any(|pod| seat_of(pod) == seat)
+    !its.iter().any(|pod| seat_of(pod) == seat || pod.spec.node_name.is_empty())
 }
 
 fn quiet(its: &[&Arc<Pod<'static>>], ready: usize) -> Hole {
@@ -158,6 +159,14 @@ mod tests {
         assert_eq!(hole(&gone, &all(&[next.clone()]), &agents(2)), Hole::Closed);
         next.metadata.owner_references = pod("DaemonSet", "log", "y", "b", true).metadata.owner_references;
         assert_eq!(hole(&gone, &all(&[next]), &agents(2)), Hole::Open, "another set's");
+    }
+
+    #[test]
+    fn an_agent_that_is_on_no_node_yet_may_be_for_that_one() {
+        let gone = pod("DaemonSet", "shm", "x", "a", true);
+        let mut next = pod("DaemonSet", "shm", "y", "b", false);
+        next.spec.node_name = "".into();
+        assert_eq!(hole(&gone, &all(&[next]), &agents(1)), Hole::Open);
     }
 
     #[test]
