@@ -1,6 +1,6 @@
 //! What the limits of policies go by, counted once as long as nothing of it changes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +11,7 @@ use crate::lifecycle::{Census, Drain, Neighbourhood, Slots};
 use crate::pod::{OwnerReference, Pod};
 use crate::policy::Policy;
 
-/// The owners of a policy's pods that are asked how many they want: its pods have one or two.
-const MOST_OWNERS: usize = 8;
+use super::owners;
 
 /// For how long what nobody asks for is kept.
 const KEPT: Duration = Duration::from_mins(1);
@@ -60,10 +59,8 @@ impl Censuses {
             it.used = now;
             return Arc::clone(&it.owners);
         }
-        let mut met = BTreeSet::new();
         let selected = pods.iter().filter(|pod| policy.selects(pod, None)).filter_map(|pod| pod.controller());
-        let owners: Arc<[_]> =
-            selected.filter(|owner| met.insert(owner.uid.as_str())).take(MOST_OWNERS).cloned().collect();
+        let owners: Arc<[_]> = owners::distinct(selected, owners::MOST).into_iter().cloned().collect();
         let (policy, pods) = (Arc::clone(policy), Arc::clone(pods));
         known.all.insert(key, OfPolicy { policy, pods, owners: Arc::clone(&owners), counted: None, used: now });
         owners

@@ -12,7 +12,7 @@ use crate::policy::{Policy, PolicyIndex};
 use crate::ports::StoreError;
 
 use super::line::OF_A_POLICY;
-use super::{Controller, sight};
+use super::{Controller, owners, sight};
 
 /// What a turn has seen.
 pub(super) struct Surroundings {
@@ -176,13 +176,9 @@ impl Controller {
         let namespace = &around.drain.metadata.namespace;
         let own = around.drain.status.pod.as_ref().and_then(|pod| pod.controller());
         let of_policy = self.censuses.owners(policy, &around.pods);
-        let mut known = BTreeMap::new();
-        for owner in own.into_iter().chain(of_policy.iter()) {
-            if !known.contains_key(owner.uid.as_str()) {
-                known.insert(owner.uid.to_string(), self.owners.lately(&*self.cluster, namespace, owner).await);
-            }
-        }
-        known
+        // The pod's own, and those that the policy's are counted by.
+        let owners = owners::distinct(own.into_iter().chain(of_policy.iter()), owners::MOST + 1);
+        self.owners.all(&*self.cluster, namespace, owners).await
     }
 
     /// What the lifecycle is told.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::admission::{self, Answer, Case, NotVerified};
 use crate::controller::ROUND_LIMIT;
-use crate::controller::owners::Owners;
+use crate::controller::owners::{self, Owners};
 use crate::lifecycle::{Drain, Look, Neighbourhood, Phase, Slots, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::pod::Pod;
@@ -73,9 +73,10 @@ impl Gatekeeper {
         // Of more, the leader's word counts, which has them all in sight: that the drain is Drained.
         let Some(pods) = pods? else { return Ok(None) };
         let drains = drains?;
-        let all: Vec<&Pod<'static>> = drain.status.pod.iter().chain(pods.iter().map(Arc::as_ref)).collect();
+        let all = drain.status.pod.iter().chain(pods.iter().map(Arc::as_ref)).filter_map(Pod::controller);
+        let owners = owners::distinct(all, owners::MOST);
         // With nothing remembered all of them are read now.
-        let owners = Owners::default().of_pods(&*self.cluster, namespace, &all).await;
+        let owners = Owners::default().all(&*self.cluster, namespace, owners).await;
         let node_labels = |node: &str| self.cluster.node(node).labels();
         let neighbourhood = Neighbourhood {
             policy,

@@ -58,6 +58,18 @@ impl Scene {
         self.cache.get(&format!("n/{name}")).is_some()
     }
 
+    /// One comes, and goes while the watch is dead and what it would tell is forgotten; another comes.
+    async fn loses_second_while_nobody_tells(&self) {
+        put(&self.server, "second");
+        self.until_known("second").await;
+        self.server.swallow_open_watches();
+        self.server.delete("/apis/castoff.dev/v1alpha1/namespaces/n/drainpolicies/second");
+        put(&self.server, "third");
+        self.server.compact();
+        self.until_known("third").await;
+        sleep(SECOND).await;
+    }
+
     /// Waits until the copy knows a policy; how long that took, and whether readiness held all the while.
     async fn until_known(&self, name: &str) -> (Duration, bool) {
         let (begun, mut ready) = (Instant::now(), true);
@@ -155,14 +167,7 @@ async fn what_went_while_nobody_could_tell_is_gone_after_the_next_list() {
     scene.server.delete("/apis/castoff.dev/v1alpha1/namespaces/n/drainpolicies/first");
     sleep(SECOND).await;
     assert!(!scene.knows("first"));
-    put(&scene.server, "second");
-    scene.until_known("second").await;
-    scene.server.swallow_open_watches();
-    scene.server.delete("/apis/castoff.dev/v1alpha1/namespaces/n/drainpolicies/second");
-    put(&scene.server, "third");
-    scene.server.compact();
-    scene.until_known("third").await;
-    sleep(SECOND).await;
+    scene.loses_second_while_nobody_tells().await;
     assert!(!scene.knows("second"));
 }
 
@@ -172,14 +177,7 @@ async fn a_list_that_comes_in_as_a_watch_is_whole_and_begun_again_when_need_be()
     server.stream_lists();
     let scene = Scene::of(server, Pace { streams: true, ..Pace::default() }).await;
     assert!(scene.knows("first"));
-    put(&scene.server, "second");
-    scene.until_known("second").await;
-    scene.server.swallow_open_watches();
-    scene.server.delete("/apis/castoff.dev/v1alpha1/namespaces/n/drainpolicies/second");
-    put(&scene.server, "third");
-    scene.server.compact();
-    scene.until_known("third").await;
-    sleep(SECOND).await;
+    scene.loses_second_while_nobody_tells().await;
     assert!(!scene.knows("second") && scene.knows("first"));
     let lists = scene.server.requests(LIST).iter().filter(|request| !request.contains("watch")).count();
     assert_eq!(lists, 0);
