@@ -283,6 +283,12 @@ impl<'a> Work<'a> {
 /// Over: kept for a while for people, unless it is in the way of a new one.
 fn completed(work: &mut Work<'_>) {
     let kept = work.drain.metadata.kept;
+    if kept.finalizer && work.world.listed && !restoring::is_long_deleted(work) {
+        // Whoever wrote that it is over ended before giving the slot back: once it is released, nobody would.
+        work.effect(Effect::GiveSlot);
+        work.again = Duration::ZERO;
+        return;
+    }
     if kept.finalizer {
         work.effect(Effect::Release);
         return;

@@ -50,10 +50,14 @@ fn next_step(work: &Work<'_>) -> Option<usize> {
     work.steps.iter().rposition(|step| step.step.owns())
 }
 
-/// The PodDrain was deleted so long ago that what the API server still refuses is left.
+/// The PodDrain was deleted so long ago that what the API server still refuses is left, once it was tried.
 pub(super) fn is_overdue(work: &Work<'_>) -> bool {
-    let (memory, now) = (&work.memory, work.world.now);
-    memory.deleting_for(now) >= END_PATIENCE && memory.in_phase(now) >= END_AT_LEAST
+    is_long_deleted(work) && work.memory.in_phase(work.world.now) >= END_AT_LEAST
+}
+
+/// Whoever deletes the PodDrain has waited for nearly as long as they are to.
+pub(super) fn is_long_deleted(work: &Work<'_>) -> bool {
+    work.memory.deleting_for(work.world.now) >= END_PATIENCE
 }
 
 /// Nothing is left to undo.

@@ -246,3 +246,16 @@ fn a_deletion_that_changes_nothing_is_noticed() {
     assert_eq!(noticed.as_deref(), Some("a PodDrain that was deleted two minutes ago is still there"));
     assert_eq!(play(Broken::Nothing, &steps), None);
 }
+
+/// A PodDrain was deleted so long ago that it is written down as over before its slot is given back; the process ends in
+/// between.
+#[test]
+fn a_slot_that_a_process_was_about_to_give_back_is_given_back_by_the_next() {
+    let by_a_person = |seat| Step::Try { gate: 0, seat, caller: Caller::Person };
+    let steps = [
+        vec![by_a_person(0), Step::Delete(0), Step::Turn(0), by_a_person(2), Step::Flap(2), Step::Pass(60)],
+        vec![Step::Edit(0), Step::Do, Step::Do, Step::Turn(2), Step::Do, Step::Turn(0), Step::Do, Step::Crash],
+    ]
+    .concat();
+    assert_eq!(play(Broken::Nothing, &steps), None);
+}
