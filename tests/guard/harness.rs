@@ -170,7 +170,8 @@ impl Guard {
         }
     }
 
-    /// The drain of a pod, as its file says.
+    /// The drain of a pod, as its file says. The file comes first: an answer given at once may still be by what was
+    /// before.
     pub fn outcome(&self, ordinal: u64) -> Option<Value> {
         let prefix = format!("tidb.basic-tikv-{ordinal}-");
         let entries = std::fs::read_dir(self.directory.path().join("state")).unwrap();
