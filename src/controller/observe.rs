@@ -23,8 +23,11 @@ const MOST_PLANS: usize = 256;
 pub struct Observer {
     backend: Backend,
     /// Plans by hash, with what they were compiled from: a drain carries its plans as text, and each is compiled once.
-    plans: Mutex<HashMap<String, (Arc<PlanSpec>, Arc<Plan>)>>,
+    plans: Mutex<HashMap<String, Compiled>>,
 }
+
+/// A plan, with what it was compiled from.
+type Compiled = (Arc<PlanSpec>, Arc<Plan>);
 
 impl Observer {
     /// An observer that sends through this backend client, and reads this cluster.
