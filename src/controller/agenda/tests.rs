@@ -222,10 +222,10 @@ fn however_many_are_slow_those_that_are_not_begin_at_once() {
     for (number, took) in [Duration::ZERO, Duration::from_secs(2)].into_iter().cycle().take(200).enumerate() {
         scene.put(&drain(&format!("bad-{number}"), &format!("b{number:03}"), 1, Phase::Draining));
         let begun = scene.begin().remove(0);
-        let began = scene.now;
+        let before = scene.now;
         scene.now += took;
         scene.settle(begun, &*done(took.is_zero(), false));
-        scene.now = began;
+        scene.now = before;
     }
     scene.now += 10 * PERIOD;
     assert_eq!(scene.begin().len(), AT_ONCE[1]);
