@@ -13,6 +13,10 @@ const NO_IPV6: [i32; 2] = [97, 99];
 
 /// Listens on an address. `[::]` means every address of the machine, of whichever family it has.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    bind_by(listen, address)
+}
+
+fn bind_by<T>(listen: impl Fn(SocketAddr) -> io::Result<T>, address: SocketAddr) -> io::Result<T> {
     let every_ipv6 = address.ip() == Ipv6Addr::UNSPECIFIED;
     let taken = match listen(address) {
         Err(error) if every_ipv6 && error.raw_os_error().is_some_and(|code| NO_IPV6.contains(&code)) => {
@@ -37,4 +41,28 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What is listened on by a machine that has no IPv6, and says so by this code.
+    fn bound(address: &str, code: i32) -> Result<SocketAddr, Option<i32>> {
+        let listen = |address: SocketAddr| {
+            if address.is_ipv6() { Err(io::Error::from_raw_os_error(code)) } else { Ok(address) }
+        };
+        bind_by(listen, address.parse().unwrap()).map_err(|error| error.to_string().contains("[::").then_some(code))
+    }
+
+    #[test]
+    fn without_ipv6_every_address_is_every_one_of_ipv4() {
+        for code in NO_IPV6 {
+            assert_eq!(bound("[::]:8443", code), Ok("0.0.0.0:8443".parse().unwrap()));
+        }
+        assert_eq!(bound("[::]:8443", 98), Err(Some(98)), "another process has the port");
+        assert_eq!(bound("[::1]:8443", 97), Err(Some(97)), "who names one address wants that one");
+        assert_eq!(bound("127.0.0.1:8443", 97), Ok("127.0.0.1:8443".parse().unwrap()));
+    }
 }
