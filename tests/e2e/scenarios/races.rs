@@ -71,6 +71,8 @@ async fn a_pod_that_is_tried_again_after_it_was_given_up_is_prepared_anew(scene:
     scene.hooks().at(&ip, |app| app.broken = None);
     scene.until_phase("app-0", "Completed").await;
     assert_eq!(scene.hooks().at(&ip, |app| app.state), "Idle");
+    // However long it takes this time.
+    scene.hook_policy("app", json!({"abandonAfterSeconds": 600})).await;
     let denied = scene.delete("app-0").await;
     assert!(denied.code() == 429 && format!("{denied:?}").contains("prepared anew"), "{denied:?}");
     scene.until_phase("app-0", "Drained").await;
