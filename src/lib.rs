@@ -22,6 +22,7 @@ pub mod facts;
 pub mod gate;
 pub mod kubernetes;
 pub mod lifecycle;
+pub mod metrics;
 pub(crate) mod nearest;
 pub mod plan;
 pub mod pod;

@@ -12,7 +12,7 @@ pub fn section(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "DrainStalled" | "Stalled" => "stalled",
         "DrainBlocked" | "Blocked" => "blocked",
-        "BackendSilent" | "BackendNotReached" | "BackendNotBelieved" => "backend-does-not-answer",
+        "BackendSilent" | "BackendNotReached" | "BackendNotBelieved" | "BackendRefuses" => "backend-does-not-answer",
         "NothingSelected" => "nothing-selected",
         "PolicyChanged" => "policy-changed",
         "LeftUnprepared" => "left-unprepared",

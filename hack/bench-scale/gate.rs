@@ -51,6 +51,7 @@ pub async fn decisions(policies: usize, drains: usize) -> Vec<Figure> {
         cluster: Arc::new(LocalCluster::unseen()),
         secrets: DirectorySecrets::new(directory.path().to_owned()),
         allow_endpoints: Vec::new(),
+        labels: castoff::metrics::Labels::default(),
     };
     let guard = parts.assemble(&prometheus::Registry::new()).unwrap_or_else(|_| panic!("no guard"));
     let unguarded = review.replace("\"tikv\"", "\"other\"");

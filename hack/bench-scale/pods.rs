@@ -107,6 +107,7 @@ impl Following {
             is_leader: Arc::new(|| true),
             settings: settings(),
             own_user: None,
+            labels: castoff::metrics::Labels::default(),
         };
         let guard = parts.assemble(&prometheus::Registry::new()).unwrap_or_else(|_| panic!("no guard"));
         let source = Source::new(kube::Api::all(api.client()), "pods", pods::read);

@@ -100,6 +100,7 @@ impl Scene {
             cluster: Arc::clone(&cluster),
             secrets: DirectorySecrets::new(directory.path().to_owned()),
             allow_endpoints: Vec::new(),
+            labels: castoff::metrics::Labels::default(),
         };
         let guard = parts.assemble(&prometheus::Registry::new()).unwrap_or_else(|_| panic!("no guard"));
         Scene { guard, store, cluster, pods }

@@ -24,6 +24,17 @@ pub struct Answer {
     pub told: Option<String>,
     /// How each step stands at its backend, for whoever tries a delete out.
     pub steps: Vec<StepNow>,
+    /// What would have been answered, were the policy enforced.
+    pub audited: Option<Audited>,
+}
+
+/// What would have been answered under a policy that only tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audited {
+    /// The policy's name.
+    pub policy: String,
+    /// The question that would have decided.
+    pub would: Reason,
 }
 
 impl Answer {
@@ -39,6 +50,7 @@ impl Answer {
             outcome: None,
             told: None,
             steps: Vec::new(),
+            audited: None,
         }
     }
 

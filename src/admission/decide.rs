@@ -2,11 +2,12 @@
 
 use crate::facts::{NodeSeen, OwnerSeen};
 use crate::lifecycle::claim::may_be_claimed;
-use crate::lifecycle::{Drain, Outcome, Phase};
+use crate::lifecycle::{Caller, Drain, Outcome, Phase};
 use crate::policy::Policy;
 use crate::policy::spec::Exemption;
+use crate::remedy::Cause;
 
-use super::answer::Answer;
+use super::answer::{Answer, Audited};
 use super::bypass::Bypass;
 use super::case::{Case, RETRY_AFTER_SECONDS};
 use super::messages;
@@ -173,7 +174,8 @@ fn audited(case: &Case<'_>, held: &Decision) -> Answer {
         Decision::Verify => (allowed(case).reason, false),
     };
     let warning = messages::audited(&case.subject(false), reason.as_str(), denied);
-    Answer::allow(Reason::Audited).warn(warning)
+    let audited = Audited { policy: case.guard.policy.name.clone(), would: reason };
+    Answer { audited: Some(audited), ..Answer::allow(Reason::Audited).warn(warning) }
 }
 
 fn held(case: &Case<'_>) -> Decision {
@@ -183,19 +185,32 @@ fn held(case: &Case<'_>) -> Decision {
 fn conflict(case: &Case<'_>) -> Option<Decision> {
     let rival = case.guard.rival.as_ref()?;
     let subject = messages::Subject { policy: &case.guard.policy.name, ..case.subject(false) };
-    Some(Decision::Answer(deny(case, Reason::Conflict, messages::conflict(&subject, &rival.name))))
+    Some(asked_for(case, deny(case, Reason::Conflict, messages::conflict(&subject, &rival.name))))
 }
 
 fn invalid_policy(case: &Case<'_>) -> Option<Decision> {
     let mistakes = case.guard.policy.steps.as_ref().err()?;
     let subject = messages::Subject { policy: &case.guard.policy.name, ..case.subject(false) };
-    Some(Decision::Answer(deny(case, Reason::InvalidPolicy, messages::invalid_policy(&subject, mistakes))))
+    Some(asked_for(case, deny(case, Reason::InvalidPolicy, messages::invalid_policy(&subject, mistakes))))
 }
 
 fn not_begun(case: &Case<'_>) -> Option<Decision> {
     let subject = case.subject(false);
-    let begin = || Decision::Create(deny(case, Reason::Queued, messages::waiting(&subject, "it is to be prepared")));
+    let begin = || asked_for(case, deny(case, Reason::Queued, messages::waiting(&subject, "it is to be prepared")));
     case.drain().is_none().then(begin)
+}
+
+/// A denial that is written down: the pod's drain begins, or begins anew, also where it can only wait for a person who
+/// mends something. By it people are told, and it goes on by itself once that is done.
+fn asked_for(case: &Case<'_>, answer: Answer) -> Decision {
+    match case.drain() {
+        None => Decision::Create(answer),
+        // One that can't be begun anew as it is goes by itself, and the next try makes another.
+        Some(drain) if drain.status.phase == Phase::Completed && may_begin_anew(drain, &case.guard.policy) => {
+            Decision::Again(answer)
+        }
+        Some(_) => Decision::Answer(answer),
+    }
 }
 
 fn blocked(case: &Case<'_>) -> Option<Decision> {
@@ -236,10 +251,7 @@ fn by_phase(case: &Case<'_>) -> Decision {
         }
         Phase::Completed => {
             let reason = "what was prepared before is undone, and it is prepared anew";
-            let answer = deny(case, Reason::Completed, messages::waiting(&case.subject(false), reason));
-            // One that can't be begun anew as it is goes by itself, and the next try makes another.
-            let may_begin_anew = case.drain().is_some_and(|drain| may_begin_anew(drain, &case.guard.policy));
-            if may_begin_anew { Decision::Again(answer) } else { Decision::Answer(answer) }
+            asked_for(case, deny(case, Reason::Completed, messages::waiting(&case.subject(false), reason)))
         }
         Phase::Unknown => {
             let name = case.drain().map_or("", |drain| &drain.metadata.name);
@@ -253,34 +265,60 @@ fn may_begin_anew(drain: &Drain, policy: &Policy) -> bool {
     drain.spec.policy == policy.name && !drain.metadata.kept.older && !drain.metadata.kept.deleting
 }
 
+/// Whether the message of a denial for this reason ends in a next step already.
+fn names_a_step(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Blocked | Reason::Conflict | Reason::InvalidPolicy | Reason::UnknownPhase | Reason::Unconfirmed
+    )
+}
+
+/// What to do where to wait is not all.
+fn next_step(case: &Case<'_>, reason: Reason, subject: &messages::Subject<'_>) -> Option<String> {
+    if is_stopped(case) && !case.exempts(Exemption::NotRunning) {
+        return Some(messages::NONE_RUNS.to_owned());
+    }
+    if is_held_though_not_ready(case) {
+        return Some(messages::not_ready());
+    }
+    // A program's tries go on; people read of it in the pod's events.
+    let waits_in_vain = case.drain().is_some_and(|drain| Cause::of(&drain.status.message) != Cause::Other);
+    let is_told = case.request.caller == Caller::Person && (reason == Reason::Stalled || waits_in_vain);
+    is_told.then(|| messages::look(subject))
+}
+
+/// Whether the pod is prepared, or to be, for a person's request: it serves less, or not at all, until that is undone.
+fn is_prepared_for_it(case: &Case<'_>, reason: Reason) -> bool {
+    match reason {
+        Reason::Queued | Reason::Draining | Reason::Stalled | Reason::NotClaimed | Reason::Completed => true,
+        Reason::Blocked => case.drain().is_some_and(Drain::owns_anything),
+        _ => false,
+    }
+}
+
 /// The answer where a pod would be let go, but a live look could not confirm why.
 pub fn unconfirmed(case: &Case<'_>, reason: Reason) -> Answer {
     deny(case, Reason::Unconfirmed, messages::unconfirmed(&case.subject(false), reason.as_str()))
 }
 
-/// A denial, with what every denial has: the sentence for callers that don't try again, why a bypass does not count,
-/// the progress, and the time to wait for those callers that wait when told.
+/// A denial, with what every denial has: the one next step of this caller, how to undo what was begun for it, why a
+/// bypass does not count, the progress, and the time to wait for those callers that wait when told.
 fn deny(case: &Case<'_>, reason: Reason, mut message: String) -> Answer {
     for (place, bypass) in case.bypasses() {
         if let Bypass::DoesNotCount(why) = bypass {
             message.push_str(&messages::bypass_does_not_count(place, why));
         }
     }
+    let subject = case.subject(false);
+    let is_person = case.request.caller == Caller::Person;
     // One next step at the most: of two, nobody knows which one is his.
-    let has_step = matches!(
-        reason,
-        Reason::Blocked | Reason::Conflict | Reason::InvalidPolicy | Reason::UnknownPhase | Reason::Unconfirmed
-    );
-    let stopped = !has_step && is_stopped(case) && !case.exempts(Exemption::NotRunning);
-    let not_ready = !has_step && !stopped && is_held_though_not_ready(case);
-    if stopped {
-        message.push_str(messages::NONE_RUNS);
-    } else if not_ready {
-        message.push_str(&messages::not_ready());
-    }
+    let step = if names_a_step(reason) { None } else { next_step(case, reason, &subject) };
+    message.push_str(step.as_deref().unwrap_or_default());
     if reason.passes_by_itself() && !case.request.tries_again() {
-        let is_prepared = matches!(reason, Reason::Queued | Reason::Draining | Reason::Stalled | Reason::NotClaimed);
-        message.push_str(&messages::not_kept(&case.subject(false), stopped || not_ready, is_prepared));
+        message.push_str(&messages::not_kept(step.is_some()));
+    }
+    if is_person && is_prepared_for_it(case, reason) {
+        message.push_str(&messages::undo(&subject));
     }
     let mut answer = Answer::deny(reason, message);
     answer.retry_after_seconds = case.request.caller.waits_when_told().then_some(RETRY_AFTER_SECONDS);

@@ -15,20 +15,32 @@ use super::bypass;
 /// For callers that do not try again by themselves; what follows is their next step.
 const NOT_KEPT: &str = " This delete is not kept";
 
-/// For a caller who does not try again by itself: what to do, and how to have a preparation undone that was begun for
-/// it. Where the message names a next step already, only that the delete is not kept.
+/// For a person whose waiting does not help; the command follows.
+const LOOK: &str = " To mend it, see:";
+
+/// For a caller who does not try again by itself: what to do. Where the message names a next step already, only that
+/// the delete is not kept.
 #[must_use]
-pub fn not_kept(subject: &Subject<'_>, has_next_step: bool, is_prepared: bool) -> String {
-    let (namespace, name) = (printable(subject.namespace), printable(subject.name));
+pub fn not_kept(has_next_step: bool) -> String {
     let repeat = if has_next_step { "" } else { ": repeat it until it is allowed" };
-    let undo = if is_prepared { format!(" To undo: castoff cancel {name} -n {namespace}.") } else { String::new() };
-    format!("{NOT_KEPT}{repeat}.{undo}")
+    format!("{NOT_KEPT}{repeat}.")
 }
 
-/// A message without what [`not_kept`] says, for who only tries a delete out.
+/// For a person: how to have a preparation undone that was begun for the request.
+pub fn undo(subject: &Subject<'_>) -> String {
+    format!(" To undo: castoff cancel {} -n {}.", printable(subject.name), printable(subject.namespace))
+}
+
+/// For a person whose waiting does not help: something is in the way, and the command names it and what mends it.
+pub fn look(subject: &Subject<'_>) -> String {
+    format!("{LOOK} castoff check-pod {} -n {}.", printable(subject.name), printable(subject.namespace))
+}
+
+/// A message without its caller's next step, for who only tries a delete out and is told more than that.
 #[must_use]
-pub fn without_not_kept(message: &str) -> &str {
-    message.split_once(NOT_KEPT).map_or(message, |(before, _)| before)
+pub fn without_next_step(message: &str) -> &str {
+    let before = |message, words| str::split_once(message, words).map_or(message, |(before, _)| before);
+    before(before(message, LOOK), NOT_KEPT)
 }
 
 /// For a pod that its policy holds although it serves nobody.

@@ -21,7 +21,7 @@ pub mod request;
 pub mod response;
 mod wire;
 
-pub use answer::Answer;
+pub use answer::{Answer, Audited};
 pub use case::{Case, Facts};
 pub(crate) use decide::unconfirmed;
 pub use decide::{Decision, NotVerified, allowed, decide, not_verified};

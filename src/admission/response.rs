@@ -64,6 +64,23 @@ struct AuditAnnotations<'a> {
     reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     told: Option<&'a str>,
+    /// Of a policy that only tells: its name, and the question that would have decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would: Option<&'static str>,
+}
+
+impl<'a> AuditAnnotations<'a> {
+    fn of(answer: &'a Answer) -> Self {
+        let audited = answer.audited.as_ref();
+        AuditAnnotations {
+            reason: answer.reason.as_str(),
+            told: answer.told.as_deref(),
+            policy: audited.map(|audited| audited.policy.as_str()),
+            would: audited.map(|audited| audited.would.as_str()),
+        }
+    }
 }
 
 /// The one status of every denial. `kubectl drain` tries again for this one alone; 404 would be taken as deleted, and
@@ -87,7 +104,7 @@ pub fn render(uid: &str, answer: &Answer) -> Vec<u8> {
             allowed: answer.allowed,
             status,
             warnings: &answer.warnings,
-            audit_annotations: AuditAnnotations { reason: answer.reason.as_str(), told: answer.told.as_deref() },
+            audit_annotations: AuditAnnotations::of(answer),
         },
     };
     let mut body = Vec::with_capacity(256 + answer.message.len());

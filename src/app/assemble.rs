@@ -19,6 +19,7 @@ use crate::controller::owners::Owners;
 use crate::controller::{self, Controller};
 use crate::gate::{self, Gatekeeper, Tries};
 use crate::lifecycle::{self, Settings};
+use crate::metrics::{Labels, Whose};
 use crate::policy::PolicyIndex;
 use crate::ports::{Cluster, Events, Store};
 use crate::standalone::cluster::LocalCluster;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub settings: Settings,
     /// As whom this process acts.
     pub own_user: Option<String>,
+    /// Which labels say whose a metric is.
+    pub labels: Labels,
 }
 
 /// The guard: what answers, and what brings drains about.
@@ -82,6 +85,8 @@ pub struct Standalone {
     pub secrets: DirectorySecrets,
     /// Further endpoints that plans may use.
     pub allow_endpoints: Vec<guard::Pattern>,
+    /// Which labels say whose a metric is.
+    pub labels: Labels,
 }
 
 impl Standalone {
@@ -105,6 +110,7 @@ impl Standalone {
             cluster: Arc::new(cluster),
             secrets: DirectorySecrets::new(sources.secrets.clone().unwrap_or_default()),
             allow_endpoints: sources.allow_endpoints.clone(),
+            labels: Labels::default(),
         })
     }
 
@@ -124,6 +130,7 @@ impl Standalone {
             is_leader: Arc::new(|| true),
             settings: settings(),
             own_user: None,
+            labels: self.labels,
         };
         parts.assemble(registry)
     }
@@ -140,14 +147,16 @@ impl Parts {
         let backend = Backend::new(self.endpoints, self.secrets, Arc::new(SystemDns::new()), backend_metrics);
         let observer = Arc::new(Observer::new(backend, Arc::clone(&self.cluster)));
         let (store, is_leader) = (Arc::clone(&self.store), Arc::clone(&self.is_leader));
-        let controller_metrics = controller::metrics::Metrics::register(registry, store, is_leader).map_err(metric)?;
+        let whose = Whose::new(self.labels, Arc::clone(&self.policies));
+        let controller_metrics =
+            controller::metrics::Metrics::register(registry, whose.clone(), store, is_leader).map_err(metric)?;
         let gate = Gatekeeper {
             policies: Arc::clone(&self.policies),
             store: Arc::clone(&self.store),
             cluster: Arc::clone(&self.cluster),
             observer: Arc::clone(&observer),
             events: Arc::clone(&self.events),
-            metrics: gate::metrics::Metrics::register(registry, controller_metrics.clone()).map_err(metric)?,
+            metrics: gate::metrics::Metrics::register(registry, whose, controller_metrics.clone()).map_err(metric)?,
             tries: Tries::default(),
             own_user: self.own_user,
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::backend::guard::Pattern;
 use crate::kubernetes::registration::Settings;
+use crate::metrics::Labels;
 
 /// How to serve.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Listen {
     pub clients: Option<ClientCertificates>,
     /// How long to go on serving after the first signal.
     pub shutdown_delay: Duration,
+    /// Which labels say whose a metric is.
+    pub metrics_labels: Labels,
 }
 
 /// What callers have to show.

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Registry};
 use tokio::signal::unix::Signal;
 
+use crate::metrics::{Labels, RELOADS};
 use crate::policy::PolicyIndex;
 use crate::runtime::readiness::Handle;
 use crate::standalone::policies;
@@ -57,13 +58,7 @@ pub(super) struct ClientCaFile {
 
 /// The counter of reloads.
 pub(super) fn counter(registry: &Registry) -> prometheus::Result<IntCounterVec> {
-    let options = Opts::new("castoff_reloads_total", "Files that have changed, by whether they could be taken up.");
-    let reloads = IntCounterVec::new(options, &["what", "outcome"])?;
-    for what in ["policies", "certificates", "paths", "client-ca"] {
-        for outcome in ["ok", "refused"] {
-            reloads.with_label_values(&[what, outcome]);
-        }
-    }
+    let reloads = RELOADS.counters(Labels::None)?;
     registry.register(Box::new(reloads.clone()))?;
     Ok(reloads)
 }

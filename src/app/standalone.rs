@@ -23,7 +23,7 @@ pub(super) async fn run(config: StandaloneConfig, shutdown: Shutdown) -> Result<
     let StandaloneConfig { listen, tls, sources } = config;
     let directory = sources.policies.clone();
     let policies_before = reload::print_of_policies(&directory);
-    let parts = Standalone::read(&sources)?;
+    let parts = Standalone { labels: listen.metrics_labels, ..Standalone::read(&sources)? };
     tell_of(&sources, &parts);
     let (registry, readiness) = (Registry::new(), Readiness::new());
     let (certificate_files, certificates_before) = certificates(&tls, &registry)?;

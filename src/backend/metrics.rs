@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{HistogramVec, IntCounterVec, Registry};
+
+use crate::metrics::{BACKEND_REQUESTS, BACKEND_SECONDS, Labels};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -52,19 +54,8 @@ impl Metrics {
     /// # Errors
     /// When something of these names is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new("castoff_backend_requests_total", "Requests to backends, by plan and by how they ended."),
-            &["plan", "outcome"],
-        )?;
-        let seconds = HistogramVec::new(
-            HistogramOpts::new(
-                "castoff_backend_request_duration_seconds",
-                "Time that requests to backends took, by plan.",
-            )
-            // A read ends within 3 s, an act that goes on in the background within 60 s.
-            .buckets(vec![0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 10.0, 60.0]),
-            &["plan"],
-        )?;
+        let requests = BACKEND_REQUESTS.counters(Labels::None)?;
+        let seconds = BACKEND_SECONDS.histograms(Labels::None)?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         Ok(Self { requests, seconds })

@@ -120,7 +120,7 @@ impl Report {
             backend,
             may_leave,
             // What a person who deletes is told, and who only tries it out need not be.
-            answer: messages::without_not_kept(&answer).to_owned(),
+            answer: messages::without_next_step(&answer).to_owned(),
             warnings: trial.further_warnings(),
             next,
         }

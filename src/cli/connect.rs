@@ -92,11 +92,12 @@ pub(super) const PREPARES: &str = "castoff-prepare (part of edit)";
 fn role_for(what: &str) -> Option<&'static str> {
     let (verb, object) = what.split_once(' ')?;
     match verb {
-        "list" | "get" if ["poddrains", "drainpolicies"].iter().any(|kind| object.starts_with(kind)) => {
+        "list" if object.contains("drainplans") => Some(PREPARES),
+        "list" | "get" if ["poddrain", "drainpolicies"].iter().any(|kind| object.starts_with(kind)) => {
             Some("castoff-view (part of view)")
         }
-        "list" if object.starts_with("drainplans") => Some(PREPARES),
-        "cancel" => Some(PREPARES),
+        "get" if object.starts_with("pod ") => Some(PREPARES),
+        "cancel" | "take" => Some(PREPARES),
         "delete" if object.starts_with("poddrain") => Some(PREPARES),
         _ => None,
     }
@@ -127,4 +128,41 @@ pub(super) async fn whoami(client: &Client) -> Result<String, Failure> {
     let review = api.create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let review = review.map_err(|error| refused("ask the API server who you are", &error))?;
     Ok(review.status.and_then(|status| status.user_info).and_then(|user| user.username).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What people may be refused, and the right that it needs.
+    const TRIED: [(&str, &str, &str); 8] = [
+        ("list poddrains", "list", "poddrains"),
+        ("list drainpolicies", "list", "drainpolicies"),
+        ("list drainpolicies, and the drainplans that they name", "list", "drainplans"),
+        ("get pod tidb/tikv-2", "get", "pods"),
+        ("get poddrain tidb/tikv-2-7c0ffee1", "get", "poddrains"),
+        ("cancel tidb/tikv-2-7c0ffee1", "patch", "poddrains"),
+        ("take the finalizer off poddrain tikv-2-7c0ffee1", "patch", "poddrains"),
+        ("delete poddrain tidb/tikv-2-7c0ffee1", "delete", "poddrains"),
+    ];
+
+    #[test]
+    fn a_refusal_names_a_role_that_allows_what_was_tried() {
+        let manifest = include_str!("../../manifests/base/roles.yaml");
+        let roles: Vec<Value> = manifest.split("\n---\n").map(|role| serde_saphyr::from_str(role).unwrap()).collect();
+        for (what, verb, resource) in TRIED {
+            let named = role_for(what).unwrap_or_else(|| panic!("{what}: no role is named"));
+            let (name, part) = named.split_once(" (part of ").unwrap();
+            let role = roles.iter().find(|role| role["metadata"]["name"] == name).unwrap();
+            let has =
+                |rule: &Value, field: &str, value: &str| rule[field].as_array().unwrap().iter().any(|one| one == value);
+            let allows = |rule: &Value| has(rule, "verbs", verb) && has(rule, "resources", resource);
+            assert!(role["rules"].as_array().unwrap().iter().any(allows), "{what}: {name} does not allow it");
+            let label = format!("rbac.authorization.k8s.io/aggregate-to-{}", part.trim_end_matches(')'));
+            assert_eq!(role["metadata"]["labels"][label], "true", "{what}: {name} is no part of {part}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Drains and policies as people see them. Pure.
 
+use anstream::adapter::strip_str;
 use jiff::Timestamp;
 use kube::core::DynamicObject;
 use serde::Serialize;
@@ -9,7 +10,10 @@ use crate::kubernetes::policies::read_policy;
 use crate::kubernetes::policy_status::worst;
 use crate::lifecycle::{Caller, Drain, Phase};
 
-use super::render::{Paint, span, table};
+use super::render::{Paint, cut, narrowed, painted, span, table};
+
+/// Why a drain goes on whose pod has left.
+pub(super) const WAITS_FOR_REPLACEMENT: &str = "has left; waits for its replacement";
 
 /// How wide a progress bar is.
 const BAR: usize = 20;
@@ -42,6 +46,12 @@ pub(super) struct DrainView {
     pub unasked: bool,
     #[serde(skip)]
     pub over: bool,
+    /// It says why it does not go on.
+    #[serde(skip)]
+    pub is_held: bool,
+    /// Since when it was in which phase, as far as that was kept.
+    #[serde(skip)]
+    pub way: Vec<(Phase, Timestamp)>,
 }
 
 /// How much is left.
@@ -80,13 +90,16 @@ pub(super) struct Looks {
     /// With those that are over.
     pub completed: bool,
     pub bars: bool,
+    /// In so many columns; `None` where lines may be as long as they are.
+    pub columns: Option<usize>,
 }
 
 impl DrainView {
     /// The drain that this PodDrain is.
     pub fn of(object: &DynamicObject) -> Self {
         let kept = drains::read(object);
-        DrainView { since: since(object, &kept), ..DrainView::of_drain(&kept.drain) }
+        let way = kept.times.way(kept.drain.status.phase, kept.created);
+        DrainView { since: since(object, &kept), way, ..DrainView::of_drain(&kept.drain) }
     }
 
     /// The same, where it is not known since when.
@@ -111,6 +124,8 @@ impl DrainView {
             since: None,
             unasked: status.unasked,
             over: status.phase == Phase::Completed,
+            is_held: status.says_why_it_is_held(),
+            way: Vec::new(),
         }
     }
 
@@ -123,7 +138,8 @@ impl DrainView {
         format!("{namespace}/{pod}: {state}{step}{left}{why}")
     }
 
-    fn paint(&self) -> Paint {
+    /// The colour of its state.
+    pub fn paint(&self) -> Paint {
         match self.state.as_str() {
             "Drained" | "Departing" => Paint::Good,
             "Blocked" | "Stalled" | "Unknown" | "Unreadable" => Paint::Bad,
@@ -187,26 +203,21 @@ impl Overview {
     /// Lines for a person.
     pub fn lines(&self, looks: Looks, now: Timestamp) -> Vec<String> {
         let shown: Vec<&DrainView> = self.drains.iter().filter(|view| looks.completed || !view.over).collect();
+        let mut lines = drains_as_table(&shown, looks, now);
+        lines.extend(self.besides(looks));
+        lines
+    }
+
+    /// What is to be told besides drains: policies that guard nothing, and how many there are of all.
+    pub fn besides(&self, looks: Looks) -> Vec<String> {
         let mut lines = Vec::new();
-        if !shown.is_empty() {
-            let plain = |text: &str| (text.to_owned(), Paint::Plain);
-            let mut rows =
-                vec![["NAMESPACE", "POD", "POLICY", "PHASE", "STEP", "LEFT", "FOR", "WHY"].map(plain).to_vec()];
-            rows.extend(shown.into_iter().map(|view| view.row(looks, now)));
-            if !looks.namespaces {
-                for row in &mut rows {
-                    row.remove(0);
-                }
-            }
-            lines = table(&rows);
-        }
         for policy in self.policies.iter().filter(|policy| !policy.guards()) {
             let Guarding { namespace, policy, reason, message, ready, .. } = policy;
             let (is, paint) = if *ready { ("waits for pods", Paint::Waiting) } else { ("is not ready", Paint::Bad) };
-            let reason = super::render::painted(reason, paint);
-            lines.push(format!("policy {namespace}/{policy} {is} ({reason}): {message}"));
+            let line = looks.fitting(&format!("policy {namespace}/{policy} {is} ({reason}): {message}"));
+            lines.push(line.replacen(reason.as_str(), &painted(reason, paint), 1));
         }
-        lines.push(self.sum());
+        lines.push(looks.fitting(&self.sum()));
         lines
     }
 
@@ -225,6 +236,41 @@ impl Overview {
         };
         format!("{under_way} under way, {over} over; {policies}")
     }
+}
+
+impl Looks {
+    /// A line in as many columns as there are.
+    pub fn fitting(&self, line: &str) -> String {
+        self.columns.map_or_else(|| line.to_owned(), |columns| cut(line, columns))
+    }
+}
+
+/// A line each; where that is too long for the screen, what it waits for is a line of its own.
+fn drains_as_table(shown: &[&DrainView], looks: Looks, now: Timestamp) -> Vec<String> {
+    if shown.is_empty() {
+        return Vec::new();
+    }
+    let plain = |text: &str| (text.to_owned(), Paint::Plain);
+    let mut rows = vec![["NAMESPACE", "POD", "POLICY", "PHASE", "STEP", "LEFT", "FOR", "WHY"].map(plain).to_vec()];
+    rows.extend(shown.iter().map(|view| view.row(looks, now)));
+    if !looks.namespaces {
+        for row in &mut rows {
+            row.remove(0);
+        }
+    }
+    let lines = table(&rows);
+    let fits = |line: &String| strip_str(line).to_string().chars().count() <= looks.columns.unwrap_or(usize::MAX);
+    let Some(columns) = looks.columns.filter(|_| !lines.iter().all(fits)) else { return lines };
+    let whys: Vec<String> = rows.iter_mut().filter_map(Vec::pop).map(|(why, _)| why).collect();
+    narrowed(&mut rows, columns);
+    let mut lines = Vec::new();
+    for ((line, why), number) in table(&rows).into_iter().zip(whys).zip(0..) {
+        lines.push(line);
+        if number > 0 && !why.is_empty() {
+            lines.push(cut(&format!("  {why}"), columns));
+        }
+    }
+    lines
 }
 
 impl DrainView {
@@ -267,7 +313,7 @@ fn why(drain: &Drain) -> String {
         Phase::Queued => format!("to be prepared, {}", asked()),
         Phase::Draining => asked(),
         Phase::Drained => "may leave: the next delete is allowed".to_owned(),
-        Phase::Departing if status.left => "has left; waits for its replacement".to_owned(),
+        Phase::Departing if status.left => WAITS_FOR_REPLACEMENT.to_owned(),
         Phase::Departing => "was allowed to leave".to_owned(),
         Phase::Restoring => "what was set is being undone".to_owned(),
         Phase::Completed if status.left => "has left; nothing is left to do".to_owned(),

@@ -1,5 +1,6 @@
 //! The command line: arguments, and one file for each command.
 
+mod audit;
 mod begin;
 mod cancel;
 mod certs;
@@ -32,6 +33,7 @@ mod simulate;
 mod stand_in;
 mod status;
 mod suggest;
+mod timeline;
 mod trial;
 mod uninstall;
 mod upgrades;
@@ -75,6 +77,7 @@ enum Command {
     Demo(demo::Demo),
     Status(status::Status),
     History(history::History),
+    Audit(audit::Audit),
     Prepare(prepare::Prepare),
     Cancel(cancel::Cancel),
     Forget(forget::Forget),
@@ -120,6 +123,7 @@ pub fn run() -> ExitCode {
             Command::Demo(command) => demo::run(command).await,
             Command::Status(command) => status::run(command).await,
             Command::History(command) => history::run(command).await,
+            Command::Audit(command) => audit::run(command).await,
             Command::Suggest(command) => suggest::run(command).await,
             Command::Prepare(command) => prepare::run(command).await,
             Command::Cancel(command) => cancel::run(command).await,

@@ -36,6 +36,37 @@ pub(super) fn painted(text: &str, paint: Paint) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// How many columns and lines the terminal has that is written to; `None` where it is none.
+pub(super) fn screen() -> Option<(usize, usize)> {
+    let out = std::io::stdout();
+    let (terminal_size::Width(columns), terminal_size::Height(lines)) = terminal_size::terminal_size_of(out)?;
+    Some((columns.into(), lines.into()))
+}
+
+/// A text in at most so many columns, with an ellipsis where it is cut.
+pub(super) fn cut(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(columns.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
+}
+
+/// Rows whose table has at most so many columns: the widest of their cells are cut.
+pub(super) fn narrowed(rows: &mut [Vec<(String, Paint)>], columns: usize) {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width_of =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count()).max();
+    let widths: Vec<usize> = (0..count).filter_map(width_of).collect();
+    let room = columns.saturating_sub(2 * count.saturating_sub(1));
+    let fits = |most: usize| widths.iter().map(|width| (*width).min(most)).sum::<usize>() <= room;
+    let widest = widths.iter().copied().max().unwrap_or(0);
+    let most = (1..=widest).rev().find(|most| fits(*most)).unwrap_or(1);
+    for (text, _) in rows.iter_mut().flatten() {
+        *text = cut(text, most);
+    }
+}
+
 /// Columns, each as wide as its widest cell; the last one is as long as it is. Cells are measured without their paint.
 pub(super) fn table(rows: &[Vec<(String, Paint)>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -92,6 +123,24 @@ mod tests {
         let plain: Vec<String> = painted.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
         assert_eq!(plain, ["POD    PHASE    WHY", "web-2  Blocked  another is away"]);
         assert_eq!(painted.last().map(String::as_str), Some("web-2  \u{1b}[31mBlocked\u{1b}[0m  another is away"));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_with_an_ellipsis_the_widest_first() {
+        assert_eq!(
+            (cut("waits for db-1", 14), cut("waits for db-1", 10)),
+            ("waits for db-1".to_owned(), "waits for…".to_owned())
+        );
+        let cell = |text: &str| (text.to_owned(), Paint::Plain);
+        let rows = vec![vec![cell("a-pod-with-a-long-name-0"), cell("Draining"), cell("12 of 40 leaders")]];
+        for columns in [60, 40, 30, 20, 10] {
+            let mut rows = rows.clone();
+            narrowed(&mut rows, columns);
+            assert!(table(&rows)[0].chars().count() <= columns, "{rows:?}");
+        }
+        let mut rows = rows;
+        narrowed(&mut rows, 40);
+        assert_eq!(table(&rows), ["a-pod-with-a-…  Draining  12 of 40 lead…"]);
     }
 
     #[test]

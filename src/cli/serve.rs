@@ -12,6 +12,7 @@ use crate::app::config::{
 use crate::app::{self, Failure};
 use crate::backend::guard::Pattern;
 use crate::kubernetes::registration::{FailurePolicy, Settings, Target, Trust};
+use crate::metrics::Labels;
 use crate::runbook::Links;
 use crate::runtime::logging;
 
@@ -72,6 +73,10 @@ pub(super) struct Serve {
     /// How long to go on serving after SIGTERM, in seconds
     #[arg(long, env = "CASTOFF_SHUTDOWN_DELAY", default_value_t = 5, value_name = "SECONDS")]
     shutdown_delay: u64,
+
+    /// Which labels say whose a metric is; a policy's are its namespace and its name
+    #[arg(long, env = "CASTOFF_METRICS_LABELS", default_value = "policy", value_name = "LABELS")]
+    metrics_labels: MetricsLabels,
 
     /// How to log
     #[arg(long, env = "CASTOFF_LOG_FORMAT", default_value = "human", value_name = "FORMAT")]
@@ -145,6 +150,24 @@ struct InCluster {
     /// Let plans use loopback addresses: only for tests, where pods have such addresses
     #[arg(long, env = "CASTOFF_ALLOW_LOOPBACK", hide = true)]
     allow_loopback: bool,
+}
+
+/// Which labels say whose a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MetricsLabels {
+    None,
+    Namespace,
+    Policy,
+}
+
+impl From<MetricsLabels> for Labels {
+    fn from(labels: MetricsLabels) -> Self {
+        match labels {
+            MetricsLabels::None => Labels::None,
+            MetricsLabels::Namespace => Labels::Namespace,
+            MetricsLabels::Policy => Labels::Policy,
+        }
+    }
 }
 
 /// What happens while no replica answers.
@@ -245,12 +268,14 @@ impl Serve {
             client_ca,
             client_names,
             shutdown_delay,
+            metrics_labels,
             log_format: _,
             log: _,
         } = self;
         let shutdown_delay = Duration::from_secs(shutdown_delay);
         let clients = client_ca.map(|ca| ClientCertificates { ca, names: client_names });
-        let listen = Listen { webhook: listen, admin: admin_listen, clients, shutdown_delay };
+        let metrics_labels = metrics_labels.into();
+        let listen = Listen { webhook: listen, admin: admin_listen, clients, shutdown_delay, metrics_labels };
         let tls = match (self_signed, tls_cert, tls_key) {
             (Some(directory), _, _) => Tls::SelfSigned(directory),
             (None, Some(certificate), Some(key)) => Tls::Files { certificate, key },

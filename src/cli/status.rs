@@ -1,6 +1,5 @@
 //! `castoff status`.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,14 +19,15 @@ use super::connect::Which;
 use super::drains::{Looks, Overview};
 use super::live::Live;
 use super::output::{self, Output};
-use super::waits;
+use super::render::screen;
+use super::{timeline, waits};
 
 /// Shows drains: how far each is, who waits for what and why; and policies that guard nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   castoff status -n tidb
-  castoff status -A -w                 watch a roll-out, with progress bars
+  castoff status -A -w                 watch a roll-out: on a terminal, a lane for each pod
   castoff status -A -o json | jq '.drains[] | select(.state == \"Blocked\")'
 
 Exit codes: 0 fine, 1 the cluster did not answer, 2 wrong usage.")]
@@ -60,6 +60,9 @@ pub(super) struct Status {
     which: Which,
 }
 
+/// A screen of so many columns has room for progress bars.
+const WIDE: usize = 120;
+
 /// While durations are shown, they go on.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -77,7 +80,8 @@ pub(super) async fn run(command: Status) -> Result<(), Failure> {
     let mut overview = Overview::of(&drains, &policies);
     waits::explain(&client, &mut overview.drains).await;
     output::print_as(command.output, &overview, || {
-        let looks = Looks { bars: std::io::stdout().is_terminal(), ..command.looks() };
+        let columns = screen().map(|(columns, _)| columns);
+        let looks = Looks { bars: columns.is_some_and(|columns| columns >= WIDE), columns, ..command.looks() };
         overview.lines(looks, Timestamp::now()).iter().for_each(output::line);
     })?;
     if command.output == Output::Table && nobody_leads(&client, &command.castoff_namespace).await {
@@ -120,7 +124,7 @@ async fn watch(command: &Status, client: &Client, namespace: Option<&str>) -> Re
             let overview = Overview::of(drains.iter().map(Arc::as_ref), policies.iter().map(Arc::as_ref));
             let changed = before.as_ref() != Some(&overview);
             if command.output == Output::Table {
-                live.show(lines(command, &overview, live.is_drawn()));
+                live.show(lines(command, &overview, live.is_drawn().then(screen).flatten()));
             } else if changed {
                 print_document(command.output, &overview)?;
             }
@@ -137,11 +141,15 @@ async fn watch(command: &Status, client: &Client, namespace: Option<&str>) -> Re
     Ok(())
 }
 
-/// A screen is drawn anew, with all that there is; elsewhere each drain is one line whenever it changes.
-fn lines(command: &Status, overview: &Overview, drawn: bool) -> Vec<String> {
-    if drawn {
-        let looks = Looks { bars: true, ..command.looks() };
-        return overview.lines(looks, Timestamp::now());
+/// A screen is drawn anew, with a lane for each pod; elsewhere each drain is one line whenever it changes.
+fn lines(command: &Status, overview: &Overview, screen: Option<(usize, usize)>) -> Vec<String> {
+    if let Some((columns, lines)) = screen {
+        let looks = Looks { columns: Some(columns), ..command.looks() };
+        let mut besides = overview.besides(looks);
+        let room = lines.saturating_sub(besides.len() + 1);
+        let mut all = timeline::lines(&overview.drains, looks, (columns, room), Timestamp::now());
+        all.append(&mut besides);
+        return all;
     }
     let shown = overview.drains.iter().filter(|view| command.completed || !view.over);
     let mut lines: Vec<String> = shown.map(super::drains::DrainView::sentence).collect();

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::kubernetes::pods;
 
-use super::drains::DrainView;
+use super::drains::{DrainView, WAITS_FOR_REPLACEMENT};
 
 /// So many pods are looked at.
 const MOST: usize = 5;
@@ -15,13 +15,18 @@ const MOST: usize = 5;
 pub(super) async fn explain(client: &Client, views: &mut [DrainView]) {
     for view in views.iter_mut().filter(|view| !view.over).take(MOST) {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &view.namespace, &pods::resource());
-        for name in names(&view.why).into_iter().take(MOST) {
+        for name in awaited(view).into_iter().take(MOST) {
             let Ok(Some(pod)) = api.get_opt(&name).await else { continue };
             if let Some(why) = why_not_ready(&pod) {
                 view.why = format!("{}; {name} {why}", view.why);
             }
         }
     }
+}
+
+/// The pods that a drain waits for: those before it, or the next one of its own name.
+fn awaited(view: &DrainView) -> Vec<String> {
+    if view.why == WAITS_FOR_REPLACEMENT { vec![view.pod.clone()] } else { names(&view.why) }
 }
 
 /// The pods that a drain waits for, as its message names them: `waits for db-0, which is not Ready (maxUnavailable 1)`.
@@ -80,6 +85,16 @@ mod tests {
         let waits = "has a container app that waits: ImagePullBackOff";
         assert_eq!(why_not_ready(&pod(&image)).as_deref(), Some(waits));
         assert_eq!(why_not_ready(&pod(&json!({"conditions": [{"type": "Ready", "status": "True"}]}))), None);
+    }
+
+    #[test]
+    fn one_that_has_left_waits_for_the_next_pod_of_its_name() {
+        let mut drain = crate::lifecycle::Drain::new(&crate::pod::Pod::default(), "p", "alice");
+        drain.spec.pod.name = "broker-1".to_owned();
+        (drain.status.phase, drain.status.left) = (crate::lifecycle::Phase::Departing, true);
+        assert_eq!(awaited(&DrainView::of_drain(&drain)), ["broker-1"]);
+        drain.status.left = false;
+        assert!(awaited(&DrainView::of_drain(&drain)).is_empty());
     }
 
     #[test]

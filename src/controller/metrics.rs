@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Registry};
 
-use crate::lifecycle::Outcome;
+use crate::lifecycle::{Outcome, Phase};
+use crate::metrics::{DRAINS, LEADER, LookedUp, OUTCOMES, OfPolicies, Whose};
 
 use super::IsLeader;
 use crate::ports::Store;
 
 /// Counters of the controller.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Metrics {
     outcomes: IntCounterVec,
+    whose: Whose,
 }
 
 impl Metrics {
@@ -22,24 +24,35 @@ impl Metrics {
     ///
     /// # Errors
     /// When a metric of that name is registered already.
-    pub fn register(registry: &Registry, store: Arc<dyn Store>, is_leader: IsLeader) -> prometheus::Result<Self> {
-        let outcomes = IntCounterVec::new(
-            Opts::new("castoff_outcomes_total", "Guarded pods that have left, by how they left."),
-            &["outcome"],
-        )?;
-        for outcome in [Outcome::Prepared, Outcome::Exempt, Outcome::Bypassed, Outcome::Unprepared] {
-            outcomes.with_label_values(&[label(outcome)]);
-        }
-        registry.register(Box::new(outcomes.clone()))?;
-        registry.register(Box::new(DrainsByPhase::new(store)?))?;
-        let help = "1 where this replica leads of bringing drains about.";
-        registry.register(Box::new(Leadership { gauge: IntGauge::new("castoff_leader", help)?, is_leader }))?;
-        Ok(Metrics { outcomes })
+    pub fn register(
+        registry: &Registry,
+        whose: Whose,
+        store: Arc<dyn Store>,
+        is_leader: IsLeader,
+    ) -> prometheus::Result<Self> {
+        let outcomes = OUTCOMES.counters(whose.labels())?;
+        registry.register(Box::new(OfPolicies::new(outcomes.clone(), whose.clone())))?;
+        let of_drains = whose.clone();
+        let count = move |gauges: &prometheus::IntGaugeVec| {
+            for drain in store.all().iter().filter(|drain| drain.status.phase != Phase::Completed) {
+                let (namespace, policy) = (&drain.metadata.namespace, &drain.spec.policy);
+                gauges.with_label_values(&of_drains.values(namespace, policy, &[drain.status.stands_at()])).inc();
+            }
+        };
+        registry.register(Box::new(LookedUp::new(DRAINS, whose.labels(), Box::new(count))?))?;
+        registry.register(Box::new(Leadership { gauge: LEADER.gauge()?, is_leader }))?;
+        Ok(Metrics { outcomes, whose })
     }
 
     /// Counts a pod that has left.
-    pub fn count(&self, outcome: Outcome) {
-        self.outcomes.with_label_values(&[label(outcome)]).inc();
+    pub fn count(&self, outcome: Outcome, namespace: &str, policy: &str) {
+        self.outcomes.with_label_values(&self.whose.values(namespace, policy, &[label(outcome)])).inc();
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Metrics")
     }
 }
 
@@ -65,43 +78,6 @@ impl Collector for Leadership {
 
     fn collect(&self) -> Vec<MetricFamily> {
         self.gauge.set(i64::from((self.is_leader)()));
-        self.gauge.collect()
-    }
-}
-
-/// Drains by phase, read from the store when scraped: it can't drift.
-struct DrainsByPhase {
-    gauge: IntGaugeVec,
-    store: Arc<dyn Store>,
-}
-
-impl DrainsByPhase {
-    fn new(store: Arc<dyn Store>) -> prometheus::Result<Self> {
-        let options = Opts::new("castoff_drains", "Drains under way, by phase; blocked and stalled ones as such.");
-        Ok(DrainsByPhase { gauge: IntGaugeVec::new(options, &["phase"])?, store })
-    }
-}
-
-impl Collector for DrainsByPhase {
-    fn desc(&self) -> Vec<&Desc> {
-        self.gauge.desc()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        for phase in
-            ["Queued", "Draining", "Drained", "Departing", "Restoring", "Completed", "Blocked", "Stalled", "Unknown"]
-        {
-            self.gauge.with_label_values(&[phase]).set(0);
-        }
-        for drain in self.store.all() {
-            let status = &drain.status;
-            let phase = match status.phase {
-                _ if status.blocked => "Blocked",
-                _ if status.stalled => "Stalled",
-                phase => phase.as_str(),
-            };
-            self.gauge.with_label_values(&[phase]).inc();
-        }
         self.gauge.collect()
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::lifecycle::{Drain, DrainStep, Phase, PodSeen, PolicySeen};
+use crate::lifecycle::{Drain, DrainStep, Phase, PodSeen, PolicySeen, Wrong};
 use crate::pod::Pod;
+use crate::policy::spec::PolicyMode;
 use crate::policy::{Policy, PolicyIndex};
 use crate::ports::WAKE_ANNOTATION;
 
@@ -37,9 +38,44 @@ pub fn guarding<'a>(
     node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
 ) -> Option<&'a Arc<Policy>> {
     let pod = pod.or(drain.status.pod.as_deref())?;
-    let selecting = policies.of_pod(&drain.metadata.namespace, &pod.metadata.labels);
-    let selecting = selecting.filter(|policy| policy.selects_by(pod, node_labels));
+    let selecting = selecting(drain, pod, policies, node_labels);
     selecting.min_by_key(|policy| (policy.name != drain.spec.policy, policy.name.as_str()))
+}
+
+fn selecting<'a>(
+    drain: &'a Drain,
+    pod: &'a Pod<'_>,
+    policies: &'a PolicyIndex,
+    node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
+) -> impl Iterator<Item = &'a Arc<Policy>> {
+    let selecting = policies.of_pod(&drain.metadata.namespace, &pod.metadata.labels);
+    selecting.filter(|policy| policy.selects_by(pod, node_labels))
+}
+
+/// What is wrong with the policies that select the drain's pod, where the gate holds it for that.
+#[must_use]
+pub fn wrong(
+    drain: &Drain,
+    pod: Option<&Pod<'_>>,
+    policies: &PolicyIndex,
+    node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
+) -> Option<Wrong> {
+    let pod = pod.or(drain.status.pod.as_deref())?;
+    let mut selecting: Vec<_> = selecting(drain, pod, policies, node_labels).collect();
+    selecting.sort_by(|one, other| one.name.cmp(&other.name));
+    if selecting.iter().all(|policy| policy.spec.mode == PolicyMode::Audit) {
+        return None;
+    }
+    let (one, rival) = (selecting.first()?, selecting.get(1));
+    if let Some(rival) = rival {
+        let (one, rival) = (&one.name, &rival.name);
+        let message = format!("the policies {one} and {rival} both select the pod: it stays until one is narrowed");
+        return Some(Wrong { reason: "PolicyConflict", message });
+    }
+    let mistake = one.steps.as_ref().err()?.first()?;
+    let (policy, field, mistake) = (&one.name, &mistake.field, &mistake.message);
+    let message = format!("policy {policy} is not valid, and the pod stays until it is mended: {field}: {mistake}");
+    Some(Wrong { reason: "PolicyNotValid", message })
 }
 
 /// What has become of the policy that the drain began under, where `guarding` is the one that guards its pod now.
@@ -209,6 +245,28 @@ mod tests {
         assert_eq!(seen(&drain, &index(vec![policy("new", "db", 80)])), PolicySeen::Other);
         let both = index(vec![policy("a", "db", 80), policy("db", "db", 80)]);
         assert_eq!(seen(&drain, &both), PolicySeen::AsBegun, "two in each other's way: the gate says so");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_policies_of_a_pod_is_told_as_the_gate_holds_it() {
+        let drain = Drain::new(&pod(""), "db", "alice");
+        let told = |policies: Vec<Policy>| {
+            wrong(&drain, Some(&pod("")), &index(policies), &|_| None).map(|wrong| (wrong.reason, wrong.message))
+        };
+        assert_eq!(told(vec![policy("db", "db", 80), policy("other", "web", 80)]), None);
+        let both = || vec![policy("db", "db", 80), policy("a", "db", 80)];
+        let message = "the policies a and db both select the pod: it stays until one is narrowed".to_owned();
+        assert_eq!(told(both()), Some(("PolicyConflict", message)));
+        let audited = both().into_iter().map(|mut policy| {
+            policy.spec.mode = PolicyMode::Audit;
+            policy
+        });
+        assert_eq!(told(audited.collect()), None, "the gate lets such a pod go");
+        let mut broken = policy("db", "db", 80).spec;
+        broken.steps.clear();
+        let broken = Policy::new("n", "db", broken, &BuiltIn);
+        let (reason, message) = told(vec![broken]).unwrap();
+        assert!(reason == "PolicyNotValid" && message.starts_with("policy db is not valid"), "{message}");
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::facts::{NodeSeen, OwnerSeen};
-use crate::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, hole, wish};
+use crate::lifecycle::{
+    Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, Wrong, hole, wish,
+};
 use crate::plan::Round;
 use crate::pod::Pod;
 use crate::policy::{Policy, PolicyIndex};
@@ -23,6 +25,7 @@ pub(super) struct Surroundings {
     pod: PodSeen,
     owner: OwnerSeen,
     policy: PolicySeen,
+    wrong: Option<Wrong>,
     /// What the policy's limit says.
     pub room: Room,
     /// The policy whose list of slots is to be written, and the version of it.
@@ -79,6 +82,7 @@ impl Controller {
             pod,
             owner,
             policy,
+            wrong: sight::wrong(stored, found_pod, policies, &node_labels),
             room: Room::NoLimit,
             slots_of: None,
             over: Vec::new(),
@@ -205,6 +209,7 @@ impl Controller {
             successor: around.successor.as_ref().map(|drain| Box::new(Drain::clone(drain))),
             namespace_ending: self.cluster.namespace(&drain.metadata.namespace).is_some_and(|facts| facts.deleting),
             policy: around.policy,
+            wrong: around.wrong.clone(),
             settings: self.settings,
         }
     }

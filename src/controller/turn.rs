@@ -105,7 +105,7 @@ impl Controller {
                 self.cluster.delete(pod_of(drain)?).await?;
             }
             Effect::Tell(event) => self.events.tell(drain, &event),
-            Effect::Count(outcome) => self.metrics.count(outcome),
+            Effect::Count(outcome) => self.metrics.count(outcome, namespace, &drain.spec.policy),
             Effect::Release => self.store.release(drain).await?,
             Effect::Remove => self.store.remove(drain).await?,
         }
@@ -136,7 +136,11 @@ fn spread(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - retry::jitter() / 8.0)
 }
 
+/// Whether something else than the limit keeps it from beginning: others of its line need not wait for it.
 fn is_hindered(world: &World) -> bool {
+    if world.wrong.is_some() {
+        return true;
+    }
     let verdicts = world.rounds.values().map(|round| &round.verdict);
     verdicts.into_iter().any(|verdict| !matches!(verdict, Verdict::Done | Verdict::Waiting | Verdict::Act(_)))
 }

@@ -58,7 +58,10 @@ impl Gate for Gatekeeper {
         let request = admission::request::parse(&body)?;
         let span = self.span_of(&request);
         let answer = self.ask(&request, request.dry_run, deadline).instrument(span.clone()).await;
-        self.metrics.count(answer.reason, answer.allowed);
+        self.metrics.count(answer.reason, answer.allowed, request.caller);
+        if let Some(audited) = &answer.audited {
+            self.metrics.would(&request.namespace, audited);
+        }
         span.in_scope(|| self.note(&request, &answer));
         Ok(admission::response::render(&request.uid, &answer).into())
     }

@@ -26,7 +26,10 @@ impl Gatekeeper {
                     self.write_let_go(drain, outcome, deadline).await;
                 }
                 Some(_) => {}
-                None => self.metrics.let_go(&case.pod.metadata.uid, outcome),
+                None => {
+                    let policy = &case.guard.policy;
+                    self.metrics.let_go(&case.pod.metadata.uid, outcome, (&policy.namespace, &policy.name));
+                }
             }
         } else if let Some(drain) = case.drain.filter(|_| !answer.allowed && !self.is_own(case.request)) {
             let last = self.tries.since_written(drain.pod_uid());

@@ -154,12 +154,8 @@ fn shown(status: &DrainStatus, before: &[Condition], now: &str) -> ShownStatus {
 
 /// The word for people: the phase, or what keeps it from going on.
 pub(crate) fn state_of(status: &DrainStatus) -> String {
-    match status.phase {
-        _ if status.blocked => "Blocked".to_owned(),
-        _ if status.stalled => "Stalled".to_owned(),
-        Phase::Unknown => "Unreadable".to_owned(),
-        phase => phase.as_str().to_owned(),
-    }
+    let at = status.stands_at();
+    if at == Phase::Unknown.as_str() { "Unreadable".to_owned() } else { at.to_owned() }
 }
 
 /// How much is left, as `12 of 40 leaders`; empty where it is not known.

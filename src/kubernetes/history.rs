@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,22 @@ impl Times {
         let undone: Vec<String> = owned.map(|step| step.name.clone()).filter(|name| is_undone(name)).collect();
         times.undone.extend(undone.into_iter().filter(|name| !self.undone.contains(name)));
         times
+    }
+
+    /// Since when it was in which phase, the present one last. Phases that it came to more than once are taken together.
+    #[must_use]
+    pub fn way(&self, phase: Phase, created: Option<Timestamp>) -> Vec<(Phase, Timestamp)> {
+        let Some(since) = self.since.or(created) else { return Vec::new() };
+        let mut way = vec![(phase, since)];
+        let mut begin = since;
+        for before in [Phase::Restoring, Phase::Departing, Phase::Drained, Phase::Draining, Phase::Queued] {
+            if let Some(seconds) = self.seconds.get(before.as_str()) {
+                begin = begin.checked_sub(SignedDuration::from_secs(*seconds)).unwrap_or(begin);
+                way.push((before, begin));
+            }
+        }
+        way.reverse();
+        way
     }
 
     /// How many seconds it was in these phases.
@@ -182,6 +198,20 @@ mod tests {
         over.status.left = false;
         assert_eq!(Summary::of(&over, &whole()).unwrap().outcome, "GivenUp");
         assert_eq!(Summary::of(&drain(Phase::Restoring), &whole()), None);
+    }
+
+    #[test]
+    fn its_way_leads_from_the_first_phase_to_the_present_one() {
+        let expected = [
+            (Phase::Queued, 0),
+            (Phase::Draining, 5),
+            (Phase::Drained, 65),
+            (Phase::Departing, 67),
+            (Phase::Restoring, 87),
+            (Phase::Completed, 90),
+        ];
+        assert_eq!(whole().way(Phase::Completed, None), expected.map(|(phase, seconds)| (phase, at(seconds))));
+        assert_eq!(Times::default().way(Phase::Queued, Some(at(0))), [(Phase::Queued, at(0))]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod follow;
 pub mod health;
 pub mod history;
 pub mod lease;
+pub(crate) mod metrics;
 mod owners;
 pub mod pods;
 pub mod policies;

@@ -29,6 +29,10 @@ pub enum Caller {
 pub const LONGEST_BACK_OFF: Duration = Duration::from_secs(1060);
 
 impl Caller {
+    /// All of them.
+    pub const ALL: [Caller; 5] =
+        [Caller::Person, Caller::Scheduler, Caller::Owner, Caller::TaintEviction, Caller::Program];
+
     /// The caller behind this user name.
     #[must_use]
     pub fn of(username: &str) -> Self {
@@ -119,6 +123,11 @@ mod tests {
             assert_eq!(other.after(Caller::TaintEviction), Caller::TaintEviction);
             assert_eq!(Caller::TaintEviction.after(other), Caller::TaintEviction);
         }
+    }
+
+    #[test]
+    fn the_list_has_the_order_of_the_kinds() {
+        assert!(Caller::ALL.iter().enumerate().all(|(place, caller)| *caller as usize == place));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::drain::Drain;
 use super::status::Phase;
 use super::step::DrainStep;
+use super::told::Told;
 use super::world::PolicySeen;
 
 /// For how long an act that was cut off may still land at its backend.
@@ -35,6 +36,8 @@ pub struct Memory {
     pub progress_written: Option<Duration>,
     /// What people were last told of the policy.
     pub policy: PolicySeen,
+    /// What people were told of why the pod is held.
+    pub(super) told: Told,
     /// One for each step.
     pub steps: Vec<StepMemory>,
 }
@@ -77,6 +80,7 @@ impl Memory {
             stuck: None,
             progress_written: None,
             policy: PolicySeen::AsBegun,
+            told: Told::meeting(drain.status.says_why_it_is_held()),
             steps: drain.status.steps.iter().map(step).collect(),
         }
     }

@@ -30,15 +30,19 @@ pub(super) fn queued(work: &mut Work<'_>) {
         work.again = work.again.min(A_MOMENT);
         return;
     }
+    if let Some(wrong) = &work.world.wrong {
+        work.drain.status.step = None;
+        work.explain(&wrong.message, "");
+        give_back(work);
+        return;
+    }
     if work.steps.is_empty() {
         work.explain("its policy can't be followed now", "");
         return;
     }
     if let Some(index) = first_hindrance(work) {
         held_up(work, index);
-        if work.world.listed {
-            work.effect(Effect::GiveSlot);
-        }
+        give_back(work);
         return;
     }
     not_stuck(work);
@@ -53,6 +57,13 @@ pub(super) fn queued(work: &mut Work<'_>) {
             work.again = Duration::ZERO;
         }
         Room::Held | Room::HeldBut(_) | Room::NoLimit => begin(work),
+    }
+}
+
+/// One that can't begin holds no place that another could have.
+fn give_back(work: &mut Work<'_>) {
+    if work.world.listed {
+        work.effect(Effect::GiveSlot);
     }
 }
 
@@ -245,17 +256,9 @@ fn bring_the_next_try(work: &mut Work<'_>) {
     }
 }
 
-/// Prepared, but nobody asks for the pod: people are told, once.
+/// Prepared, but nobody asks for the pod.
 fn note_unasked(work: &mut Work<'_>) {
     let unasked = work.memory.silent(work.world.now) >= UNASKED;
-    if unasked && !work.drain.status.unasked {
-        let message = format!(
-            "policy {}: prepared for a minute, and nobody asks for the pod: delete it again, or undo it with castoff \
-             cancel {} -n {}",
-            work.drain.spec.policy, work.drain.spec.pod.name, work.drain.metadata.namespace
-        );
-        work.tell("DrainUnasked", true, message);
-    }
     // That a new process has heard nothing yet is no try.
     work.drain.status.unasked = unasked || work.drain.status.unasked && !work.memory.has_heard;
 }
@@ -312,12 +315,8 @@ fn first_hindrance(work: &Work<'_>) -> Option<usize> {
 fn hold(work: &mut Work<'_>, round: &Round) {
     let Some((message, detail)) = hindrance(&round.verdict) else { return };
     let blocked = matches!(round.verdict, Verdict::Blocked { .. });
-    let was_blocked = std::mem::replace(&mut work.drain.status.blocked, blocked);
+    work.drain.status.blocked = blocked;
     work.explain(message, detail);
-    if blocked && !was_blocked {
-        let message = format!("policy {}: {message}. Goes on by itself", work.drain.spec.policy);
-        work.tell("DrainBlocked", true, message);
-    }
 }
 
 /// The first name that the backend knew the pod by stays.
@@ -352,14 +351,8 @@ fn note_progress(work: &mut Work<'_>, index: usize, round: &Round) {
     let stuck = work.memory.stuck.as_ref().map_or(Duration::ZERO, |(_, _, since)| now.saturating_sub(*since));
     let deadline = Duration::from_secs(work.drain.status.limits.progress_deadline_seconds.into());
     let done = matches!(round.verdict, Verdict::Done);
-    if stuck >= deadline && !done && !work.drain.status.stalled {
+    if stuck >= deadline && !done {
         work.drain.status.stalled = true;
-        let left = round
-            .progress
-            .as_ref()
-            .map_or_else(String::new, |progress| format!("{} {} left, ", progress.remaining, progress.unit));
-        let message = format!("policy {}: {left}no progress for {}s", work.drain.spec.policy, deadline.as_secs());
-        work.tell("DrainStalled", true, message);
     }
     write_progress(work, index, round);
 }

@@ -9,6 +9,7 @@ use crate::plan::{Act, Mode, Round, Task, Verdict};
 
 use super::departing;
 use super::drain::Drain;
+use super::held;
 use super::limit::Room;
 use super::memory::{Memory, StepMemory};
 use super::preparing;
@@ -60,6 +61,7 @@ pub fn reconcile(drain: &Drain, memory: &Memory, world: &World) -> Turn {
             Phase::Unknown => unreadable(&mut work),
         }
     }
+    held::tell(&mut work);
     work.finish()
 }
 

@@ -186,4 +186,20 @@ impl DrainStatus {
     pub fn first(requester: &str) -> Self {
         DrainStatus { tries: 1, caller: Caller::of(requester), ..Default::default() }
     }
+
+    /// The phase by its name; in its place `Blocked` or `Stalled` where that is so.
+    #[must_use]
+    pub fn stands_at(&self) -> &'static str {
+        match self.phase {
+            _ if self.blocked => "Blocked",
+            _ if self.stalled => "Stalled",
+            phase => phase.as_str(),
+        }
+    }
+
+    /// Whether it says why it does not go on.
+    #[must_use]
+    pub fn says_why_it_is_held(&self) -> bool {
+        self.blocked || self.stalled || self.unasked || !self.message.is_empty()
+    }
 }

@@ -41,6 +41,8 @@ pub struct World {
     pub namespace_ending: bool,
     /// What has become of the policy.
     pub policy: PolicySeen,
+    /// What is wrong with the policies that select the pod.
+    pub wrong: Option<Wrong>,
     /// Waits that do not depend on the policy.
     pub settings: Settings,
 }
@@ -57,6 +59,15 @@ pub enum PolicySeen {
     Gone,
     /// Another policy guards the pod now.
     Other,
+}
+
+/// What is wrong with the policies that select a pod: it may not leave until a person mends that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// One word, as `PolicyConflict`.
+    pub reason: &'static str,
+    /// The sentence.
+    pub message: String,
 }
 
 /// Waits that do not depend on the policy.

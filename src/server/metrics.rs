@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry};
+
+use crate::metrics::{ANSWER_SECONDS, BUILD, CONNECTIONS, HANDSHAKES_FAILED, HTTP_REQUESTS, IN_FLIGHT, Labels};
 
 /// Counters of the webhook's listener.
 #[derive(Clone, Debug)]
@@ -39,20 +41,12 @@ impl Metrics {
     /// # Errors
     /// When a metric of that name is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let requests = IntCounterVec::new(
-            Opts::new("castoff_http_requests_total", "HTTP requests to the webhook, by status."),
-            &["code"],
-        )?;
+        let requests = HTTP_REQUESTS.counters(Labels::None)?;
         let answered = requests.with_label_values(&["200"]);
-        let buckets = vec![0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 3.0, 10.0];
-        let options = HistogramOpts::new("castoff_request_duration_seconds", "From a request's head to its answer.");
-        let duration = Histogram::with_opts(options.buckets(buckets))?;
-        let in_flight = IntGauge::new("castoff_requests_in_flight", "Requests that are being answered.")?;
-        let connections = IntGauge::new("castoff_connections", "Open connections to the webhook.")?;
-        let handshakes_failed =
-            IntCounter::new("castoff_tls_handshake_failures_total", "TLS handshakes that did not succeed.")?;
-        let build =
-            IntGaugeVec::new(Opts::new("castoff_build_info", "Always 1; the version is a label."), &["version"])?;
+        let duration = ANSWER_SECONDS.histogram()?;
+        let (in_flight, connections) = (IN_FLIGHT.gauge()?, CONNECTIONS.gauge()?);
+        let handshakes_failed = HANDSHAKES_FAILED.counter()?;
+        let build = BUILD.gauges(Labels::None)?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(duration.clone()))?;

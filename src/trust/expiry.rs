@@ -1,7 +1,9 @@
 //! When certificates end, for people: a metric, and a remark for readiness.
 
 use jiff::{SignedDuration, Timestamp};
-use prometheus::{IntGaugeVec, Opts, Registry};
+use prometheus::{IntGaugeVec, Registry};
+
+use crate::metrics::{CERTIFICATE_ENDS, Labels};
 
 use super::Certificates;
 use super::authority::{self, Validity};
@@ -19,11 +21,7 @@ impl Expiry {
     /// # Errors
     /// When they are there already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let options = Opts::new(
-            "castoff_certificate_expiry_timestamp_seconds",
-            "When the certificate that is served ends, and the first of the CAs that are trusted, in seconds since 1970.",
-        );
-        let gauges = IntGaugeVec::new(options, &["certificate"])?;
+        let gauges = CERTIFICATE_ENDS.gauges(Labels::None)?;
         registry.register(Box::new(gauges.clone()))?;
         Ok(Expiry(gauges))
     }

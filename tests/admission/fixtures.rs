@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use castoff::admission::{Case, Decision, Facts, Guard, Request, decide};
+use castoff::admission::{Case, Decision, Facts, Guard, Request, What, decide};
 use castoff::lifecycle::{Caller, Drain, Phase};
 use castoff::plan::{Plan, Progress};
 use castoff::pod::Pod;
@@ -114,6 +114,7 @@ pub struct Scene {
     pub username: &'static str,
     pub grace_period_seconds: Option<i64>,
     pub dry_run: bool,
+    pub eviction: bool,
 }
 
 impl Scene {
@@ -127,6 +128,7 @@ impl Scene {
             username: "system:serviceaccount:kube-system:statefulset-controller",
             grace_period_seconds: Some(30),
             dry_run: false,
+            eviction: false,
         }
     }
 
@@ -140,6 +142,9 @@ impl Scene {
     pub fn case<T>(&self, with: impl FnOnce(&Case<'_>) -> T) -> T {
         let mut request = delete(&self.pod, self.username, self.grace_period_seconds);
         request.dry_run = self.dry_run;
+        if self.eviction {
+            request.what = What::Eviction { uid_precondition: None, grace_period_seconds: self.grace_period_seconds };
+        }
         with(&Case {
             request: &request,
             pod: &self.pod,

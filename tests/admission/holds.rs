@@ -87,7 +87,7 @@ fn both_policies_that_select_a_pod_are_found() {
 fn a_policy_that_is_not_valid_guards_all_the_same_and_names_its_first_mistake() {
     let mut scene = Scene::new(|_| {});
     scene.guard.policy = Arc::new(invalid_policy("tidb", "tikv"));
-    let Decision::Answer(answer) = scene.decide() else { panic!("no drain can be made") };
+    let Decision::Create(answer) = scene.decide() else { panic!("people are told by its drain") };
     assert_eq!((answer.reason, answer.allowed), (Reason::InvalidPolicy, false));
     assert!(answer.message.contains("spec.steps[0].plan: there is no such plan"), "{}", answer.message);
 }

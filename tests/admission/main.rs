@@ -5,6 +5,7 @@ mod captured;
 mod exemptions;
 mod fixtures;
 mod holds;
+mod next_steps;
 mod parsing;
 mod table;
 mod texts;

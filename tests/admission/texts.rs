@@ -56,49 +56,6 @@ fn the_texts_are_as_documented() {
     );
 }
 
-/// How messages name a next step; `To undo` is none, it takes back.
-const STEPS: [&str; 5] = ["repeat it", "To mend it:", "annotates it", "may leave at once", "delete it:"];
-
-#[test]
-fn a_denial_names_one_next_step_at_the_most_and_a_person_is_told_how_to_undo() {
-    let changes: [fn(&mut Drain); 7] = [
-        |drain| drain.status.phase = Phase::Queued,
-        |_| {},
-        |drain| drain.status.message = "http://a/ does not answer in time".into(),
-        |drain| drain.status.blocked = true,
-        |drain| drain.status.stalled = true,
-        |drain| drain.status.phase = Phase::Restoring,
-        |drain| drain.status.phase = Phase::Unknown,
-    ];
-    for change in changes {
-        for (ready, running) in [(true, true), (false, true), (false, false)] {
-            for (username, is_person) in [("alice", true), ("system:serviceaccount:kube-system:job-controller", false)]
-            {
-                let mut scene = Scene::new(|spec| spec.exempt.clear());
-                if !ready {
-                    scene.pod.status.conditions.clear();
-                }
-                if !running {
-                    scene.pod.status.container_statuses.clear();
-                }
-                let mut scene = scene.with_drain(|drain| {
-                    drain.status.phase = Phase::Draining;
-                    change(drain);
-                });
-                scene.username = username;
-                let answer = scene.answer();
-                let message = &answer.message;
-                let named = STEPS.iter().filter(|step| message.contains(*step)).count();
-                assert!(named <= 1, "{named} next steps: {message}");
-                let begun = matches!(answer.reason, Reason::Queued | Reason::Draining | Reason::Stalled);
-                let undo = message.contains("To undo: castoff cancel basic-tikv-2 -n tidb.");
-                assert_eq!(undo, is_person && begun, "{message}");
-                assert!(!is_person || !begun || message.contains("This delete is not kept"), "{message}");
-            }
-        }
-    }
-}
-
 #[test]
 fn progress_is_one_warning() {
     let mut scene = Scene::new(|_| {});

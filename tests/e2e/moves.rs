@@ -223,15 +223,16 @@ impl Scene {
         Api::<Node>::all(self.client.clone()).get_opt(name).await.ok().flatten()
     }
 
-    /// What the guard has counted, all replicas together: the sum of a metric with these labels.
+    /// What the guard has counted, all replicas together: the sum of a metric's series that have these labels among
+    /// theirs, as `name{a="b",c="d"}`.
     pub async fn counted(&self, metric: &str) -> f64 {
+        let (name, labels) = metric.strip_suffix('}').and_then(|metric| metric.split_once('{')).unwrap_or((metric, ""));
         let mut sum = 0.0;
         for number in 0..2 {
-            for line in self.ground().metrics(number).await.lines() {
-                if let Some(value) = line.strip_prefix(metric) {
-                    sum += value.trim().parse::<f64>().unwrap_or_default();
-                }
-            }
+            let text = self.ground().metrics(number).await;
+            let series = text.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+            let meant = series.filter(|(of, _)| labels.split(',').all(|label| of.contains(label)));
+            sum += meant.map(|(_, value)| value.parse::<f64>().unwrap_or_default()).sum::<f64>();
         }
         sum
     }

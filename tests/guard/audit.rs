@@ -16,6 +16,8 @@ async fn an_audited_pod_leaves_with_a_warning_is_counted_and_nothing_is_touched(
     assert!(answer.warnings[0].contains(warning), "{answer:?}");
     let counted = "castoff_requests_total{decision=\"allow\",reason=\"Audited\"}";
     assert_eq!(guard.metric(counted).await, 1);
+    let of_policy = "castoff_audited_total{namespace=\"tidb\",policy=\"tikv\",would=\"Queued\"}";
+    assert_eq!(guard.metric(of_policy).await, 1);
     assert_eq!(guard.outcome(2), None, "no drain");
     assert!(pd.evict_entries().is_empty(), "nothing is set at the backend");
 

@@ -231,11 +231,16 @@ impl Guard {
         write_pod(self.directory.path(), pod);
     }
 
-    /// The value of a metric, with its labels as they are printed.
+    /// The sum of a metric's series that have these labels among theirs: `name{a="b",c="d"}`.
     pub async fn metric(&self, name: &str) -> u64 {
+        let (name, labels) = name.strip_suffix('}').and_then(|name| name.split_once('{')).unwrap_or((name, ""));
         let text = self.admin("/metrics").await;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0, |value| value.parse().unwrap())
+        let series = text.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+        let is_meant = |of: &str| {
+            of.is_empty() && labels.is_empty()
+                || of.starts_with('{') && labels.split(',').all(|label| of.contains(label))
+        };
+        series.filter(|(of, _)| is_meant(of)).map(|(_, value)| value.parse::<u64>().unwrap()).sum()
     }
 
     /// What an admin route says.

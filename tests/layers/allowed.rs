@@ -56,8 +56,14 @@ pub const CIRCLES: [(&[&str], &str); 14] = [
         "what a process remembers is made of what it saw, and seen beside it",
     ),
     (
-        &["lifecycle/departing.rs", "lifecycle/preparing.rs", "lifecycle/reconcile.rs", "lifecycle/restoring.rs"],
-        "one transition, in four files by its phases",
+        &[
+            "lifecycle/departing.rs",
+            "lifecycle/held.rs",
+            "lifecycle/preparing.rs",
+            "lifecycle/reconcile.rs",
+            "lifecycle/restoring.rs",
+        ],
+        "one transition, in four files by its phases, and one about whom of its pods people are told",
     ),
     (
         &[

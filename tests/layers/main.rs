@@ -28,7 +28,7 @@ impl Layer {
     }
 }
 
-const LAYERS: [Layer; 24] = [
+const LAYERS: [Layer; 25] = [
     Layer { name: "nearest", pure: true, knows: "" },
     Layer { name: "printable", pure: true, knows: "" },
     Layer { name: "remedy", pure: true, knows: "" },
@@ -39,31 +39,37 @@ const LAYERS: [Layer; 24] = [
     Layer { name: "facts", pure: true, knows: "pod" },
     Layer { name: "plan", pure: true, knows: "nearest printable schema yaml pod" },
     Layer { name: "policy", pure: true, knows: "nearest schema yaml pod plan" },
-    Layer { name: "lifecycle", pure: true, knows: "printable schema facts pod plan policy" },
-    Layer { name: "admission", pure: true, knows: "printable facts pod plan policy lifecycle" },
+    Layer { name: "lifecycle", pure: true, knows: "printable remedy schema facts pod plan policy" },
+    Layer { name: "admission", pure: true, knows: "printable remedy facts pod plan policy lifecycle" },
     // What controller and gate need of their surroundings, with a cluster or without.
     Layer { name: "ports", pure: false, knows: "facts pod policy lifecycle admission" },
+    // Every metric, in one table.
+    Layer { name: "metrics", pure: false, knows: "policy" },
     Layer { name: "runtime", pure: false, knows: "printable" },
-    Layer { name: "trust", pure: false, knows: "" },
-    Layer { name: "backend", pure: false, knows: "printable remedy pod plan" },
-    Layer { name: "controller", pure: false, knows: "runbook facts pod plan policy lifecycle ports runtime backend" },
+    Layer { name: "trust", pure: false, knows: "metrics" },
+    Layer { name: "backend", pure: false, knows: "printable remedy pod plan metrics" },
+    Layer {
+        name: "controller",
+        pure: false,
+        knows: "runbook facts pod plan policy lifecycle metrics ports runtime backend",
+    },
     // What keeps the state without a cluster: it implements the ports, and only `app` and `cli` name it.
     Layer {
         name: "standalone",
         pure: false,
         knows: "nearest printable yaml facts pod plan policy lifecycle ports backend controller",
     },
-    Layer { name: "server", pure: false, knows: "printable admission runtime trust" },
+    Layer { name: "server", pure: false, knows: "printable admission metrics runtime trust" },
     Layer {
         name: "gate",
         pure: false,
-        knows: "printable facts pod plan policy lifecycle admission ports controller server",
+        knows: "printable facts pod plan policy lifecycle admission metrics ports controller server",
     },
     // The same in a cluster, and what a cluster needs besides: certificates, the registration.
     Layer {
         name: "kubernetes",
         pure: false,
-        knows: "printable remedy runbook schema facts pod plan policy lifecycle ports runtime trust backend controller",
+        knows: "printable remedy runbook schema facts pod plan policy lifecycle metrics ports runtime trust backend controller",
     },
     // Plays backends for the demo and the tests. The guard must not be able to tell, so only `cli` names it.
     Layer { name: "simulation", pure: false, knows: "" },
@@ -71,13 +77,13 @@ const LAYERS: [Layer; 24] = [
     Layer {
         name: "app",
         pure: false,
-        knows: "runbook facts pod plan policy lifecycle ports runtime trust backend controller standalone server gate kubernetes",
+        knows: "runbook facts pod plan policy lifecycle metrics ports runtime trust backend controller standalone server gate kubernetes",
     },
     // Arguments, and people's commands.
     Layer {
         name: "cli",
         pure: false,
-        knows: "nearest remedy runbook yaml facts pod plan policy lifecycle admission ports runtime trust backend controller standalone server gate kubernetes simulation app",
+        knows: "nearest remedy runbook yaml facts pod plan policy lifecycle admission metrics ports runtime trust backend controller standalone server gate kubernetes simulation app",
     },
 ];
 

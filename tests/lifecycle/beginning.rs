@@ -62,7 +62,7 @@ fn a_backend_that_fails_from_the_start_is_called_stalled_while_its_drain_waits()
     case.see(&[failed()]);
     let effects = case.after(60 * SECOND).see(&[failed()]);
     assert!(
-        matches!(&effects[..], [Effect::Tell(event), Effect::GiveSlot] if event.reason == "DrainStalled"),
+        matches!(&effects[..], [Effect::GiveSlot, Effect::Tell(event)] if event.reason == "DrainStalled"),
         "{effects:?}"
     );
     assert!(case.drain.status.stalled && case.phase() == Phase::Queued);

@@ -40,6 +40,7 @@ pub fn case(phase: &str, steps: usize) -> Case {
         successor: None,
         namespace_ending: false,
         policy: PolicySeen::AsBegun,
+        wrong: None,
         settings: Settings {
             claim_patience: CLAIM_PATIENCE,
             progress_every: Duration::from_mins(1),

@@ -6,6 +6,7 @@ mod case;
 mod ending;
 mod explorer;
 mod giving_up;
+mod held;
 mod leaving;
 mod prepared;
 mod preparing;

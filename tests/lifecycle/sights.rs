@@ -191,6 +191,7 @@ impl Sight<'_> {
                 .map(|drain| Box::new(Drain::clone(drain))),
             namespace_ending: false,
             policy: sight::policy_seen(&drain, Some(self.policy)),
+            wrong: None,
             settings: Settings {
                 claim_patience: Duration::from_secs(50),
                 progress_every: Duration::ZERO,

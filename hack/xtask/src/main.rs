@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "\
 usage: hack/task manifests [FOLDER]    checks what manifests/ builds; with a folder, prints what that one builds
-       hack/task manifests --write     writes the chart's README
+       hack/task manifests --write     writes the chart's README and the dashboard's object
        hack/task etcd [--check]        records what a real etcd answers into tests/recordings, or compares with it
        hack/task dist OPTION...        packs everything that a release has (hack/dist)
        hack/task oci image OPTION...   packs Castoff's program as an image (hack/image)

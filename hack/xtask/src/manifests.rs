@@ -1,10 +1,12 @@
 //! What `manifests/` builds is what it should be: objects by kind and name, none twice, no role with a wildcard or with
 //! Secrets of every namespace. The Helm chart makes the same objects as the kustomization that each of its values
 //! stands for. The alert rules are the same as a file and as an object, name metrics that the program has and places
-//! that the runbook has, and do what their tests say.
+//! that the runbook has, and do what their tests say. The dashboard is the same as a file and as an object, and can be
+//! asked.
 
 mod argocd;
 mod chart;
+mod dashboard;
 mod expected;
 mod objects;
 mod rules;
@@ -24,9 +26,9 @@ pub fn print(folder: &str) -> Outcome {
     Ok(true)
 }
 
-/// Writes what is made from other files: the chart's README.
+/// Writes what is made from other files: the chart's README, and the object of the dashboard.
 pub fn write() -> Outcome {
-    values::write()
+    Ok(values::write()? && dashboard::write()?)
 }
 
 /// Checks all of it, and tells what is wrong.
@@ -53,6 +55,7 @@ pub fn check() -> Outcome {
     wrong.extend(chart::complaints()?.into_iter().map(|complaint| format!("helm: {complaint}")));
     wrong.extend(argocd::complaints()?.into_iter().map(|complaint| format!("argocd: {complaint}")));
     wrong.extend(rules::complaints()?.into_iter().map(|complaint| format!("monitoring: {complaint}")));
+    wrong.extend(dashboard::complaints()?.into_iter().map(|complaint| format!("dashboard: {complaint}")));
     for complaint in &wrong {
         println!("{complaint}");
     }

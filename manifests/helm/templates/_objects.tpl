@@ -49,7 +49,7 @@ of the values, the Deployment, is written a second time.
 {{- else if eq $kind "NetworkPolicy" }}
   {{- with $values.networkPolicy.from }}{{ $_ := set (index $object.spec.ingress 0) "from" . }}{{ end }}
   {{- $_ := set (index $object.spec.ingress 1) "from" $values.networkPolicy.metricsFrom }}
-{{- else if has $kind (list "PodMonitor" "PrometheusRule") }}
+{{- else if has $kind (list "PodMonitor" "PrometheusRule" "ConfigMap") }}
   {{- $monitoring := $values.monitoring }}
   {{- $_ := set $object.metadata "labels" (merge $monitoring.labels $object.metadata.labels) }}
   {{- if eq $kind "PodMonitor" }}

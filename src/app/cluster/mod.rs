@@ -14,14 +14,16 @@ use kube::api::Api;
 use tokio::sync::oneshot;
 
 use crate::backend::guard;
-use crate::controller;
+use crate::controller::{self, IsLeader};
 use crate::kubernetes::certificates::{Lives, Place};
 use crate::kubernetes::events::ClusterEvents;
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::{self, Election, Leadership, Timing};
+use crate::kubernetes::metrics;
 use crate::kubernetes::secrets::ClusterSecrets;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle;
+use crate::metrics::Whose;
 use crate::runbook::Links;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Ended;
@@ -107,6 +109,12 @@ fn assemble(
     let caches = &following.caches;
     let (drains, policies) = (Arc::clone(&caches.drains), Arc::clone(&caches.policies));
     let leads = leadership.clone();
+    let is_leader: IsLeader = Arc::new(move || leads.holds());
+    let labels = config.listen.metrics_labels;
+    let whose = Whose::new(labels, Arc::clone(&caches.index));
+    let (of_drains, of_policies) = (&caches.drains, Arc::clone(&caches.policies));
+    metrics::register(&following.registry, &whose, of_drains, of_policies, Arc::clone(&is_leader))
+        .map_err(Failure::no)?;
     let parts = Parts {
         policies: Arc::clone(&caches.index),
         store: Arc::new(ClusterStore::new(client.clone(), drains, policies)),
@@ -118,13 +126,14 @@ fn assemble(
             allowed: config.allow_endpoints.clone(),
             ..guard::Settings::default()
         },
-        is_leader: Arc::new(move || leads.holds()),
+        is_leader,
         settings: lifecycle::Settings {
             progress_every: PROGRESS_EVERY,
             completed_ttl: config.completed_ttl,
             claim_patience: Duration::from_secs(config.registration.timeout_seconds.into()) + ALLOWED_IS_CARRIED_OUT,
         },
         own_user: Some(connection.own_user.clone()),
+        labels,
     };
     parts.assemble(&following.registry)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus::Registry;
 use tokio::task::JoinHandle;
 
+use crate::metrics::Labels;
 use crate::runtime::Readiness;
 use crate::runtime::shutdown::Shutdown;
 use crate::server::{self, Server};
@@ -88,6 +89,7 @@ async fn serve_in(
         cluster: Arc::clone(cluster),
         secrets: DirectorySecrets::new(directory.path("secrets")),
         allow_endpoints: Vec::new(),
+        labels: Labels::default(),
     };
     let files = self_signed::make(&directory.path("certificates"), &[]).map_err(Failure::no)?;
     let certificates = Certificates::load(&files.certificate, &files.key).map_err(Failure::no)?;

@@ -65,6 +65,36 @@ fn who_waits_for_what_and_how_much_is_left_is_one_line_each() {
 }
 
 #[test]
+fn what_it_waits_for_is_a_line_of_its_own_where_the_screen_is_narrow() {
+    let drains = [
+        drain(
+            "basic-tikv-2",
+            &json!({"phase": "Draining", "caller": "Owner", "step": "evict-leaders", "progress":
+            {"step": "evict-leaders", "total": 40, "remaining": 12, "unit": "leaders"}}),
+        ),
+        drain("basic-tikv-1", &json!({"phase": "Queued", "message": "waits for basic-tikv-2 (maxUnavailable 1)"})),
+    ];
+    let policies = [policy("tikv", "True", "Guarding")];
+    let at = |columns| lines(&drains, &policies, Looks { columns: Some(columns), ..Looks::default() });
+    assert_eq!(
+        at(80),
+        [
+            "POD           POLICY  PHASE     STEP           LEFT              FOR",
+            "basic-tikv-1  tikv    Queued                                     80s",
+            "  waits for basic-tikv-2 (maxUnavailable 1)",
+            "basic-tikv-2  tikv    Draining  evict-leaders  12 of 40 leaders  80s",
+            "  asked for by statefulset-controller",
+            "2 drains under way, 0 over; 3 pods guarded by 1 policy",
+        ]
+    );
+    assert_eq!(at(60)[3], "basic-tikv…  tikv    Draining  evict-lead…  12 of 40 l…  80s");
+    for columns in [60, 40, 30] {
+        assert!(at(columns).iter().all(|line| line.chars().count() <= columns), "{:?}", at(columns));
+    }
+    assert_eq!(at(140)[1].matches("waits for").count(), 1, "where it fits it is one line");
+}
+
+#[test]
 fn a_policy_that_guards_nothing_is_told_and_not_counted() {
     let policies = [policy("one", "False", "Conflict"), policy("tikv", "True", "NoPods")];
     assert_eq!(

@@ -1,6 +1,8 @@
 //! The registration's metrics.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Registry};
+
+use crate::metrics::{GUARDS_NOTHING, Labels, REGISTERED, REGISTRATION_CHANGES};
 
 pub(super) struct Metrics {
     pub writes: IntCounterVec,
@@ -10,21 +12,8 @@ pub(super) struct Metrics {
 
 impl Metrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let writes = IntCounterVec::new(
-            Opts::new("castoff_registration_changes_total", "What was done about the registration, by why."),
-            &["why"],
-        )?;
-        for why in ["created", "grown", "shrunk", "bundle", "path", "owner", "put_back", "left_deleted"] {
-            writes.with_label_values(&[why]);
-        }
-        let namespaces = IntGauge::new(
-            "castoff_registered_namespaces",
-            "The namespaces whose deletes and evictions the API server is told to send.",
-        )?;
-        let guards_nothing = IntGauge::new(
-            "castoff_guards_nothing",
-            "1 while there are policies, and the API server is not told to send any deletes or evictions.",
-        )?;
+        let writes = REGISTRATION_CHANGES.counters(Labels::None)?;
+        let (namespaces, guards_nothing) = (REGISTERED.gauge()?, GUARDS_NOTHING.gauge()?);
         registry.register(Box::new(writes.clone()))?;
         registry.register(Box::new(namespaces.clone()))?;
         registry.register(Box::new(guards_nothing.clone()))?;

@@ -38,7 +38,8 @@ pub(super) async fn half_prepared(scene: &Arc<Scene>) -> (Tikv, String) {
 }
 
 pub(super) async fn counted(scene: &Scene, outcome: &str) -> f64 {
-    scene.counted(&format!("castoff_outcomes_total{{outcome=\"{outcome}\"}}")).await
+    let namespace = &scene.namespace;
+    scene.counted(&format!("castoff_outcomes_total{{namespace=\"{namespace}\",outcome=\"{outcome}\"}}")).await
 }
 
 /// It was told, counted, and what was set is taken back once the next pod is Ready.

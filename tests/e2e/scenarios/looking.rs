@@ -8,10 +8,11 @@ use super::{Scenario, scenarios};
 use crate::doctor::shell;
 use crate::scene::Scene;
 
-pub const ALL: [Scenario; 4] = scenarios![Shared:
+pub const ALL: [Scenario; 5] = scenarios![Shared:
     a_policy_is_ready_only_once_its_backend_was_seen,
     labels_that_no_pod_has_where_a_step_looks_are_told,
     what_is_over_is_kept_in_the_policys_history,
+    whoever_describes_a_held_pod_reads_what_is_to_be_mended,
     what_a_held_pod_says_is_to_be_typed_can_be_typed,
 ];
 
@@ -96,4 +97,16 @@ async fn what_a_held_pod_says_is_to_be_typed_can_be_typed(scene: Arc<Scene>) {
     next(&scene, "kubectl create role castoff-app").await;
     next(&scene, "castoff prepare app-0").await;
     scene.until_allowed("app-0").await;
+}
+
+async fn whoever_describes_a_held_pod_reads_what_is_to_be_mended(scene: Arc<Scene>) {
+    scene.stateful_set("app", 1, json!({})).await;
+    scene.policy("app", "http-hook", json!({"port": 1}), json!({})).await;
+    scene.denied("app-0").await;
+    let told = || async { scene.events("BackendNotReached").await.pop() };
+    let note = scene.until("the pod has an event", 15, told).await;
+    assert!(note.contains("policy app, step prepare: http://") && note.contains("is the port right"), "{note}");
+    assert!(note.ends_with("Runbook: castoff runbook backend-does-not-answer"), "{note}");
+    let described = scene.kubectl(&["describe", "pod", "app-0"]).await;
+    assert!(described.stdout.contains("BackendNotReached"), "{described:?}");
 }

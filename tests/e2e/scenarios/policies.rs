@@ -32,6 +32,12 @@ async fn until_reason(scene: &Scene, policy: &str, reason: &str) {
         .await;
 }
 
+/// Waits until the pod's events say why it is held.
+async fn until_told(scene: &Scene, reason: &str) {
+    let told = || async { (!scene.events(reason).await.is_empty()).then_some(()) };
+    scene.until(&format!("the pod has an event {reason}"), 15, told).await;
+}
+
 async fn two_policies_for_one_pod_hold_it_until_one_gives_way(scene: Arc<Scene>) {
     scene.stateful_set("app", 1, json!({})).await;
     scene.hook_policy("app", json!({})).await;
@@ -40,11 +46,10 @@ async fn two_policies_for_one_pod_hold_it_until_one_gives_way(scene: Arc<Scene>)
     until_reason(&scene, "second", "Conflict").await;
     let said = scene.denied("app-0").await;
     assert!(said.contains("the policies app and second both select it"), "{said}");
-    assert!(scene.drains().await.is_empty());
+    until_told(&scene, "PolicyConflict").await;
+    let uid = scene.uid("app-0").await;
     scene.must(&["delete", "drainpolicy", "second"]).await;
     scene.guarding("app").await;
-    let uid = scene.uid("app-0").await;
-    scene.denied("app-0").await;
     scene.until_allowed("app-0").await;
     scene.until_replaced("app-0", &uid).await;
 }
@@ -58,6 +63,7 @@ async fn a_policy_that_can_not_be_followed_holds_its_pods_and_no_others(scene: A
     until_reason(&scene, "app", "NotCompiled").await;
     let said = scene.denied("app-0").await;
     assert!(said.contains("policy app is not valid") && said.contains("no-such-plan"), "{said}");
+    until_told(&scene, "PolicyNotValid").await;
     let (other, uid) = (scene.uid("other-0").await, scene.uid("app-0").await);
     scene.denied("other-0").await;
     scene.until_allowed("other-0").await;
