@@ -48,9 +48,9 @@ pub fn checked(name: &str) -> &'static str {
         "kafka" => "answers of Kafka 4.1.2 with the JMX exporter 1.0.1",
         "nats" => "NATS 2.15.1",
         "opensearch" => "answers of OpenSearch 2.19.6",
-        "minio" | "patroni" | "redpanda" | "vault" | "vllm" => "a mock that answers as its documentation says",
+        "minio" | "patroni" | "redpanda" | "vault" | "vllm" => "a mock, as its documentation says",
         "pd" | "tikv" => "answers of PD 8.5.7",
-        "rabbitmq" => "answers of RabbitMQ 3.10.8",
+        "rabbitmq" => "RabbitMQ 3.10.8",
         "zookeeper" => "ZooKeeper 3.9.5",
         // Its backend is whatever keeps to the page of its contract, or the cluster itself.
         _ => "its own tests alone",
@@ -61,12 +61,21 @@ pub fn checked(name: &str) -> &'static str {
 #[must_use]
 pub fn tests(name: &str) -> Option<&'static str> {
     match name {
+        "consul" => Some(include_str!("builtin/consul.test.yaml")),
+        "etcd" => Some(include_str!("builtin/etcd.test.yaml")),
+        "http-hook" => Some(include_str!("builtin/http-hook.test.yaml")),
+        "in-flight" => Some(include_str!("builtin/in-flight.test.yaml")),
         "kafka" => Some(include_str!("builtin/kafka.test.yaml")),
         "minio" => Some(include_str!("builtin/minio.test.yaml")),
         "nats" => Some(include_str!("builtin/nats.test.yaml")),
+        "neighbours" => Some(include_str!("builtin/neighbours.test.yaml")),
         "opensearch" => Some(include_str!("builtin/opensearch.test.yaml")),
+        "patroni" => Some(include_str!("builtin/patroni.test.yaml")),
+        "pd" => Some(include_str!("builtin/pd.test.yaml")),
+        "quorum" => Some(include_str!("builtin/quorum.test.yaml")),
         "rabbitmq" => Some(include_str!("builtin/rabbitmq.test.yaml")),
         "redpanda" => Some(include_str!("builtin/redpanda.test.yaml")),
+        "tikv" => Some(include_str!("builtin/tikv.test.yaml")),
         "vault" => Some(include_str!("builtin/vault.test.yaml")),
         "vllm" => Some(include_str!("builtin/vllm.test.yaml")),
         "zookeeper" => Some(include_str!("builtin/zookeeper.test.yaml")),

@@ -6,5 +6,6 @@
 
 mod members;
 mod nats;
+mod rabbitmq;
 mod servers;
 mod zookeeper;

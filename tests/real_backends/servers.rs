@@ -1,6 +1,7 @@
 //! Processes of real servers, which end with the test that started them.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -15,15 +16,18 @@ impl Server {
     /// Starts a server, whose output goes into `log`.
     pub fn start(mut command: Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).unwrap();
+        // A group of its own, since some are scripts that start the server.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
         let process = command.spawn().unwrap();
         Self { command, process, log: log.to_owned() }
     }
 
-    /// Ends it, as by kill -9.
+    /// Ends it and what it started, as by kill -9.
     pub fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        let _ = self.process.wait();
     }
 
     /// Starts it once more.
@@ -41,8 +45,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
 }
 

@@ -35,7 +35,9 @@ async fn the_ensemble_keeps_its_quorum() {
     let members = Members::new("zookeeper", 72);
     let parameters = json!({"selector": "app=zookeeper"});
     let mut servers = [0, 1].map(|ordinal| start(&folder, directory.path(), &members, ordinal));
-    members.until(0, &parameters, &servers[0], blocked("1 are in sync, 2 are needed; no answer from: zookeeper-2")).await;
+    members
+        .until(0, &parameters, &servers[0], blocked("1 are in sync, 2 are needed; no answer from: zookeeper-2"))
+        .await;
     members.until(2, &parameters, &servers[0], done).await;
     let third = start(&folder, directory.path(), &members, 2);
     for ordinal in 0..3 {
@@ -52,5 +54,8 @@ async fn the_ensemble_keeps_its_quorum() {
     drop(third);
     drop(servers);
     let verdict = members.verdict(0, &parameters).await;
-    assert!(matches!(&verdict, Verdict::Unknown { message } if message.contains("0 servers say that they lead")), "{verdict:?}");
+    assert!(
+        matches!(&verdict, Verdict::Unknown { message } if message.contains("0 servers say that they lead")),
+        "{verdict:?}"
+    );
 }
