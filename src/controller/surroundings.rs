@@ -177,7 +177,7 @@ impl Controller {
         let own = around.drain.status.pod.as_ref().and_then(|pod| pod.controller());
         let of_policy = self.censuses.owners(policy, &around.pods);
         // The pod's own, and those that the policy's are counted by.
-        let owners = owners::distinct(own.into_iter().chain(of_policy.iter()), owners::MOST + 1);
+        let owners = owners::distinct(own.into_iter().chain(of_policy.iter()));
         self.owners.all(&*self.cluster, namespace, owners).await
     }
 

@@ -74,7 +74,7 @@ impl Gatekeeper {
         let Some(pods) = pods? else { return Ok(None) };
         let drains = drains?;
         let all = drain.status.pod.iter().chain(pods.iter().map(Arc::as_ref)).filter_map(Pod::controller);
-        let owners = owners::distinct(all, owners::MOST);
+        let owners = owners::distinct(all);
         // With nothing remembered all of them are read now.
         let owners = Owners::default().all(&*self.cluster, namespace, owners).await;
         let node_labels = |node: &str| self.cluster.node(node).labels();
