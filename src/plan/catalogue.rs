@@ -45,7 +45,7 @@ pub fn checked(name: &str) -> &'static str {
     match name {
         "consul" => "answers of Consul 1.21.4",
         "etcd" => "etcd 3.7.3",
-        "kafka" => "answers of Kafka 4.1.2 with the JMX exporter 1.0.1",
+        "kafka" => "Kafka 4.1.2 with the JMX exporter 1.0.1",
         "nats" => "NATS 2.15.1",
         "opensearch" => "answers of OpenSearch 2.19.6",
         "minio" | "patroni" | "redpanda" | "vault" | "vllm" => "a mock, as its documentation says",
