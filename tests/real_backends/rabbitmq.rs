@@ -1,5 +1,7 @@
 //! The plan `rabbitmq` on a cluster with quorum queues.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -64,11 +66,20 @@ fn home() -> tempfile::TempDir {
     directory
 }
 
-async fn create_queue(members: &Members) {
-    let url = format!("http://{}:15672/api/queues/%2F/orders", members.address(0));
+fn create_queue(members: &Members) {
+    let mut stream = TcpStream::connect((members.address(0), 15672)).unwrap();
     let body = json!({"durable": true, "arguments": {"x-queue-type": "quorum"}}).to_string();
-    let request = reqwest::Client::new().put(url).basic_auth("guest", Some("guest"));
-    assert!(request.body(body).send().await.unwrap().status().is_success());
+    let guest = "Authorization: Basic Z3Vlc3Q6Z3Vlc3Q=";
+    write!(
+        stream,
+        "PUT /api/queues/%2F/orders HTTP/1.1\r\nHost: rabbitmq\r\n{guest}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
 }
 
 #[tokio::test]
@@ -87,7 +98,7 @@ async fn queues_keep_their_quorum_and_a_node_alone_goes() {
         servers.push(start(&folder, directory.path(), &members, ordinal));
         members.until(ordinal, &parameters, &servers[ordinal], done).await;
     }
-    create_queue(&members).await;
+    create_queue(&members);
     members.until(0, &parameters, &servers[0], done).await;
     let round = members.round(0, &parameters, Mode::Removal).await;
     assert_eq!(round.verdict, Verdict::Waiting, "its queue stays behind");
