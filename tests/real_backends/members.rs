@@ -62,9 +62,22 @@ impl Members {
         self.round(ordinal, parameters, Mode::Restart).await.verdict
     }
 
-    /// Asks until the verdict is such, a minute at most; tells what `server` last said where it never is.
+    /// How much is left before the pod may leave for good, once that is told.
+    pub async fn left(&self, ordinal: usize, parameters: &Value) -> i64 {
+        let limit = Instant::now() + Duration::from_mins(3);
+        loop {
+            let round = self.round(ordinal, parameters, Mode::Removal).await;
+            match (&round.verdict, &round.progress) {
+                (Verdict::Waiting, Some(progress)) => return progress.remaining,
+                _ => assert!(Instant::now() < limit, "{}-{ordinal} stays {round:?}", self.name),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Asks until the verdict is such, some minutes at most; tells what `server` last said where it never is.
     pub async fn until(&self, ordinal: usize, parameters: &Value, server: &Server, is: impl Fn(&Verdict) -> bool) {
-        let limit = Instant::now() + Duration::from_mins(1);
+        let limit = Instant::now() + Duration::from_mins(3);
         loop {
             let verdict = self.verdict(ordinal, parameters).await;
             if is(&verdict) {
