@@ -54,7 +54,8 @@ mod tests {
 
     fn drain(name: &str) -> Arc<Drain> {
         let pod = json!({"metadata": {"name": name, "namespace": "n", "uid": format!("uid-of-{name}")}});
-        Arc::new(Drain::new(&crate::pod::deserialize_owned(&pod).unwrap(), "p", "someone"))
+        // Each under a policy of its own: of one, they might wait for each other.
+        Arc::new(Drain::new(&crate::pod::deserialize_owned(&pod).unwrap(), name, "someone"))
     }
 
     #[tokio::test]
