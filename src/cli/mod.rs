@@ -19,6 +19,7 @@ mod history;
 mod live;
 mod next;
 mod output;
+mod plan;
 mod plans;
 mod plugin;
 mod prepare;
@@ -87,6 +88,7 @@ enum Command {
     Uninstall(uninstall::Uninstall),
     Runbook(runbook::Runbook),
     Plans(plans::Plans),
+    Plan(plan::PlanCommand),
     Certs(certs::Certs),
     Completions(shell::Completions),
     #[cfg(feature = "demo")]
@@ -115,6 +117,7 @@ pub fn run() -> ExitCode {
             Command::Review(command) => review::run(command).await,
             Command::Runbook(command) => runbook::run(&command),
             Command::Plans(command) => plans::run(&command),
+            Command::Plan(command) => plan::run(&command),
             Command::Certs(command) => certs::run(&command),
             Command::Completions(command) => shell::completions(&command, Arguments::command()),
             Command::Crds => shell::crds(),

@@ -22,6 +22,10 @@ pub(super) struct Plans {
     #[arg(value_name = "NAME")]
     name: Option<String>,
 
+    /// In place of the plan itself: what it makes of what its backend answers, case by case
+    #[arg(long, requires = "name")]
+    explain: bool,
+
     /// How to print
     #[arg(short, long, default_value = "table", value_name = "FORMAT")]
     output: Output,
@@ -29,9 +33,11 @@ pub(super) struct Plans {
 
 /// One plan in the list.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Row {
     name: &'static str,
     summary: String,
+    checked_against: &'static str,
 }
 
 /// Lists the built-in plans, or prints one.
@@ -42,19 +48,26 @@ pub(super) fn run(command: &Plans) -> Result<(), Failure> {
         let reference = PlanReference { built_in: Some(name.clone()), name: None };
         return Err(Failure::Usage(find_built_in(&reference).err().map(|why| why.to_string()).unwrap_or_default()));
     };
+    if command.explain {
+        return super::plan::explain(name, plan, command.output);
+    }
     output::print_as(command.output, plan.spec(), || output::line(document(name, text, plan).trim_end()))
 }
 
 fn list(output: Output) -> Result<(), Failure> {
-    let row =
-        |name: &'static str| catalogue::builtin(name).map(|plan| Row { name, summary: plan.spec().summary.clone() });
+    let row = |name: &'static str| {
+        let summary = catalogue::builtin(name)?.spec().summary.clone();
+        Some(Row { name, summary, checked_against: catalogue::checked(name) })
+    };
     let rows: Vec<Row> = catalogue::names().into_iter().filter_map(row).collect();
     output::print_as(output, &rows, || {
         for row in &rows {
             output::line(format_args!("{:12}{}", row.name, row.summary));
+            output::line(format_args!("{:12}checked against {}", "", row.checked_against));
         }
         output::line(
-            "\ncastoff plans NAME prints one, with its parameters, what it asks for, and a policy to begin with.",
+            "\ncastoff plans NAME prints one, with its parameters, what it asks for, and a policy to begin with; --explain \
+             what it makes of what its backend answers.",
         );
     })
 }
