@@ -89,6 +89,14 @@ impl Template {
         }
     }
 
+    /// The text itself, where nothing is filled in.
+    pub fn plain(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     pub fn text(&self, scope: &Scope<'_>) -> Result<String, Trouble> {
         self.text_by(|expression| scope.text(expression))
     }

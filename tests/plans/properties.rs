@@ -153,6 +153,7 @@ proptest! {
                 method: "GET".to_owned(),
                 url: "http://a".to_owned(),
                 body: None,
+                commands: None,
                 ok,
                 timeout: std::time::Duration::from_secs(1),
                 tls_secret: String::new(),
