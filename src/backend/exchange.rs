@@ -42,7 +42,7 @@ pub async fn exchange(
     limit: Instant,
 ) -> Result<Exchange, Trouble> {
     let url = &request.url;
-    let target = backend.target(url, scope).await;
+    let target = backend.may_ask(url, scope).await;
     let target = target.map_err(|refused| Trouble::new(Outcome::Guard, url, &refused.why, "not sent"))?;
     if target.of_pod && !scope.pod_present {
         return Err(Trouble::new(Outcome::Gone, url, "is no longer the pod's", "not sent"));

@@ -32,7 +32,7 @@ pub type ByResp = Means<Option<Arc<ClientConfig>>, Login>;
 /// What a request by HTTP is sent with.
 pub async fn by_http(backend: &Backend, scope: &Scope, request: &Request, tls: bool) -> Result<ByHttp, Trouble> {
     let named = Named::of(backend, scope, request);
-    let (secret, auth, unsigned) = named.auth(Authorization::of, "token, or username and password").await?;
+    let (secret, auth, unsigned) = named.auth(Authorization::of, ["token, nor username and password", "token, or username and password, are"]).await?;
     let clients = &backend.clients;
     let (client, trusted) = if tls {
         let tls = named.tls(secret, "https").await?;
@@ -47,7 +47,7 @@ pub async fn by_http(backend: &Backend, scope: &Scope, request: &Request, tls: b
 /// What Redis commands are sent with.
 pub async fn by_resp(backend: &Backend, scope: &Scope, request: &Request, tls: bool) -> Result<ByResp, Trouble> {
     let named = Named::of(backend, scope, request);
-    let (secret, auth, unsigned) = named.auth(Login::of, "password, or username and password").await?;
+    let (secret, auth, unsigned) = named.auth(Login::of, ["password", "password, and username where it is not default, are"]).await?;
     if !tls {
         return Ok(Means { transport: None, auth, trusted: "nothing".to_owned(), unsigned });
     }
@@ -82,11 +82,12 @@ impl<'a> Named<'a> {
         format!("Secret {}/{}", self.scope.namespace, self.tls_name)
     }
 
-    /// The Secret for authentication, what it gives, and why that is nothing where it is. `wanted` names its keys.
+    /// The Secret for authentication, what it gives, and why that is nothing where it is. The words say what
+    /// it has not, and what would be.
     async fn auth<A>(
         &self,
         of: impl Fn(&Secret) -> Result<Option<A>, SecretError>,
-        wanted: &str,
+        [missing, wanted]: [&str; 2],
     ) -> Result<(Secret, Option<A>, String), Trouble> {
         let unfit = |error| self.unfit(&self.auth_name, error);
         let secret = self.secret(&self.auth_name).await.map_err(unfit)?;
@@ -94,11 +95,11 @@ impl<'a> Named<'a> {
         let unsigned = match &auth {
             Some(_) => String::new(),
             None if !self.request.auth_secret.is_empty() => {
-                return Err(unfit(format!("it has no {} ({})", wanted.replace("or", "nor"), secret.found()).into()));
+                return Err(unfit(format!("it has no {missing} ({})", secret.found()).into()));
             }
             None if self.auth_name.is_empty() => format!(" to a request without credentials: {NAMES_NO_SECRET}"),
             None => format!(
-                " to a request without credentials: of Secret {}/{} {wanted}, are wanted; {}",
+                " to a request without credentials: of Secret {}/{} {wanted} wanted; {}",
                 self.scope.namespace,
                 self.auth_name,
                 secret.found()

@@ -189,7 +189,7 @@ impl Backend {
 
     async fn read(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
         let Some(sharing) = &scope.sharing else { return self.ask(scope, read, limit).await.observation };
-        let target = self.target(&read.request.url, scope).await;
+        let target = self.may_ask(&read.request.url, scope).await;
         let host = target.as_ref().map(|target| target.url.authority().to_owned()).unwrap_or_default();
         let asked = self.ask_in_turn(scope, read, &host, limit);
         // What is asked of the pod itself concerns no other.
@@ -199,7 +199,10 @@ impl Backend {
     }
 
     /// Where a request may go: what the guard allows, and pods of the policy's namespace that are there now.
-    async fn target(&self, url: &str, scope: &Scope) -> Result<Target, Refused> {
+    ///
+    /// # Errors
+    /// Says which rule refuses, and what to do about it.
+    pub async fn may_ask(&self, url: &str, scope: &Scope) -> Result<Target, Refused> {
         let refused = match guard::allow_url(url, scope, &self.settings) {
             Err(refused) => refused,
             allowed => return allowed,

@@ -6,7 +6,7 @@ use super::{Mistake, Plan, compile};
 use crate::yaml;
 
 /// Names and texts of the built-in plans.
-pub const SOURCES: [(&str, &str); 9] = [
+pub const SOURCES: [(&str, &str); 11] = [
     ("consul", include_str!("builtin/consul.yaml")),
     ("etcd", include_str!("builtin/etcd.yaml")),
     ("http-hook", include_str!("builtin/http-hook.yaml")),
@@ -15,6 +15,8 @@ pub const SOURCES: [(&str, &str); 9] = [
     ("patroni", include_str!("builtin/patroni.yaml")),
     ("pd", include_str!("builtin/pd.yaml")),
     ("quorum", include_str!("builtin/quorum.yaml")),
+    ("redis-cluster", include_str!("builtin/redis-cluster.yaml")),
+    ("redis-sentinel", include_str!("builtin/redis-sentinel.yaml")),
     ("tikv", include_str!("builtin/tikv.yaml")),
 ];
 
