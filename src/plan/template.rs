@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
+use super::commands::Protocol;
 use super::expression::{Expression, ExpressionError};
 use super::scope::{Scope, Trouble};
 use super::value;
@@ -150,13 +151,13 @@ impl Template {
                 }
             }
         }
-        let usable = (url.starts_with("http://") || url.starts_with("https://"))
+        let usable = Protocol::of(&url).is_some()
             && !url.chars().any(|letter| letter.is_control() || letter.is_whitespace())
             && url::Url::parse(&url).is_ok_and(|parsed| parsed.has_host() && parsed.username().is_empty());
         if usable {
             Ok(url)
         } else {
-            let detail = format!("{:?} is no http or https URL", super::expression::clean(&url, 200));
+            let detail = format!("{:?} is no URL that can be asked", super::expression::clean(&url, 200));
             Err(scope.failure(&self.field, "gives no usable URL", &detail))
         }
     }
