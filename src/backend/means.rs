@@ -32,7 +32,9 @@ pub type ByResp = Means<Option<Arc<ClientConfig>>, Login>;
 /// What a request by HTTP is sent with.
 pub async fn by_http(backend: &Backend, scope: &Scope, request: &Request, tls: bool) -> Result<ByHttp, Trouble> {
     let named = Named::of(backend, scope, request);
-    let (secret, auth, unsigned) = named.auth(Authorization::of, ["token, nor username and password", "token, or username and password, are"]).await?;
+    let (secret, auth, unsigned) = named
+        .auth(Authorization::of, ["token, nor username and password", "token, or username and password, are"])
+        .await?;
     let clients = &backend.clients;
     let (client, trusted) = if tls {
         let tls = named.tls(secret, "https").await?;
@@ -47,7 +49,8 @@ pub async fn by_http(backend: &Backend, scope: &Scope, request: &Request, tls: b
 /// What Redis commands are sent with.
 pub async fn by_resp(backend: &Backend, scope: &Scope, request: &Request, tls: bool) -> Result<ByResp, Trouble> {
     let named = Named::of(backend, scope, request);
-    let (secret, auth, unsigned) = named.auth(Login::of, ["password", "password, and username where it is not default, are"]).await?;
+    let (secret, auth, unsigned) =
+        named.auth(Login::of, ["password", "password, and username where it is not default, are"]).await?;
     if !tls {
         return Ok(Means { transport: None, auth, trusted: "nothing".to_owned(), unsigned });
     }

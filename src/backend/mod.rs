@@ -207,7 +207,9 @@ impl Backend {
             Err(refused) => refused,
             allowed => return allowed,
         };
-        let (Some((address, target)), Some(cluster)) = (&refused.unless_pods, &self.cluster) else { return Err(refused) };
+        let (Some((address, target)), Some(cluster)) = (&refused.unless_pods, &self.cluster) else {
+            return Err(refused);
+        };
         // What can't be seen is not there.
         let is_pods = cluster.has_pod_at(&scope.namespace, *address).await.unwrap_or(false);
         if is_pods { Ok(Target::clone(target)) } else { Err(refused) }

@@ -18,8 +18,22 @@ const HANDSHAKE: [&str; 2] = ["AUTH", "HELLO"];
 
 /// What waits for others, or makes a connection one that only listens: no answer would come in a request's time.
 const LISTENING: [&str; 16] = [
-    "BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BRPOPLPUSH", "BZMPOP", "BZPOPMAX", "BZPOPMIN", "MONITOR", "PSUBSCRIBE", "PSYNC",
-    "QUIT", "RESET", "SSUBSCRIBE", "SUBSCRIBE", "SYNC",
+    "BLMOVE",
+    "BLMPOP",
+    "BLPOP",
+    "BRPOP",
+    "BRPOPLPUSH",
+    "BZMPOP",
+    "BZPOPMAX",
+    "BZPOPMIN",
+    "MONITOR",
+    "PSUBSCRIBE",
+    "PSYNC",
+    "QUIT",
+    "RESET",
+    "SSUBSCRIBE",
+    "SUBSCRIBE",
+    "SYNC",
 ];
 
 /// What is spoken at a URL.
@@ -71,13 +85,25 @@ impl<'a> Asked<'a> {
             ("parse", spec.parse != Parse::default()),
         ];
         let of_http = there.into_iter().filter(|(_, there)| *there).map(|(word, _)| word).collect();
-        Asked { command: spec.command.as_ref(), commands: spec.commands.as_ref(), url: &spec.url, ok: &spec.ok, of_http }
+        Asked {
+            command: spec.command.as_ref(),
+            commands: spec.commands.as_ref(),
+            url: &spec.url,
+            ok: &spec.ok,
+            of_http,
+        }
     }
 
     pub fn by_act(spec: &'a ActSpec) -> Self {
         let there = [("method", !spec.method.is_empty()), ("body", spec.body.is_some())];
         let of_http = there.into_iter().filter(|(_, there)| *there).map(|(word, _)| word).collect();
-        Asked { command: spec.command.as_ref(), commands: spec.commands.as_ref(), url: &spec.url, ok: &spec.ok, of_http }
+        Asked {
+            command: spec.command.as_ref(),
+            commands: spec.commands.as_ref(),
+            url: &spec.url,
+            ok: &spec.ok,
+            of_http,
+        }
     }
 }
 
@@ -115,7 +141,9 @@ impl Compiler {
         if lists.is_empty() {
             self.mistake(&format!("{field}.{word}"), "is empty", Some("as [[MULTI], [PING], [EXEC]]"));
         }
-        let place = |index: usize| if word == "command" { field.to_owned() + ".command" } else { format!("{field}.commands[{index}]") };
+        let place = |index: usize| {
+            if word == "command" { field.to_owned() + ".command" } else { format!("{field}.commands[{index}]") }
+        };
         let list = lists.iter().enumerate().map(|(index, words)| self.command(&place(index), words, items)).collect();
         Some(CommandsPlan { list, one: word == "command" })
     }

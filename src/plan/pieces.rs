@@ -56,7 +56,11 @@ impl Compiler {
     pub fn url(&mut self, field: &str, source: &str, items: &[&str]) -> Template {
         if !source.starts_with("${") && Protocol::of(source).is_none() {
             let hint = Some("as ${name-of-an-endpoint}/path");
-            self.mistake(field, "begins neither with an endpoint nor with http://, https://, redis:// or rediss://", hint);
+            self.mistake(
+                field,
+                "begins neither with an endpoint nor with http://, https://, redis:// or rediss://",
+                hint,
+            );
         }
         self.template(field, source, items)
     }

@@ -201,13 +201,25 @@ fn refuses_what_is_no_plain_http_url() {
 
 #[test]
 fn redis_urls_go_by_the_same_rules_however_their_address_is_written() {
-    for url in ["redis://10.1.2.3", "rediss://0xa.1.2.3:6379", "redis://167838211/", "redis://[::ffff:10.1.2.3]", "redis://%31%30.1.2.3"] {
+    for url in [
+        "redis://10.1.2.3",
+        "rediss://0xa.1.2.3:6379",
+        "redis://167838211/",
+        "redis://[::ffff:10.1.2.3]",
+        "redis://%31%30.1.2.3",
+    ] {
         let target = allowed(url, &Settings::default());
         assert!(target.of_pod && target.port == 6379, "{url}: {target:?}");
     }
     let target = allowed("redis://REDIS:26379", &Settings::default());
     assert_eq!((target.host.to_string().as_str(), target.port), ("redis.tidb.svc", 26379));
-    for url in ["redis://169.254.169.254", "redis://2852039166:80", "rediss://[::ffff:a9fe:a9fe]", "redis://localhost", "redis://127.1"] {
+    for url in [
+        "redis://169.254.169.254",
+        "redis://2852039166:80",
+        "rediss://[::ffff:a9fe:a9fe]",
+        "redis://localhost",
+        "redis://127.1",
+    ] {
         assert!(refused(url, &Settings::default()).starts_with("is never allowed"), "{url}");
     }
     for (url, expected) in [

@@ -15,7 +15,8 @@ use crate::credentials::Authority;
 use crate::support::{Bench, act, failure, get, observe_one, scope};
 
 fn commands(url: impl Into<String>, list: &[&[&str]], one: bool) -> Request {
-    let list: Vec<Vec<String>> = list.iter().map(|words| words.iter().map(|word| (*word).to_owned()).collect()).collect();
+    let list: Vec<Vec<String>> =
+        list.iter().map(|words| words.iter().map(|word| (*word).to_owned()).collect()).collect();
     let method = list.first().map_or_else(String::new, |words| words.join(" "));
     Request { method, commands: Some(Commands { list, one }), ..get(url) }
 }
@@ -118,7 +119,10 @@ async fn who_asks_is_said_first_and_never_told() {
 async fn a_server_that_wants_a_password_is_told_with_what_the_step_lacks() {
     let server = RespServer::start(|_| Some(wire(&json!({"error": "NOAUTH HELLO must be called with"})))).await;
     let (message, _) = told(&plain(), command(format!("redis://{}", server.address), &["ROLE"])).await;
-    assert!(message.ends_with("answers NOAUTH to HELLO to a request without credentials: the step names none"), "{message}");
+    assert!(
+        message.ends_with("answers NOAUTH to HELLO to a request without credentials: the step names none"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -161,7 +165,8 @@ async fn a_server_that_says_nothing_is_waited_for_no_longer_than_the_request_say
     let hasty = Request { timeout: Duration::from_millis(50), ..request };
     let sent = plain().send(&scope(), &act(hasty.clone())).await;
     assert!(sent.cut_off && sent.message.ends_with("does not answer in time"), "{sent:?}");
-    let seen = observe_one(&plain(), &scope(), Request { ok: Accept::Any(castoff::plan::spec::AnyWord::Any), ..hasty }).await;
+    let seen =
+        observe_one(&plain(), &scope(), Request { ok: Accept::Any(castoff::plan::spec::AnyWord::Any), ..hasty }).await;
     assert_eq!(seen, Observation::Answer { code: 0, body: Value::Null });
 }
 
@@ -208,9 +213,14 @@ async fn over_tls_both_sides_show_who_they_are() {
     let with = |secret: &str| Scope { credentials: Some(secret.to_owned()), ..scope() };
     let seen = observe_one(&backend, &with("mine"), command(&url, &["PING"])).await;
     assert_eq!(seen, Observation::Answer { code: 200, body: json!("PONG") });
-    let asked = |secret: &'static str| async { failure(observe_one(&backend, &with(secret), command(&url, &["PING"])).await).0 };
+    let asked = |secret: &'static str| async {
+        failure(observe_one(&backend, &with(secret), command(&url, &["PING"])).await).0
+    };
     assert!(asked("other").await.ends_with("shows a certificate that is not trusted"));
     assert!(asked("ca").await.ends_with("refuses the TLS connection"));
     let (message, _) = told(&backend, command(&url, &["PING"])).await;
-    assert!(message.ends_with("can't be asked: rediss needs a Secret with ca.crt, and the step names none"), "{message}");
+    assert!(
+        message.ends_with("can't be asked: rediss needs a Secret with ca.crt, and the step names none"),
+        "{message}"
+    );
 }

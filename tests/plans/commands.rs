@@ -26,7 +26,10 @@ fn every_builtin_plan_compiles() {
 fn what_does_not_go_together_is_told_with_its_place() {
     for (read, expected) in [
         (r#"{url: "${h}/x", command: [PING]}"#, "observe.one.command: does not go with a URL that is asked by HTTP"),
-        (r#"{url: "http://a", commands: [[PING]]}"#, "observe.one.commands: does not go with a URL that is asked by HTTP"),
+        (
+            r#"{url: "http://a", commands: [[PING]]}"#,
+            "observe.one.commands: does not go with a URL that is asked by HTTP",
+        ),
         (r#"{url: "${r}"}"#, "observe.one: says no command, and its URL is that of a Redis server"),
         (r#"{url: "${q}", method: POST}"#, "observe.one: says no command, and its URL is that of a Redis server"),
         (r#"{url: "${r}", command: [PING], method: GET}"#, "observe.one.method: does not go with command"),
@@ -36,7 +39,10 @@ fn what_does_not_go_together_is_told_with_its_place() {
         (r#"{url: "${r}", command: []}"#, "observe.one.command: is empty"),
         (r#"{url: "${r}", commands: []}"#, "observe.one.commands: is empty"),
         (r#"{url: "${r}", commands: [[PING], []]}"#, "observe.one.commands[1]: is empty"),
-        (r#"{url: "${r}", command: ["${params.p}"]}"#, r#"observe.one.command[0]: "${params.p}" is no name of a command"#),
+        (
+            r#"{url: "${r}", command: ["${params.p}"]}"#,
+            r#"observe.one.command[0]: "${params.p}" is no name of a command"#,
+        ),
         (r#"{url: "${r}", command: [auth, a, b]}"#, "observe.one.command[0]: Castoff says AUTH itself"),
         (r#"{url: "${r}", command: [BLPOP, a, "0"]}"#, "observe.one.command[0]: BLPOP waits or listens"),
         (r#"{url: "${r}", command: [GET, "${nobody}"]}"#, "observe.one.command[1]: there is no nobody in this plan"),

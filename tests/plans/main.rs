@@ -14,4 +14,5 @@ mod naming;
 mod patroni;
 mod pd;
 mod properties;
+mod redis;
 mod tikv;

@@ -129,6 +129,7 @@ proptest! {
         let parameters = if plan.spec().params.contains_key("pd") { json!({"pd": "http://a"}) }
             else if plan.spec().params.contains_key("selector") { json!({"selector": "app=a"}) }
             else if plan.spec().params.get("url").is_some_and(|url| url.required) { json!({"url": "http://a"}) }
+            else if plan.spec().params.contains_key("sentinels") { json!({"sentinels": "app=a"}) }
             else if plan.spec().params.contains_key("figure") { json!({"figure": "a.b", "json": code % 2 == 0}) }
             else { json!({}) };
         let backend = ["stores?state=0&state=1&state=2", "schedulers", "config/schedule", "members", "health"].iter().fold(
@@ -139,8 +140,15 @@ proptest! {
             .json("GET http://10.0.0.7:8080/metrics", code, &body)
             .json("GET http://10.0.0.7:8008/cluster", code, &body)
             .json("GET http://10.0.0.8:8500/v1/agent/health/service/id/a-0", code, &body)
+            .json("ROLE redis://10.0.0.7:6379", code, &body)
+            .json("INFO redis://10.0.0.7:6379", code, &body)
+            .json("CLUSTER NODES redis://10.0.0.7:6379", code, &body)
+            .json("CLUSTER INFO redis://10.0.0.7:6379", code, &body)
+            .json("SENTINEL MASTER redis://10.0.0.7:26379", code, &body)
+            .json("SENTINEL REPLICAS redis://10.0.0.7:26379", code, &body)
             .json("POST http://a/v3/cluster/member/list", code, &body)
-            .json("POST http://a/v3/maintenance/status", code, &body);
+            .json("POST http://a/v3/maintenance/status", code, &body)
+            .pods(&[pod("a-0")]);
         for (task, mode) in [(Task::Prepare, Mode::Restart), (Task::Restore, Mode::Removal)] {
             let _ = Case { plan, pod: pod("a-0"), parameters: parameters.clone(), member: Some("1"), mode, task }.run(&backend);
         }

@@ -91,7 +91,11 @@ fn moves_the_master(kind: Kind, net: u8, acts: &[&str]) {
 
 #[test]
 fn redis_moves_and_loses_nothing() {
-    moves_the_master(Kind::Redis, 61, &["MULTI, SET, CLIENT PAUSE, EXEC", "SENTINEL FAILOVER", "REPLICAOF, CLIENT UNPAUSE, CLIENT KILL"]);
+    moves_the_master(
+        Kind::Redis,
+        61,
+        &["MULTI, SET, CLIENT PAUSE, EXEC", "SENTINEL FAILOVER", "REPLICAOF, CLIENT UNPAUSE, CLIENT KILL"],
+    );
 }
 
 #[test]
@@ -115,9 +119,17 @@ fn replicas_leave_at_once_and_what_is_missing_is_told() {
     };
     set.sentinels.truncate(2);
     blocked(&set, "of the sentinels that answer, 1 would stay, and 2 are needed");
-    let wrong = Drain::new("redis-sentinel", &set.addresses[0], &[set.addresses[0].as_str()], json!({"master": "mani", "sentinels": "app=redis"}))
-        .round(Task::Prepare);
-    assert!(matches!(&wrong.verdict, Verdict::Unknown { message } if message.ends_with("tells of master mani: ERR No such master with that name")), "{wrong:?}");
+    let wrong = Drain::new(
+        "redis-sentinel",
+        &set.addresses[0],
+        &[set.addresses[0].as_str()],
+        json!({"master": "mani", "sentinels": "app=redis"}),
+    )
+    .round(Task::Prepare);
+    assert!(
+        matches!(&wrong.verdict, Verdict::Unknown { message } if message.ends_with("tells of master mani: ERR No such master with that name")),
+        "{wrong:?}"
+    );
     let _ = &set.servers;
 }
 
@@ -125,12 +137,10 @@ fn replicas_leave_at_once_and_what_is_missing_is_told() {
 fn without_a_replica_the_master_stays_and_takes_writes() {
     let mut set = Set::start(Kind::Redis, 64);
     set.servers.truncate(1);
-    until("the sentinels see no replica", || {
-        match set.drain(0).round(Task::Prepare).verdict {
-            Verdict::Blocked { message } if message == "no replica is there that could take over" => Some(()),
-            Verdict::Act(act) => panic!("{act:?}"),
-            _ => None,
-        }
+    until("the sentinels see no replica", || match set.drain(0).round(Task::Prepare).verdict {
+        Verdict::Blocked { message } if message == "no replica is there that could take over" => Some(()),
+        Verdict::Act(act) => panic!("{act:?}"),
+        _ => None,
     });
     let _: () = ask(&set.addresses[0], 6379, &["SET", "a", "b"]);
 }

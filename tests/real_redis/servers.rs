@@ -60,7 +60,8 @@ impl Server {
 }
 
 pub fn connect(address: &str, port: u16) -> redis::RedisResult<Connection> {
-    let connection = Client::open(format!("redis://{address}:{port}"))?.get_connection_with_timeout(Duration::from_secs(1))?;
+    let connection =
+        Client::open(format!("redis://{address}:{port}"))?.get_connection_with_timeout(Duration::from_secs(1))?;
     connection.set_read_timeout(Some(Duration::from_secs(40)))?;
     Ok(connection)
 }

@@ -39,7 +39,10 @@ impl Connection {
         let addresses = match &target.host {
             Host::Domain(name) => {
                 let found = dns.clone().addresses(name.clone()).await;
-                found.map_err(|error| Trouble::of_cause(url, error.as_ref(), trusted))?.map(|found| found.ip()).collect()
+                found
+                    .map_err(|error| Trouble::of_cause(url, error.as_ref(), trusted))?
+                    .map(|found| found.ip())
+                    .collect()
             }
             Host::Ipv4(address) => vec![(*address).into()],
             Host::Ipv6(address) => vec![(*address).into()],

@@ -9,13 +9,13 @@ mod reply;
 use bytes::Bytes;
 use redis::Value;
 
+use super::Backend;
 use super::credentials::{Hidden, Login};
-use super::means::ByResp;
 use super::exchange::Exchange;
 use super::guard::Target;
+use super::means::ByResp;
 use super::metrics::Outcome;
 use super::trouble::{Trouble, excerpt, words};
-use super::Backend;
 use crate::plan::{Commands, Request};
 use connection::Connection;
 use reply::NoReply;

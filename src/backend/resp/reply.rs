@@ -83,7 +83,9 @@ mod tests {
         for (wire, expected) in rows {
             assert_eq!(read(wire), Ok(expected), "{wire:?}");
         }
-        for wire in ["$1\r\n\u{7f}\r\n".replace('\u{7f}', "\u{80}"), "%1\r\n*0\r\n:1\r\n".to_owned(), ">1\r\n+x\r\n".to_owned()] {
+        for wire in
+            ["$1\r\n\u{7f}\r\n".replace('\u{7f}', "\u{80}"), "%1\r\n*0\r\n:1\r\n".to_owned(), ">1\r\n+x\r\n".to_owned()]
+        {
             let value = redis::parse_redis_value(wire.as_bytes());
             assert!(value.is_err() || value.is_ok_and(|value| to_json(value).is_err()), "{wire:?}");
         }
