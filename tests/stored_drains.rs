@@ -37,7 +37,7 @@ fn what_was_set_by_a_form_that_can_be_read_can_be_undone() {
         assert_eq!((step.name.as_str(), step.member.as_deref()), ("prepare", Some("app-0")), "{form}");
         assert_eq!((step.ownership, step.plan_spec.restore.is_empty()), (Ownership::Acted, older), "{form}");
         // What the form before had in its spec could be edited: a plan is taken from the policy, an address from the pod.
-        let pod = drain.status.pod.as_ref().unwrap();
+        let pod = drain.status.pod.as_deref().unwrap();
         assert_eq!(pod.status.pod_ip.is_empty(), older, "{form}");
     }
 }

@@ -41,7 +41,7 @@ pub async fn decisions(policies: usize, drains: usize) -> Vec<Figure> {
     for number in 0..drains {
         let pod = pod_of(number, 0);
         let mut drain = Drain::new(&pod, "p", "someone");
-        drain.status.pod = Some(pod);
+        drain.status.pod = Some(Arc::new(pod));
         drain.status.phase = Phase::Draining;
         store.create(drain).await.unwrap();
     }

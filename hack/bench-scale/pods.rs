@@ -30,6 +30,10 @@ use super::scene::{PERIOD, pod_of};
 const OF_A_NAMESPACE: usize = 50;
 const OF_A_NODE: usize = 30;
 
+/// Numbers that stand for those of a pod.
+const NUMBER: usize = 7_171_717;
+const POLICY: usize = 81_818_181;
+
 /// What a pod of usual size has besides what Castoff reads: some KiB of spec and of who manages which field.
 fn whole(mut pod: serde_json::Value, more: &serde_json::Value) -> String {
     for part in ["metadata", "spec", "status"] {
@@ -49,25 +53,32 @@ fn api(ordinary: usize, agents: usize) -> Api {
         "spec": {"containers": real["spec"]["containers"], "volumes": real["spec"]["volumes"]},
         "status": {"qosClass": "Burstable"},
     });
+    // Written once, so that to make a pod costs little of what is measured. The numbers are in no other place of it.
+    let mut pod = serde_json::to_value(pod_of(POLICY, NUMBER)).unwrap();
+    pod["metadata"]["resourceVersion"] = "@version".into();
+    pod["metadata"]["labels"]["tier"] = "ordinary".into();
+    pod["spec"]["nodeName"] = "@node".into();
+    // Ready, and not, in turns.
+    pod["status"]["conditions"][1]["status"] = "@ready".into();
+    let template = whole(pod.clone(), &more);
+    (pod["metadata"]["name"], pod["metadata"]["namespace"]) = ("agent-@number".into(), "agents".into());
+    (pod["metadata"]["uid"], pod["metadata"]["labels"]) = ("agent-@number".into(), serde_json::json!({"app": "agent"}));
+    pod["metadata"]["ownerReferences"] = serde_json::json!([
+        {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "set", "controller": true}]);
+    let agent = whole(pod, &more);
     let make = move |number: usize, version: u64| {
-        let mut pod = serde_json::to_value(pod_of(number / OF_A_NAMESPACE, number % OF_A_NAMESPACE)).unwrap();
-        pod["metadata"]["resourceVersion"] = version.to_string().into();
-        pod["metadata"]["labels"]["tier"] = "ordinary".into();
-        pod["spec"]["nodeName"] = format!("node-{}", number / OF_A_NODE).into();
+        let common = |template: &str, node: usize| {
+            let ready = if version % 2 == 1 { "True" } else { "False" };
+            let text = template.replace("@version", &version.to_string()).replace("@ready", ready);
+            text.replace("@node", &format!("node-{node}"))
+        };
         if number >= ordinary {
             let node = number - ordinary;
-            let named = format!("agent-{node}");
-            pod["metadata"]["name"] = named.clone().into();
-            pod["metadata"]["namespace"] = "agents".into();
-            pod["metadata"]["uid"] = format!("agent-{node}").into();
-            pod["metadata"]["labels"] = serde_json::json!({"app": "agent"});
-            let set = serde_json::json!([{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "agent", "uid": "set", "controller": true}]);
-            pod["metadata"]["ownerReferences"] = set;
-            pod["spec"]["nodeName"] = format!("node-{node}").into();
+            return common(&agent, node).replace("@number", &node.to_string());
         }
-        // Ready, and not, in turns.
-        pod["status"]["conditions"][1]["status"] = if version % 2 == 1 { "True" } else { "False" }.into();
-        whole(pod, &more)
+        let text = common(&template, number / OF_A_NODE);
+        let text = text.replace(&NUMBER.to_string(), &format!("{:07}", number % OF_A_NAMESPACE));
+        text.replace(&POLICY.to_string(), &(number / OF_A_NAMESPACE).to_string())
     };
     Api::new(ordinary + agents, Arc::new(make))
 }
@@ -189,7 +200,7 @@ pub async fn neighbours(leaving: usize, nodes: usize) -> Vec<Figure> {
     for node in 0..leaving {
         let pod = following.cluster.known("agents", &format!("agent-{node}")).unwrap();
         let mut drain = Drain::new(&pod, "agents", "system:serviceaccount:kube-system:daemon-set-controller");
-        drain.status.pod = Some((*pod).clone());
+        drain.status.pod = Some(Arc::new((*pod).clone()));
         following.store.create(drain).await.unwrap();
     }
     let under_way = || following.store.all().iter().filter(|drain| drain.status.phase == Phase::Draining).count();

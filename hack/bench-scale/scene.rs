@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use castoff::app::assemble::{Guard, Standalone};
 use castoff::lifecycle::{Drain, Phase};
 use castoff::pod::{self, Pod};
-use castoff::ports::{Cluster, Store, WAKE_ANNOTATION};
+use castoff::ports::{Cluster, News, Store, WAKE_ANNOTATION};
 use castoff::runtime::Liveness;
 use castoff::standalone::cluster::LocalCluster;
 use castoff::standalone::objects::Objects;
@@ -51,7 +52,7 @@ pub struct Scene {
     pub guard: Guard,
     pub store: Arc<FileStore>,
     pub cluster: Arc<LocalCluster>,
-    pub pods: Vec<Pod<'static>>,
+    pub pods: Vec<Arc<Pod<'static>>>,
 }
 
 impl Scene {
@@ -84,7 +85,8 @@ impl Scene {
             objects.add(&set).unwrap();
             for number in 0..plan.pods_each {
                 let pod = pod_of(policy, number);
-                objects.pods.insert(pod.full_name(), Arc::new(pod.clone()));
+                let pod = Arc::new(pod);
+                objects.pods.insert(pod.full_name(), Arc::clone(&pod));
                 pods.push(pod);
             }
         }
@@ -113,7 +115,7 @@ impl Scene {
     pub async fn ask_for_all(&self) {
         for pod in &self.pods {
             let mut drain = Drain::new(pod, &format!("p{}", &pod.metadata.namespace[1..]), CALLER);
-            drain.status.pod = Some(pod.clone());
+            drain.status.pod = Some(Arc::clone(pod));
             self.store.create(drain).await.unwrap();
         }
     }
@@ -131,7 +133,7 @@ impl Scene {
 
     /// How many pods carry the mark that wakes their controller.
     pub fn woken(&self) -> usize {
-        let is_woken = |pod: &&Pod<'static>| {
+        let is_woken = |pod: &&Arc<Pod<'static>>| {
             let now = self.cluster.known(&pod.metadata.namespace, &pod.metadata.name);
             now.is_some_and(|pod| pod.metadata.annotations.contains_key(WAKE_ANNOTATION))
         };
@@ -142,6 +144,22 @@ impl Scene {
     pub async fn writes(&self) -> usize {
         let last = self.store.create(Drain::new(&pod_of(999_999, 0), "p", "someone")).await.unwrap();
         last.metadata.resource_version.parse::<usize>().unwrap() - 1
+    }
+
+    /// Counts the writes from now on that tell of progress alone.
+    pub fn count_progress(&self) -> Arc<AtomicUsize> {
+        let counted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&counted);
+        self.store.listen(Box::new(move |news| {
+            if let News::One { before: Some(before), now: Some(now) } = news {
+                let mut told = Drain::clone(&before);
+                told.metadata.clone_from(&now.metadata);
+                told.status.progress.clone_from(&now.status.progress);
+                count.fetch_add(usize::from(told == *now), Ordering::Relaxed);
+            }
+            true
+        }));
+        counted
     }
 
     /// How many drains are in a phase.

@@ -107,7 +107,8 @@ fn build(tls: ClientConfig, dns: GuardedDns) -> reqwest::Result<Client> {
         .retry(reqwest::retry::never())
         .referer(false)
         .pool_idle_timeout(Duration::from_secs(5))
-        .pool_max_idle_per_host(4)
+        // Each takes memory; a policy seldom has more than two looks under way, where its backend is prompt.
+        .pool_max_idle_per_host(2)
         .build()
 }
 

@@ -13,11 +13,20 @@ use crate::lifecycle::{Drain, Memory, Phase};
 
 use super::line::{Group, OF_A_POLICY};
 use super::report::{Begun, Key, Report, key_of};
-use super::watched::{Stand, Watched};
+use super::watched::{Stand, Watched, Went};
 
-/// The most turns that are under way at once, of those whose backends answer and of those whose did not the last time: each
-/// takes memory, and the ones must not wait for the others.
-const AT_ONCE: [usize; 2] = [64, 32];
+/// The most turns that are under way at once: each takes memory. Those that usually are over at once must not wait for those
+/// that are slow, nor for those of which nothing is known yet.
+const AT_ONCE: [usize; 3] = [64, 32, 64];
+
+/// Where in [`AT_ONCE`] a turn counts.
+fn kind_of(went: Option<Went>) -> usize {
+    match went {
+        Some(Went::Promptly) => 0,
+        Some(Went::Slowly) => 1,
+        None => 2,
+    }
+}
 
 /// All drains that are watched.
 #[derive(Default)]
@@ -29,8 +38,8 @@ pub(super) struct Agenda {
     departing: HashMap<String, BTreeSet<Key>>,
     groups: HashMap<Arc<str>, Group>,
     /// How many turns are under way, and those that are due while enough are: as in [`AT_ONCE`].
-    under_way: [usize; 2],
-    next: [VecDeque<Key>; 2],
+    under_way: [usize; 3],
+    next: [VecDeque<Key>; 3],
 }
 
 impl Agenda {
@@ -71,14 +80,13 @@ impl Agenda {
         }
         self.by_pod.remove(gone.drain.pod_uid());
         self.note_departing(&gone.drain, key, false);
-        let freed = self
-            .groups
-            .get_mut(&gone.group)
-            .and_then(|group| group.leave(key, gone.ticket, matches!(gone.stand, Stand::UnderWay { .. })));
+        let under_way = matches!(gone.stand, Stand::UnderWay { .. });
+        let freed =
+            self.groups.get_mut(&gone.group).map(|group| group.leave(key, gone.ticket, under_way)).unwrap_or_default();
         if self.groups.get(&gone.group).is_some_and(Group::is_empty) {
             self.groups.remove(&gone.group);
         }
-        if let Some(next) = freed {
+        for next in freed {
             self.stand(&next, Stand::Due(now));
         }
         self.ended(gone.stand, now);
@@ -144,8 +152,9 @@ impl Agenda {
             self.due.pop_first();
             let Some(watched) = self.all.get_mut(&key) else { continue };
             let Some(group) = self.groups.get_mut(&watched.group) else { continue };
-            let in_trouble = watched.silent > 0;
-            let kind = usize::from(in_trouble);
+            // One that is new goes by what is known of its policy's backend.
+            let went = watched.went.or(group.went);
+            let kind = kind_of(went);
             if self.under_way[kind] >= AT_ONCE[kind] {
                 self.next[kind].push_back(key);
                 watched.stand = Stand::Next;
@@ -156,7 +165,7 @@ impl Agenda {
                 continue;
             }
             self.under_way[kind] += 1;
-            watched.stand = Stand::UnderWay { overtaken: false, in_trouble };
+            watched.stand = Stand::UnderWay { overtaken: false, went, since: now };
             let before = watched.ticket.map_or(0, |ticket| group.before(ticket, now));
             let (drain, memory) = (Arc::clone(&watched.drain), watched.memory.clone());
             return Some(Begun { key, drain, memory, before });
@@ -175,17 +184,19 @@ impl Agenda {
         let is_its = |watched: &&mut Watched| matches!(watched.stand, Stand::UnderWay { .. });
         let Some(watched) = self.all.get_mut(&key).filter(is_its) else { return };
         let (was_silent, stood) = (watched.silent > 0, watched.stand);
-        let ended = watched.settle(report);
+        let ended = watched.settle(report, now);
+        let went = watched.went;
         let (group, answers) = (Arc::clone(&watched.group), was_silent && watched.silent == 0);
         self.find_place(&key, ended.to_the_end);
         self.stand(&key, Stand::Due(now + ended.again));
-        let next = self.groups.get_mut(&group).and_then(|group| {
+        let next = self.groups.get_mut(&group).map(|group| {
             if ended.to_the_end {
                 group.looked_in_vain(now + ended.again);
             }
+            group.went = went;
             group.end()
         });
-        if let Some(next) = next {
+        for next in next.unwrap_or_default() {
             self.stand(&next, Stand::Due(now));
         }
         self.ended(stood, now);
@@ -196,8 +207,8 @@ impl Agenda {
 
     /// A turn is no longer under way: the next ones of its kind are due that could not begin.
     fn ended(&mut self, stood: Stand, now: Instant) {
-        let Stand::UnderWay { in_trouble, .. } = stood else { return };
-        let kind = usize::from(in_trouble);
+        let Stand::UnderWay { went, .. } = stood else { return };
+        let kind = kind_of(went);
         self.under_way[kind] -= 1;
         let room = AT_ONCE[kind].saturating_sub(self.under_way[kind]);
         for key in self.next[kind].drain(..room.min(self.next[kind].len())).collect::<Vec<_>>() {
@@ -264,7 +275,7 @@ impl Agenda {
     }
 
     fn note_departing(&mut self, drain: &Drain, key: &Key, departing: bool) {
-        let Some(owner) = drain.status.pod.as_ref().and_then(|pod| pod.controller()) else { return };
+        let Some(owner) = drain.status.pod.as_deref().and_then(|pod| pod.controller()) else { return };
         if departing {
             self.departing.entry(owner.uid.as_str().to_owned()).or_default().insert(Arc::clone(key));
         } else if let Some(others) = self.departing.get_mut(owner.uid.as_str()) {

@@ -60,7 +60,7 @@ impl Censuses {
             return Arc::clone(&it.owners);
         }
         let selected = pods.iter().filter(|pod| policy.selects(pod, None)).filter_map(|pod| pod.controller());
-        let owners: Arc<[_]> = owners::distinct(selected, owners::MOST).into_iter().cloned().collect();
+        let owners: Arc<[_]> = owners::distinct(selected).into_iter().cloned().collect();
         let (policy, pods) = (Arc::clone(policy), Arc::clone(pods));
         known.all.insert(key, OfPolicy { policy, pods, owners: Arc::clone(&owners), counted: None, used: now });
         owners

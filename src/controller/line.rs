@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::report::Key;
+use super::watched::Went;
 
-/// The most turns of one policy that are under way at once: as many as connections to a host are kept.
+/// The most turns of one policy that are under way at once: a policy's slow backend is to keep no other waiting.
 pub(super) const OF_A_POLICY: usize = 4;
 
 /// The drains of one policy.
@@ -22,6 +23,8 @@ pub(super) struct Group {
     next: VecDeque<Key>,
     /// Until when a look counts whose backend was in the way: so many look in a period as could go, and no more.
     in_the_way: VecDeque<Instant>,
+    /// How the last turn of any of them went.
+    pub went: Option<Went>,
 }
 
 impl Group {
@@ -29,14 +32,14 @@ impl Group {
         self.members.insert(Arc::clone(key));
     }
 
-    /// One leaves for good; gives who has its turn now in its place.
-    pub fn leave(&mut self, key: &Key, ticket: Option<u64>, under_way: bool) -> Option<Key> {
+    /// One leaves for good; gives who have their turns now in its place.
+    pub fn leave(&mut self, key: &Key, ticket: Option<u64>, under_way: bool) -> Vec<Key> {
         self.members.remove(key);
         self.next.retain(|next| next != key);
         if let Some(ticket) = ticket {
             self.leave_line(ticket);
         }
-        if under_way { self.end() } else { None }
+        if under_way { self.end() } else { Vec::new() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -74,9 +77,10 @@ impl Group {
         self.in_the_way.push_back(until);
     }
 
-    /// Whether a turn may begin; else its drain is among the next.
+    /// Whether a turn may begin; else its drain is among the next. Of a backend of which nothing is known yet one is
+    /// asked for all.
     pub fn begin(&mut self, key: &Key) -> bool {
-        let may = self.under_way < OF_A_POLICY;
+        let may = self.under_way < if self.went.is_some() { OF_A_POLICY } else { 1 };
         if may {
             self.under_way += 1;
         } else {
@@ -85,9 +89,10 @@ impl Group {
         may
     }
 
-    /// A turn has ended; gives whose comes now.
-    pub fn end(&mut self) -> Option<Key> {
+    /// A turn has ended; gives whose come now.
+    pub fn end(&mut self) -> Vec<Key> {
         self.under_way -= 1;
-        self.next.pop_front()
+        let room = OF_A_POLICY.saturating_sub(self.under_way).min(self.next.len());
+        self.next.drain(..room).collect()
     }
 }

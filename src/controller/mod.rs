@@ -13,16 +13,15 @@ mod retry;
 pub mod sight;
 mod surroundings;
 mod turn;
+mod turns;
 mod watched;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::lifecycle::drain::seat_of;
@@ -37,7 +36,8 @@ use censuses::Censuses;
 use metrics::Metrics;
 use observe::Observer;
 use owners::Owners;
-use report::{End, Key, Report, key_of};
+use report::key_of;
+use turns::Turns;
 
 /// How long a turn may take, with all that it reads, sends and writes.
 const TURN_LIMIT: Duration = Duration::from_secs(40);
@@ -199,34 +199,4 @@ impl Controller {
 /// As what a pod counts in a limit: serving, away, or ended.
 fn counts_as(pod: &Pod<'_>) -> (bool, bool) {
     (pod.is_ready() && !pod.is_terminating(), pod.is_finished())
-}
-
-/// Turns under way, and whose they are: one that ends abnormally stops no other.
-#[derive(Default)]
-struct Turns {
-    tasks: JoinSet<Report>,
-    keys: HashMap<Id, (Key, Arc<Drain>)>,
-}
-
-impl Turns {
-    fn begin(&mut self, key: Key, drain: Arc<Drain>, turn: impl Future<Output = Report> + Send + 'static) {
-        let id = self.tasks.spawn(turn).id();
-        self.keys.insert(id, (key, drain));
-    }
-
-    fn settle(&mut self, agenda: &mut Agenda, ended: Result<(Id, Report), JoinError>) {
-        let report = match ended {
-            Ok((id, report)) => {
-                self.keys.remove(&id);
-                report
-            }
-            Err(error) => {
-                // Nothing is lost: whatever the turn had written is found again by the next one.
-                let Some((key, drain)) = self.keys.remove(&error.id()) else { return };
-                tracing::error!(drain = %key, %error, "a turn has ended abnormally; trying again");
-                Report { key, drain, end: End::Failed }
-            }
-        };
-        agenda.settle(report, Instant::now());
-    }
 }

@@ -23,8 +23,11 @@ const MOST_PLANS: usize = 256;
 pub struct Observer {
     backend: Backend,
     /// Plans by hash, with what they were compiled from: a drain carries its plans as text, and each is compiled once.
-    plans: Mutex<HashMap<String, (PlanSpec, Arc<Plan>)>>,
+    plans: Mutex<HashMap<String, Compiled>>,
 }
+
+/// A plan, with what it was compiled from.
+type Compiled = (Arc<PlanSpec>, Arc<Plan>);
 
 impl Observer {
     /// An observer that sends through this backend client, and reads this cluster.
@@ -147,7 +150,9 @@ impl Observer {
 
     fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, String> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, plan)) = plans.get(&step.hash).filter(|(spec, _)| *spec == step.plan_spec) {
+        if let Some((_, plan)) =
+            plans.get(&step.hash).filter(|(spec, _)| Arc::ptr_eq(spec, &step.plan_spec) || *spec == step.plan_spec)
+        {
             return Ok(Arc::clone(plan));
         }
         let plan = plan::compile(&step.plan_spec).map_err(|mistakes| {

@@ -14,55 +14,88 @@ use crate::ports::Cluster;
 /// For how long a read is good enough for a drain that only waits.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// So many owners of a policy's pods are asked how many they want: its pods have one or two.
-pub const MOST: usize = 8;
+/// The pods of a policy have one owner, or two. For each so many more, a read is good enough for a moment longer:
+/// a policy of a thousand Jobs is no reason to read each of them each second.
+const A_FEW: usize = 8;
+
+/// However many there are, a read is good enough for no longer than this.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// So many reads of a policy's owners are under way at the same time.
+const AT_ONCE: usize = 32;
 
 /// What was read lately. Many pods of one owner may wait at the same time: it is read once for all of them.
 #[derive(Debug, Default)]
-pub struct Owners(Mutex<HashMap<String, (Instant, OwnerSeen)>>);
+pub struct Owners(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    all: HashMap<String, (Instant, OwnerSeen)>,
+    swept: Option<Instant>,
+}
 
 impl Owners {
     /// The owner as it was a second ago at most.
     pub async fn lately(&self, cluster: &dyn Cluster, namespace: &str, owner: &OwnerReference<'_>) -> OwnerSeen {
-        let key = format!("{namespace}/{}/{}/{}", owner.kind, owner.name, owner.uid);
-        let begun = Instant::now();
-        let is_fresh = |read: &Instant| begun.saturating_duration_since(*read) < MOMENT;
-        if let Some((_, seen)) = self.known().get(&key).filter(|(read, _)| is_fresh(read)) {
-            return seen.clone();
-        }
-        let seen = cluster.owner(namespace, owner).await;
-        let mut known = self.known();
-        known.retain(|_, (read, _)| is_fresh(read));
-        known.insert(key, (begun, seen.clone()));
-        seen
+        self.within(MOMENT, cluster, namespace, owner).await
     }
 
-    /// These owners, by UID.
+    /// All of these owners, by UID.
     pub async fn all(
         &self,
         cluster: &dyn Cluster,
         namespace: &str,
         owners: Vec<&OwnerReference<'static>>,
     ) -> BTreeMap<String, OwnerSeen> {
-        let reads = owners.into_iter().map(|owner| async move {
-            let seen = self.lately(cluster, namespace, owner).await;
-            (owner.uid.to_string(), seen)
-        });
-        join_all(reads).await.into_iter().collect()
+        let fresh = freshness(owners.len());
+        let mut all = BTreeMap::new();
+        for some in owners.chunks(AT_ONCE) {
+            let reads = some.iter().map(|owner| async move {
+                let seen = self.within(fresh, cluster, namespace, owner).await;
+                (owner.uid.to_string(), seen)
+            });
+            all.extend(join_all(reads).await);
+        }
+        all
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, (Instant, OwnerSeen)>> {
+    async fn within(
+        &self,
+        fresh: Duration,
+        cluster: &dyn Cluster,
+        namespace: &str,
+        owner: &OwnerReference<'_>,
+    ) -> OwnerSeen {
+        let key = format!("{namespace}/{}/{}/{}", owner.kind, owner.name, owner.uid);
+        let begun = Instant::now();
+        if let Some((_, seen)) = self.known().all.get(&key).filter(|(read, _)| begun.duration_since(*read) < fresh) {
+            return seen.clone();
+        }
+        let seen = cluster.owner(namespace, owner).await;
+        let mut known = self.known();
+        if known.swept.is_none_or(|swept| begun.duration_since(swept) >= LONGEST) {
+            known.all.retain(|_, (read, _)| begun.duration_since(*read) < LONGEST);
+            known.swept = Some(begun);
+        }
+        known.all.insert(key, (begun, seen.clone()));
+        seen
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The first `most` of these, none twice.
-pub fn distinct<'a>(
-    owners: impl Iterator<Item = &'a OwnerReference<'static>>,
-    most: usize,
-) -> Vec<&'a OwnerReference<'static>> {
+/// For how long a read of one of so many owners is good enough.
+fn freshness(owners: usize) -> Duration {
+    let moments = u32::try_from(owners.div_ceil(A_FEW)).unwrap_or(u32::MAX);
+    MOMENT.saturating_mul(moments.max(1)).min(LONGEST)
+}
+
+/// These, none twice.
+pub fn distinct<'a>(owners: impl Iterator<Item = &'a OwnerReference<'static>>) -> Vec<&'a OwnerReference<'static>> {
     let mut met = BTreeSet::new();
-    owners.filter(|owner| met.insert(owner.uid.as_str())).take(most).collect()
+    owners.filter(|owner| met.insert(owner.uid.as_str())).collect()
 }
 
 #[cfg(test)]
@@ -70,12 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_owners_the_first_are_asked_and_the_pods_own_is_among_them() {
-        let owner = |uid: &str| OwnerReference { uid: uid.to_owned().into(), ..OwnerReference::default() };
-        // By their names the pod's own comes last.
-        let all = ["z", "a", "z", "b", "a", "c"].map(owner);
-        let asked = |most| distinct(all.iter(), most).into_iter().map(|owner| &*owner.uid).collect::<Vec<_>>();
-        assert_eq!(asked(2), ["z", "a"]);
-        assert_eq!(asked(9), ["z", "a", "b", "c"]);
+    fn many_owners_are_read_less_often_each_but_within_half_a_minute() {
+        assert_eq!([1, 8, 9, 80, 5000].map(|owners| freshness(owners).as_secs()), [1, 1, 2, 10, 30]);
     }
 }

@@ -36,7 +36,7 @@ pub fn guarding<'a>(
     policies: &'a PolicyIndex,
     node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
 ) -> Option<&'a Arc<Policy>> {
-    let pod = pod.or(drain.status.pod.as_ref())?;
+    let pod = pod.or(drain.status.pod.as_deref())?;
     let selecting = policies.of_pod(&drain.metadata.namespace, &pod.metadata.labels);
     let selecting = selecting.filter(|policy| policy.selects_by(pod, node_labels));
     selecting.min_by_key(|policy| (policy.name != drain.spec.policy, policy.name.as_str()))
@@ -62,7 +62,7 @@ pub fn policy_seen(drain: &Drain, guarding: Option<&Policy>) -> PolicySeen {
 #[must_use]
 pub fn as_of_now(
     stored: &Drain,
-    pod: Option<&Pod<'static>>,
+    pod: Option<&Arc<Pod<'static>>>,
     policies: &PolicyIndex,
     guarding: Option<&Policy>,
 ) -> Drain {
@@ -75,7 +75,7 @@ pub fn as_of_now(
         Phase::Queued => {
             let follows = guarding.filter(|policy| policy.name == drain.spec.policy);
             let pod = pod.or(stored.status.pod.as_ref());
-            drain.clone().following(pod, follows)
+            drain.following(pod, follows)
         }
         Phase::Restoring if stored.metadata.kept.older || !stored.status.message.is_empty() => {
             with_mended_plans(drain, own)
@@ -111,7 +111,7 @@ pub fn may_be_taken_over(other: &Drain, drain: &Drain, pods: &[Arc<Pod<'static>>
 }
 
 fn controller_of(drain: &Drain) -> Option<&str> {
-    drain.status.pod.as_ref()?.controller().map(|owner| owner.uid.as_str())
+    drain.status.pod.as_deref()?.controller().map(|owner| owner.uid.as_str())
 }
 
 #[cfg(test)]
@@ -132,12 +132,12 @@ mod tests {
         }
     }
 
-    fn pod(ip: &str) -> Pod<'static> {
+    fn pod(ip: &str) -> Arc<Pod<'static>> {
         let pod = json!({
             "metadata": {"name": "db-0", "namespace": "n", "uid": "u", "labels": {"app": "db"}},
             "status": {"phase": "Running", "podIP": ip},
         });
-        crate::pod::deserialize_owned(&pod).unwrap()
+        Arc::new(crate::pod::deserialize_owned(&pod).unwrap())
     }
 
     fn policy(name: &str, app: &str, port: u16) -> Policy {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_has_ended_is_gone_though_its_object_stays() {
-        let mut ended = pod("");
+        let mut ended = Pod::clone(&pod(""));
         ended.status.phase = "Failed".into();
         assert_eq!(pod_seen(Some(&ended)), PodSeen::Gone);
         ended.metadata.deletion_timestamp = Some("2030-01-01T00:00:00Z".into());
@@ -185,7 +185,7 @@ mod tests {
         begun.status.phase = Phase::Restoring;
         let step = &mut begun.status.steps[0];
         (step.ownership, step.member) = (crate::lifecycle::Ownership::Acted, Some("m".to_owned()));
-        step.plan_spec.done = "false".to_owned();
+        Arc::make_mut(&mut step.plan_spec).done = "false".to_owned();
         let policies = index(vec![policy("db", "db", 81)]);
         let now = |drain: &Drain| as_of_now(drain, None, &policies, None).status.steps[0].clone();
         assert_eq!(now(&begun), begun.status.steps[0]);
@@ -215,7 +215,7 @@ mod tests {
     fn the_addresses_that_a_pod_got_since_are_taken_up_and_kept_when_it_has_none() {
         let mut drain = Drain::new(&pod(""), "db", "alice").following(Some(&pod("")), None);
         drain.status.phase = Phase::Draining;
-        let ip = |drain: &Drain| drain.status.pod.as_ref().unwrap().status.pod_ip.to_string();
+        let ip = |drain: &Drain| drain.status.pod.as_deref().unwrap().status.pod_ip.to_string();
         let started = as_of_now(&drain, Some(&pod("10.0.0.7")), &PolicyIndex::default(), None);
         assert_eq!(ip(&started), "10.0.0.7");
         assert_eq!(

@@ -68,7 +68,7 @@ impl Controller {
         let pod = if self.cluster.sees_pods() { sight::pod_seen(found_pod) } else { PodSeen::Unseen };
         let node_labels = |node: &str| self.cluster.node(node).labels();
         let guarding = sight::guarding(stored, found_pod, policies, &node_labels);
-        let drain = sight::as_of_now(stored, found_pod, policies, guarding.map(Arc::as_ref));
+        let drain = sight::as_of_now(stored, found.as_ref(), policies, guarding.map(Arc::as_ref));
         let policy = sight::policy_seen(&drain, guarding.map(Arc::as_ref));
         let owner = self.owner_of(&drain).await;
         let drains = self.store.of_namespace(namespace);
@@ -174,18 +174,18 @@ impl Controller {
     /// How many pods the owners of the policy's pods want.
     async fn owners_around(&self, around: &Surroundings, policy: &Arc<Policy>) -> BTreeMap<String, OwnerSeen> {
         let namespace = &around.drain.metadata.namespace;
-        let own = around.drain.status.pod.as_ref().and_then(|pod| pod.controller());
+        let own = around.drain.status.pod.as_deref().and_then(|pod| pod.controller());
         let of_policy = self.censuses.owners(policy, &around.pods);
         // The pod's own, and those that the policy's are counted by.
-        let owners = owners::distinct(own.into_iter().chain(of_policy.iter()), owners::MOST + 1);
+        let owners = owners::distinct(own.into_iter().chain(of_policy.iter()));
         self.owners.all(&*self.cluster, namespace, owners).await
     }
 
     /// What the lifecycle is told.
     pub(super) fn world(&self, around: &Surroundings, rounds: BTreeMap<usize, Round>) -> World {
         let drain = &around.drain;
-        let node = drain.status.pod.as_ref().map_or(NodeSeen::Unknown, |pod| self.cluster.node(&pod.spec.node_name));
-        let now = around.found.as_deref().or(drain.status.pod.as_ref());
+        let node = drain.status.pod.as_deref().map_or(NodeSeen::Unknown, |pod| self.cluster.node(&pod.spec.node_name));
+        let now = around.found.as_deref().or(drain.status.pod.as_deref());
         World {
             now: self.now(),
             pod: around.pod.clone(),

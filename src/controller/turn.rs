@@ -143,7 +143,7 @@ fn is_hindered(world: &World) -> bool {
 
 fn pod_of(drain: &Drain) -> Result<&Pod<'static>, StoreError> {
     let unknown = || StoreError::Unavailable("the pod is not known yet".to_owned());
-    drain.status.pod.as_ref().ok_or_else(unknown)
+    drain.status.pod.as_deref().ok_or_else(unknown)
 }
 
 fn log_change(before: &Drain, after: &Drain) {

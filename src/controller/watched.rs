@@ -24,6 +24,8 @@ pub(super) struct Watched {
     pub retry: Retry,
     /// For how many turns running its backend did not answer.
     pub silent: u32,
+    /// How its last turn went; `None` before the first.
+    pub went: Option<Went>,
     /// Prepared, and waits for the policy's limit alone.
     pub held: bool,
     /// The policy that it began under.
@@ -43,10 +45,24 @@ pub(super) enum Stand {
     UnderWay {
         /// Something has happened since it began.
         overtaken: bool,
-        /// Its backend did not answer the last time.
-        in_trouble: bool,
+        /// How the last one went by which it was let begin.
+        went: Option<Went>,
+        /// When it began.
+        since: Instant,
     },
 }
+
+/// How a turn went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Went {
+    /// Within no time to speak of.
+    Promptly,
+    /// It took long, or its backend did not answer.
+    Slowly,
+}
+
+/// A turn that takes so long is a slow one: usual ones take some milliseconds.
+const LONG: Duration = Duration::from_secs(1);
 
 /// How it goes on after a turn.
 pub(super) struct Ended {
@@ -65,6 +81,7 @@ impl Watched {
             stand: Stand::Due(now),
             retry: Retry::default(),
             silent: 0,
+            went: None,
             held: false,
             group: format!("{}/{}", drain.metadata.namespace, drain.spec.policy).into(),
             ticket: None,
@@ -87,8 +104,11 @@ impl Watched {
     }
 
     /// Takes up how a turn has ended.
-    pub fn settle(&mut self, report: Report) -> Ended {
+    pub fn settle(&mut self, report: Report, now: Instant) -> Ended {
         let overtaken = matches!(self.stand, Stand::UnderWay { overtaken: true, .. });
+        let long = matches!(self.stand, Stand::UnderWay { since, .. } if now.duration_since(since) >= LONG);
+        let silent = matches!(&report.end, End::Done(done) if done.silent);
+        self.went = Some(if long || silent { Went::Slowly } else { Went::Promptly });
         let written_since = !self.is_as_old_as(&report.drain) || version_of(&report.drain) == version_of(&self.drain);
         if written_since {
             self.drain = report.drain;

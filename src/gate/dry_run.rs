@@ -1,6 +1,7 @@
 //! Dry runs: whoever tries a delete out learns how each step stands at its backend now.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -27,7 +28,7 @@ impl Gatekeeper {
         } else {
             let Some(pod) = self.true_pod(case.pod).await else { return answer };
             let drain = Drain::new(&pod, &case.guard.policy.name, &case.request.username);
-            Cow::Owned(drain.following(Some(&pod), Some(&case.guard.policy)))
+            Cow::Owned(drain.following(Some(&Arc::new(pod)), Some(&case.guard.policy)))
         };
         let look = Look { task: Task::Prepare, steps: (0..drain.status.steps.len()).collect() };
         let limit = deadline.min(Instant::now() + ROUND_LIMIT);

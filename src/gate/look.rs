@@ -68,7 +68,7 @@ impl Gatekeeper {
                 };
                 let drains = self.store.of_namespace(&request.namespace);
                 let pod = drains.iter().find(is_its).and_then(|drain| drain.status.pod.clone());
-                pod.map_or(Evicted::Unknown, |pod| Evicted::Pod(Arc::new(pod)))
+                pod.map_or(Evicted::Unknown, Evicted::Pod)
             }
         }
     }

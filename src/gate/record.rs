@@ -41,7 +41,7 @@ impl Gatekeeper {
         let Some(pod) = self.true_pod(case.pod).await else { return };
         let mut drain = Drain::new(&pod, &case.guard.policy.name, &case.request.username);
         // The API server keeps no status of what is created; without one, this is all that is known of the pod.
-        drain.status.pod = Some(pod);
+        drain.status.pod = Some(Arc::new(pod));
         self.tries.written(drain.pod_uid());
         let name = drain.pod_name();
         match tokio::time::timeout_at(deadline, self.store.create(drain)).await {

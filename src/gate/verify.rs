@@ -2,7 +2,6 @@
 //! allows.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -11,7 +10,6 @@ use crate::controller::ROUND_LIMIT;
 use crate::controller::owners::{self, Owners};
 use crate::lifecycle::{Drain, Look, Neighbourhood, Phase, Slots, claim};
 use crate::plan::{Round, Task, Verdict};
-use crate::pod::Pod;
 use crate::policy::Policy;
 use crate::ports::StoreError;
 
@@ -73,8 +71,8 @@ impl Gatekeeper {
         // Of more, the leader's word counts, which has them all in sight: that the drain is Drained.
         let Some(pods) = pods? else { return Ok(None) };
         let drains = drains?;
-        let all = drain.status.pod.iter().chain(pods.iter().map(Arc::as_ref)).filter_map(Pod::controller);
-        let owners = owners::distinct(all, owners::MOST);
+        let all = drain.status.pod.iter().chain(&pods).filter_map(|pod| pod.controller());
+        let owners = owners::distinct(all);
         // With nothing remembered all of them are read now.
         let owners = Owners::default().all(&*self.cluster, namespace, owners).await;
         let node_labels = |node: &str| self.cluster.node(node).labels();

@@ -64,7 +64,7 @@ pub fn read(object: &DynamicObject) -> Kept {
     let meta = &object.metadata;
     let mut stored = stored::read(&part(object, "spec"), &part(object, "status"));
     if let (Some(pod), Some(namespace)) = (&mut stored.status.pod, &meta.namespace) {
-        pod.metadata.namespace = namespace.clone().into();
+        Arc::make_mut(pod).metadata.namespace = namespace.clone().into();
     }
     let conditions = part(object, "status").get("conditions").cloned().unwrap_or_else(|| json!([]));
     let times = part(object, "status").get("times").cloned().unwrap_or_else(|| json!({}));

@@ -1,5 +1,7 @@
 //! The PodDrain: one pod's drain, and what was asked for. How far it is stands in [`super::status`].
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +116,7 @@ impl Drain {
     /// The same with the pod and the steps that it would be prepared by. Until draining begins, a drain follows its
     /// policy.
     #[must_use]
-    pub fn following(mut self, pod: Option<&Pod<'static>>, policy: Option<&Policy>) -> Self {
+    pub fn following(mut self, pod: Option<&Arc<Pod<'static>>>, policy: Option<&Policy>) -> Self {
         self.status.pod = pod.cloned();
         let steps = policy.and_then(|policy| policy.steps.as_ref().ok());
         self.status.steps = steps.into_iter().flatten().map(DrainStep::from).collect();
@@ -149,7 +151,7 @@ impl Drain {
     /// The place in its set that the pod holds.
     #[must_use]
     pub fn seat(&self) -> String {
-        self.status.pod.as_ref().map_or_else(|| self.spec.pod.name.clone(), seat_of)
+        self.status.pod.as_deref().map_or_else(|| self.spec.pod.name.clone(), seat_of)
     }
 
     /// Whether anything at a backend is, or may be, ours to undo.
@@ -180,9 +182,12 @@ impl Drain {
     /// The pod, with the addresses that it is seen with now. None at all, as between two sandboxes, are no news.
     #[must_use]
     pub fn with_addresses_of(mut self, seen: &Pod<'_>) -> Self {
-        if let Some(pod) = self.status.pod.as_mut().filter(|_| !seen.status.pod_ip.is_empty()) {
+        if let Some(pod) =
+            self.status.pod.as_mut().filter(|pod| !seen.status.pod_ip.is_empty() && !pod.has_addresses_of(seen))
+        {
             let now = seen.status.clone().into_owned();
-            (pod.status.pod_ip, pod.status.pod_ips, pod.status.host_ip) = (now.pod_ip, now.pod_ips, now.host_ip);
+            let pod = &mut Arc::make_mut(pod).status;
+            (pod.pod_ip, pod.pod_ips, pod.host_ip) = (now.pod_ip, now.pod_ips, now.host_ip);
         }
         self
     }

@@ -124,7 +124,7 @@ impl Neighbourhood<'_> {
 
     /// Whether a drain counts for this policy: it began under it, or its pod is selected by it.
     fn concerns(&self, drain: &Drain) -> bool {
-        drain.spec.policy == self.policy.name || drain.status.pod.as_ref().is_some_and(|pod| self.selects(pod))
+        drain.spec.policy == self.policy.name || drain.status.pod.as_deref().is_some_and(|pod| self.selects(pod))
     }
 }
 

@@ -1,5 +1,7 @@
 //! How far a drain is: its phase, and everything else that Castoff alone writes.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -130,7 +132,7 @@ pub struct DrainStatus {
     /// The pod, as it was when draining began, with the addresses that it was last seen with.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "crate::pod::deserialize_optional")]
     #[schemars(schema_with = "crate::schema::pod")]
-    pub pod: Option<Pod<'static>>,
+    pub pod: Option<Arc<Pod<'static>>>,
     /// The name of the step under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,

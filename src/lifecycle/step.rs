@@ -1,5 +1,7 @@
 //! One step of a drain: what prepares it, and what has been made of that.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +22,7 @@ pub struct DrainStep {
     pub hash: String,
     /// The plan itself.
     #[schemars(schema_with = "crate::schema::object")]
-    pub plan_spec: PlanSpec,
+    pub plan_spec: Arc<PlanSpec>,
     /// Its parameters, defaults filled in.
     #[schemars(schema_with = "crate::schema::object")]
     pub parameters: Parameters,
@@ -115,7 +117,7 @@ impl From<&policy::Step> for DrainStep {
             name: step.name.clone(),
             plan: step.plan_name.clone(),
             hash: step.plan.hash().to_owned(),
-            plan_spec: step.plan.spec().clone(),
+            plan_spec: Arc::clone(step.plan.spec()),
             parameters: step.parameters.clone(),
             credentials: step.credentials.clone(),
             member: None,

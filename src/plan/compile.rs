@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -84,7 +85,7 @@ impl Compiler {
         Some(Plan {
             name: String::new(),
             hash: hash(spec)?,
-            spec: spec.clone(),
+            spec: Arc::new(spec.clone()),
             parameter_templates,
             endpoints,
             observe,

@@ -1,6 +1,7 @@
 //! A plan whose expressions are compiled, ready for rounds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::expression::Expression;
@@ -12,7 +13,7 @@ use super::{Inputs, Mode, Task};
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) name: String,
-    pub(super) spec: PlanSpec,
+    pub(super) spec: Arc<PlanSpec>,
     pub(super) hash: String,
     pub(super) parameter_templates: BTreeMap<String, Template>,
     pub(super) endpoints: BTreeMap<String, Endpoint>,
@@ -128,7 +129,7 @@ impl Plan {
 
     /// The plan as it was written.
     #[must_use]
-    pub fn spec(&self) -> &PlanSpec {
+    pub fn spec(&self) -> &Arc<PlanSpec> {
         &self.spec
     }
 

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, MapExpr, operators};
 use kube_cel::cel::objects::{Key, Map};
 use kube_cel::cel::{ExecutionError, IdedExpr, Value};
+use serde_json::Value as Json;
 
 use super::functions;
 use super::scope::Trouble;
-use super::value::{list_value, text_value};
+use super::value::{from_json, list_value, text_value};
 
 /// The function that sorts a list by a key of its items: `list.groupBy(item, key)`.
 pub(super) const GROUP_BY: &str = "groupBy";
@@ -41,6 +42,11 @@ pub(super) enum Lack {
 /// Finds what names stand for.
 pub(super) trait Names {
     fn find(&self, name: &str) -> Found;
+
+    /// The document that a name stands for, where it is more than is usually asked for.
+    fn document(&self, _name: &str) -> Option<&Json> {
+        None
+    }
 }
 
 /// The work that may still be done. A step is a node of an expression, an item of a list that is searched, or a value
@@ -139,11 +145,29 @@ impl<'a> Evaluation<'a> {
                 known => known.map(Value::Bool),
             },
             (GROUP_BY, [variable, key]) => self.group_by(call, variable, key),
+            (operators::INDEX, [of, at]) if let Some(part) = self.part_of(of).and_then(|part| part_at(part, at)) => {
+                self.steps.spend(2)?;
+                Ok(from_json(part))
+            }
             (name, args) => {
                 let values = self.all(call.target.as_deref().into_iter().chain(args))?;
                 self.steps.spend(functions::work(name, &values))?;
                 functions::call(name, call.target.is_some(), values).map_err(Lack::Error)
             }
+        }
+    }
+
+    /// The part of a document that a path leads to, as `pod.metadata`, so that no more of it is taken than is asked for.
+    fn part_of(&self, path: &IdedExpr) -> Option<&'a Json> {
+        match &path.expr {
+            Expr::Ident(name) if self.variables.iter().all(|(variable, _)| variable != name) => {
+                self.names.document(name)
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX => match call.args.as_slice() {
+                [of, at] => part_at(self.part_of(of)?, at),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
@@ -246,6 +270,14 @@ impl<'a> Collected<'a> {
         };
         let [element] = list.elements.as_slice() else { return None };
         Some(Collected { condition, element })
+    }
+}
+
+/// What stands in a document under this name.
+fn part_at<'a>(document: &'a Json, at: &IdedExpr) -> Option<&'a Json> {
+    match &at.expr {
+        Expr::Literal(LiteralValue::String(name)) => document.as_object()?.get(name.inner()),
+        _ => None,
     }
 }
 

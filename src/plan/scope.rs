@@ -74,7 +74,6 @@ impl<'a> Scope<'a> {
             steps: Steps::new(MOST_STEPS),
         };
         let known = scope.known.get_mut();
-        known.insert("pod".to_owned(), Ok(value::from_json(inputs.pod)));
         known.insert("removal".to_owned(), Ok(Value::Bool(inputs.mode == Mode::Removal)));
         // Without it, whatever asks for the time fails.
         if let Some(now) = value::timestamp(inputs.now) {
@@ -211,6 +210,9 @@ impl<'a> Scope<'a> {
     }
 
     fn look_up(&self, name: &str) -> Found {
+        if name == "pod" {
+            return Ok(value::from_json(self.inputs.pod));
+        }
         if name == "member" {
             let unknown = || self.failure("member", "is not known yet", "member was referred to before it was found");
             return self.member.clone().map(value::text_value).ok_or_else(|| Lack::Failed(unknown()));
@@ -274,6 +276,11 @@ impl Names for Scope<'_> {
         let found = self.look_up(name);
         self.known.borrow_mut().insert(name.to_owned(), found.clone());
         found
+    }
+
+    fn document(&self, name: &str) -> Option<&serde_json::Value> {
+        let is_item = self.item.as_ref().is_some_and(|(named, _)| named == name);
+        (name == "pod" && !is_item).then_some(self.inputs.pod)
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod text;
 
+use std::sync::Arc;
+
 use serde::de::{Deserialize, Deserializer};
 
 pub use text::{Text, TextMap};
@@ -214,6 +216,13 @@ impl<'a> Pod<'a> {
         self.status.phase == "Succeeded" || self.status.phase == "Failed"
     }
 
+    /// Whether it has the addresses that it is seen with there.
+    #[must_use]
+    pub fn has_addresses_of(&self, seen: &Pod<'_>) -> bool {
+        let (own, seen) = (&self.status, &seen.status);
+        own.pod_ip == seen.pod_ip && own.pod_ips == seen.pod_ips && own.host_ip == seen.host_ip
+    }
+
     /// Whether the pod's condition `Ready` is true.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -335,8 +344,8 @@ pub fn deserialize_owned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<P
 ///
 /// # Errors
 /// Those of the deserializer.
-pub fn deserialize_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pod<'static>>, D::Error> {
-    Ok(Option::<Pod<'de>>::deserialize(deserializer)?.map(Pod::into_owned))
+pub fn deserialize_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<Pod<'static>>>, D::Error> {
+    Ok(Option::<Pod<'de>>::deserialize(deserializer)?.map(|pod| Arc::new(pod.into_owned())))
 }
 
 fn owned_map(map: TextMap<'_>) -> TextMap<'static> {

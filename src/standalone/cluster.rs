@@ -1,7 +1,8 @@
 //! Pods and what they depend on, without a cluster: set by a caller, or read from a directory again and again.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,15 +23,24 @@ pub const REFRESH_PERIOD: Duration = Duration::from_secs(1);
 pub struct LocalCluster {
     /// `None` where nobody tells of pods.
     objects: Option<RwLock<Objects>>,
+    /// Pods by namespace, as they were asked for since the last change.
+    together: Mutex<HashMap<String, Pods>>,
     changes: watch::Sender<u64>,
     listeners: Listeners<Pod<'static>>,
 }
+
+type Pods = Arc<[Arc<Pod<'static>>]>;
 
 impl LocalCluster {
     /// A cluster of which nothing is known but what the reviews bring.
     #[must_use]
     pub fn unseen() -> Self {
-        LocalCluster { objects: None, changes: watch::Sender::new(0), listeners: Listeners::default() }
+        LocalCluster {
+            objects: None,
+            together: Mutex::default(),
+            changes: watch::Sender::new(0),
+            listeners: Listeners::default(),
+        }
     }
 
     /// A cluster with these objects.
@@ -58,7 +68,7 @@ impl LocalCluster {
             change(&mut Arc::make_mut(known).metadata.annotations);
             (before, Arc::clone(known))
         };
-        self.changes.send_modify(|changes| *changes += 1);
+        self.changed();
         self.listeners.tell(Some(&before), Some(&now));
     }
 
@@ -67,8 +77,14 @@ impl LocalCluster {
         self.changes.subscribe()
     }
 
-    fn tell(&self) {
+    /// What was put together is so no more.
+    fn changed(&self) {
+        self.together.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn tell(&self) {
+        self.changed();
         self.listeners.tell_of_any();
     }
 
@@ -117,9 +133,16 @@ impl Cluster for LocalCluster {
         self.objects.is_some()
     }
 
-    fn pods(&self, namespace: &str) -> Arc<[Arc<Pod<'static>>]> {
+    fn pods(&self, namespace: &str) -> Pods {
+        // Whoever changes the pods clears this later: what is put in meanwhile does not stay.
+        let mut together = self.together.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pods) = together.get(namespace) {
+            return Arc::clone(pods);
+        }
         let of_namespace = |objects: &Objects| objects.pods_of(namespace).cloned().collect();
-        self.look(of_namespace).unwrap_or_default()
+        let pods: Pods = self.look(of_namespace).unwrap_or_default();
+        together.insert(namespace.to_owned(), Arc::clone(&pods));
+        pods
     }
 
     fn known(&self, namespace: &str, name: &str) -> Option<Arc<Pod<'static>>> {

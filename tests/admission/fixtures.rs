@@ -74,7 +74,7 @@ pub fn pod(namespace: &str, name: &str) -> Pod<'static> {
 
 /// A drain of this pod, changed as told.
 pub fn drain(pod: &Pod<'static>, policy: &Policy, change: impl FnOnce(&mut Drain)) -> Drain {
-    let mut drain = Drain::new(pod, &policy.name, "alice").following(Some(pod), Some(policy));
+    let mut drain = Drain::new(pod, &policy.name, "alice").following(Some(&Arc::new(pod.clone())), Some(policy));
     change(&mut drain);
     drain
 }

@@ -47,9 +47,10 @@ fn seeing(objects: Option<&[Value]>) -> Backend {
 
 async fn asked(backend: &Backend, read: ClusterRead) -> Observation {
     let mut scope = scope();
-    scope.pod = Pod { metadata: scope.pod.metadata, ..Pod::default() };
-    scope.pod.metadata.namespace = "db".into();
-    scope.pod.metadata.owner_references = vec![OwnerReference {
+    let pod = Arc::make_mut(&mut scope.pod);
+    *pod = Pod { metadata: pod.metadata.clone(), ..Pod::default() };
+    pod.metadata.namespace = "db".into();
+    pod.metadata.owner_references = vec![OwnerReference {
         kind: "StatefulSet".into(),
         name: "web".into(),
         uid: "u-set".into(),

@@ -1,5 +1,7 @@
 //! Where a request may go.
 
+use std::sync::Arc;
+
 use castoff::backend::guard::{Target, allow_url};
 use castoff::backend::{Pattern, Scope, Settings};
 use castoff::pod::PodAddress;
@@ -7,9 +9,10 @@ use castoff::pod::PodAddress;
 /// A policy in `tidb` for a pod with two addresses.
 fn scope() -> Scope {
     let mut scope = Scope { namespace: "tidb".to_owned(), pod_present: true, ..Scope::default() };
-    scope.pod.status.pod_ip = "10.1.2.3".into();
-    scope.pod.status.pod_ips = vec![PodAddress { ip: "10.1.2.3".into() }, PodAddress { ip: "fd12::7".into() }];
-    scope.pod.status.host_ip = "192.168.7.1".into();
+    let pod = Arc::make_mut(&mut scope.pod);
+    pod.status.pod_ip = "10.1.2.3".into();
+    pod.status.pod_ips = vec![PodAddress { ip: "10.1.2.3".into() }, PodAddress { ip: "fd12::7".into() }];
+    pod.status.host_ip = "192.168.7.1".into();
     scope
 }
 
@@ -64,7 +67,8 @@ fn knows_which_requests_go_to_the_pod_itself() {
 #[test]
 fn takes_the_address_of_a_pod_on_its_hosts_network_for_the_nodes() {
     let mut shared = scope();
-    shared.pod.status.pod_ip = shared.pod.status.host_ip.clone();
+    let pod = Arc::make_mut(&mut shared.pod);
+    pod.status.pod_ip = pod.status.host_ip.clone();
     let target = allow_url("http://192.168.7.1:8500/", &shared, &Settings::default()).unwrap();
     assert!(!target.of_pod, "an agent on the node is still there when the pod is gone");
 }
@@ -165,8 +169,9 @@ fn refuses_the_machine_and_its_cloud_whatever_is_allowed() {
 #[test]
 fn refuses_a_forged_address_of_the_pod() {
     let mut scope = scope();
-    scope.pod.status.pod_ip = "169.254.169.254".into();
-    scope.pod.status.host_ip = "127.0.0.1".into();
+    let pod = Arc::make_mut(&mut scope.pod);
+    pod.status.pod_ip = "169.254.169.254".into();
+    pod.status.host_ip = "127.0.0.1".into();
     assert!(allow_url("http://169.254.169.254/", &scope, &Settings::default()).is_err());
     assert!(allow_url("http://127.0.0.1/", &scope, &Settings::default()).is_err());
 }

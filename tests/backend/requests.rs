@@ -126,7 +126,7 @@ async fn follows_no_redirect() {
 async fn sends_nothing_to_an_address_that_the_pod_no_longer_has() {
     let (address, count) = counting().await;
     let mut scope = scope();
-    scope.pod.status.pod_ip = Ipv4Addr::LOCALHOST.to_string().into();
+    Arc::make_mut(&mut scope.pod).status.pod_ip = Ipv4Addr::LOCALHOST.to_string().into();
     let backend = Bench::new().backend();
     let request = get(format!("http://{address}/"));
     observe_one(&backend, &scope, request.clone()).await;

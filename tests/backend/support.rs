@@ -91,7 +91,7 @@ impl Bench {
 pub fn scope() -> Scope {
     let mut scope =
         Scope { namespace: "tidb".to_owned(), pod_present: true, plan: "test".to_owned(), ..Scope::default() };
-    scope.pod.status.pod_ip = "127.0.0.9".into();
+    Arc::make_mut(&mut scope.pod).status.pod_ip = "127.0.0.9".into();
     scope
 }
 

@@ -7,12 +7,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get as route;
 use castoff::backend::{Backend, Scope, Sharing, Silence};
-use castoff::plan::{Next, Observation, Round, Verdict};
-use futures_util::FutureExt as _;
+use castoff::plan::{Next, Observation, Observations, Round, Verdict};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::support::{Bench, done, get, in_time, observe_one, scope, serve};
+use crate::support::{Bench, done, get, in_time, observe_one, read, scope, serve};
 
 /// How long a test waits for what must come; nothing waits so long where the promise is kept.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,13 +27,16 @@ struct Endless {
 }
 
 impl Endless {
-    /// Begins one, and comes back when it is under way.
-    async fn begin(backend: &Arc<Backend>, namespace: &str) -> Self {
+    /// Begins one, of the long answer that is there, and comes back when it is under way.
+    async fn begin(backend: &Arc<Backend>, namespace: &str, long: &str) -> Self {
         let (end, ended): (Sender<()>, Receiver<()>) = channel();
         let (begun, has_begun) = oneshot::channel();
-        let (backend, scope) = (Arc::clone(backend), of(namespace));
+        let (backend, scope, long) = (Arc::clone(backend), of(namespace), long.to_owned());
         let mut begun = Some(begun);
-        let next = move |_: &_| {
+        let next = move |seen: &Observations| {
+            if seen.is_empty() {
+                return read_of(&long);
+            }
             begun.take().map(|begun| begun.send(()));
             let verdict = if ended.recv_timeout(PATIENCE).is_ok() { Verdict::Done } else { Verdict::Waiting };
             Next::Round(Round { verdict, ..done() })
@@ -51,30 +53,48 @@ impl Endless {
     }
 }
 
-async fn evaluate(backend: &Backend, namespace: &str) {
-    assert_eq!(backend.observe(&of(namespace), in_time(), |_| Next::Round(done())).await, done());
+/// Evaluates the long answer that is there.
+async fn evaluate(backend: &Backend, namespace: &str, long: &str) {
+    let next = |seen: &Observations| if seen.is_empty() { read_of(long) } else { Next::Round(done()) };
+    assert_eq!(backend.observe(&of(namespace), in_time(), next).await, done());
+}
+
+fn read_of(url: &str) -> Next {
+    Next::Read(vec![read("long", get(url))])
+}
+
+/// A backend with an answer of a thousand items; gives where.
+async fn long_answer() -> String {
+    let items = Router::new().route("/", route(async || axum::Json(vec![1; 1000])));
+    format!("http://{}/", serve(items).await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_evaluation_without_an_end_holds_up_no_other_tenant() {
     let backend = Arc::new(Bench::new().backend());
-    let endless = Endless::begin(&backend, "slow").await;
+    let long = long_answer().await;
+    let endless = Endless::begin(&backend, "slow", &long).await;
     // On the runtime's only thread for tasks, which answers reviews as well.
     let other = Arc::clone(&backend);
-    tokio::spawn(async move { evaluate(&other, "quick").await }).await.unwrap();
+    tokio::spawn(async move { evaluate(&other, "quick", &long).await }).await.unwrap();
     assert!(endless.end().await, "the other one had to wait for it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_tenant_that_keeps_two_threads_busy_gets_no_third() {
     let backend = Arc::new(Bench::new().backend());
-    let endless = [Endless::begin(&backend, "slow").await, Endless::begin(&backend, "slow").await];
-    let mut third = Box::pin(evaluate(&backend, "slow"));
-    assert!(third.as_mut().now_or_never().is_none(), "it waits");
-    evaluate(&backend, "quick").await;
+    let long = long_answer().await;
+    let endless = [Endless::begin(&backend, "slow", &long).await, Endless::begin(&backend, "slow", &long).await];
+    let (backend_of_third, of_third) = (Arc::clone(&backend), long.clone());
+    let third = tokio::spawn(async move { evaluate(&backend_of_third, "slow", &of_third).await });
+    // Many times what the third would take.
+    for _ in 0..20 {
+        evaluate(&backend, "quick", &long).await;
+    }
+    assert!(!third.is_finished(), "it waits");
     let [one, other] = endless;
     assert!(one.end().await);
-    third.await;
+    third.await.unwrap();
     assert!(other.end().await);
 }
 

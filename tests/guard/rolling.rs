@@ -1,8 +1,9 @@
 //! A drain that goes well, and those that are asked for in other ways.
 
 use castoff::simulation::pd::SimulatedPd;
+use serde_json::json;
 
-use crate::harness::{Answer, By, Guard, POLICY, address_of, pd, pod};
+use crate::harness::{Answer, By, Guard, POLICY, address_of, pd, pod, set};
 
 fn policy(pd: &SimulatedPd) -> String {
     POLICY.replace("{pd}", &pd.url())
@@ -76,6 +77,34 @@ async fn one_pod_waits_while_another_is_away() {
     replace(&guard, &pd, 2).await;
     guard.ask_until_allowed(1, By::StatefulSet).await;
     assert_eq!(pd.leaders(2), 0);
+}
+
+#[tokio::test]
+async fn a_pod_that_the_last_of_many_owners_misses_takes_the_place() {
+    let pd = pd().await;
+    let of_another = |number: u64, ordinal: u64| {
+        let (name, uid) = (format!("more-{number}-{ordinal}"), format!("more-{number}"));
+        let mut pod = pod(ordinal, "one", true);
+        (pod["metadata"]["name"], pod["metadata"]["uid"]) = (json!(name), json!(name));
+        pod["metadata"]["ownerReferences"][0]["name"] = json!(uid);
+        pod["metadata"]["ownerReferences"][0]["uid"] = json!(uid);
+        pod
+    };
+    let set_of = |number: u64, replicas: u32| {
+        let mut set = set(replicas);
+        (set["metadata"]["name"], set["metadata"]["uid"]) =
+            (json!(format!("more-{number}")), json!(format!("more-{number}")));
+        set
+    };
+    let mut objects = vec![set(3)];
+    for number in 0..12 {
+        objects.extend([set_of(number, 1 + u32::from(number == 11)), of_another(number, 0)]);
+    }
+    let guard = Guard::start_with(&policy(&pd), &objects);
+    let waits = |answer: &Answer| answer.message.contains("waits for more-11-1");
+    guard.ask_until(2, By::StatefulSet, "told whom it waits for", waits).await;
+    guard.put_pod(&of_another(11, 1));
+    guard.ask_until_allowed(2, By::StatefulSet).await;
 }
 
 #[tokio::test]

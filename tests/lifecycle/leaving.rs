@@ -1,5 +1,7 @@
 //! Departing: until the hole that the pod leaves is closed, or a person ends it.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use castoff::lifecycle::{Drain, Hole, Outcome, Ownership, Phase, PodSeen, claim};
@@ -149,7 +151,7 @@ fn what_a_replacement_did_not_take_over_is_undone_by_its_predecessor() {
 #[test]
 fn a_plan_that_was_mended_since_is_the_same_step() {
     let (before, mut after) = before_and_after_an_edit();
-    after.drain.status.steps[0].plan_spec.summary = "mended".into();
+    Arc::make_mut(&mut after.drain.status.steps[0].plan_spec).summary = "mended".into();
     after.drain.status.steps[0].hash = "another".into();
     after.world.predecessor = Some(Box::new(before.drain));
     after.see(&[]);

@@ -1,5 +1,7 @@
 //! Draining: one step after the other.
 
+use std::sync::Arc;
+
 use castoff::lifecycle::{Ownership, Phase, Room, Wish, look};
 use castoff::plan::{Mode, Verdict};
 
@@ -9,7 +11,7 @@ use crate::case::{SECOND, act, act_with, case, left, present, reasons, sends, un
 fn a_step_is_done_once_it_was_seen_so_on_as_many_rounds_as_its_plan_wants() {
     for (rounds, needed) in [(serde_json::json!(null), 2), (serde_json::json!(4), 4), (serde_json::json!("quiet"), 5)] {
         let mut case = case("Draining", 2);
-        case.drain.status.steps[0].plan_spec.rounds = serde_json::from_value(rounds).unwrap();
+        Arc::make_mut(&mut case.drain.status.steps[0].plan_spec).rounds = serde_json::from_value(rounds).unwrap();
         case.drain.status.steps[0].parameters.insert("quiet".to_owned(), 5.into());
         let next = |case: &crate::case::Case| look(&case.drain, &case.memory, &Room::Held).steps;
         for round in 1..needed {

@@ -154,12 +154,13 @@ impl Sight<'_> {
 
     /// The drain with what a turn goes by, and what that turn is told, but for what the backend shows.
     pub fn seen(&self, stored: &Drain, now: Duration) -> (Drain, Seen) {
-        let found = sight::pod_of(stored, &self.pods).map(Arc::as_ref);
+        let seen = sight::pod_of(stored, &self.pods);
+        let found = seen.map(Arc::as_ref);
         let holds = |index: &&PolicyIndex| Arc::ptr_eq(&index.of_namespace("n")[0], self.policy);
         let policies = POLICIES.values().find(holds).expect("it comes from there");
-        let drain = sight::as_of_now(stored, found, policies, Some(self.policy));
+        let drain = sight::as_of_now(stored, seen, policies, Some(self.policy));
         let pod = sight::pod_seen(found);
-        let known = found.or(drain.status.pod.as_ref());
+        let known = found.or(drain.status.pod.as_deref());
         let others = || self.drains.iter().filter(|other| other.metadata.name != drain.metadata.name);
         let starts = found.is_some_and(|pod| !pod.is_ready());
         let predecessor = others().find(|other| starts && sight::may_be_taken_over(other, &drain, &self.pods));

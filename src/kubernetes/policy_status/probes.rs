@@ -137,7 +137,7 @@ impl Probes {
 
     /// The pods among which those that were read should be: of the namespaces that were named, else of the pod's node.
     fn near(&self, drain: &Drain, probed: &[(String, Probed)]) -> Vec<Arc<Pod<'static>>> {
-        let node = drain.status.pod.as_ref().map(|pod| pod.spec.node_name.as_str());
+        let node = drain.status.pod.as_deref().map(|pod| pod.spec.node_name.as_str());
         let reads = probed.iter().flat_map(|(_, probed)| &probed.reads);
         let queries = reads.filter_map(|read| if let ClusterRead::Pods(query) = read { Some(query) } else { None });
         let near = queries.map(|query| match query.namespace.as_deref() {

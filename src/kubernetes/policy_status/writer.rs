@@ -162,7 +162,8 @@ impl Writer {
         let now = jiff::Timestamp::now();
         let is_past = |kept: &&Arc<Kept>| kept.times.since.is_some_and(|since| now.duration_since(since) >= REMEMBERED);
         let over = its.filter(is_past).filter_map(|kept| Summary::of(&kept.drain, &kept.times)).collect();
-        let drains = drains.iter().filter_map(|kept| Some((kept.drain.status.phase, kept.drain.status.pod.as_ref()?)));
+        let drains =
+            drains.iter().filter_map(|kept| Some((kept.drain.status.phase, kept.drain.status.pod.as_deref()?)));
         let away = away(policy, drains, &*self.nodes);
         let now = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let shown = Shown::of(policy, object, &known, (away, over), &self.runbook, &now);

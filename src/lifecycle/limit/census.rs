@@ -67,7 +67,7 @@ impl Census {
             around.pods.iter().map(AsRef::as_ref).filter(|pod| around.selects(pod)).collect();
         let pods: BTreeMap<String, bool> =
             around.pods.iter().map(|pod| (pod.metadata.uid.as_str().to_owned(), serves(pod))).collect();
-        let of_drains = concerned.iter().filter_map(|drain| drain.status.pod.as_ref());
+        let of_drains = concerned.iter().filter_map(|drain| drain.status.pod.as_deref());
         let uids: BTreeSet<&str> =
             selected.iter().copied().chain(of_drains).filter_map(|pod| Some(pod.controller()?.uid.as_str())).collect();
         let owners: BTreeMap<&str, Missing> =
@@ -81,7 +81,7 @@ impl Census {
             seat: drain.seat(),
             phase: drain.status.phase,
             listed: around.slots.held_by(&drain.metadata.name),
-            told: drain.status.pod.as_ref().is_some_and(by_number) && pods.get(drain.pod_uid()) != Some(&true),
+            told: drain.status.pod.as_deref().is_some_and(by_number) && pods.get(drain.pod_uid()) != Some(&true),
         };
         let in_sight: BTreeSet<&str> = around.drains.iter().map(|drain| drain.metadata.name.as_str()).collect();
         let unseen = around.slots.departing.iter().filter(|slot| !in_sight.contains(slot.drain.as_str()));
@@ -132,7 +132,7 @@ impl Census {
     #[must_use]
     pub fn why_not(&self, drain: &Drain) -> Option<String> {
         let serves = self.pods.get(drain.pod_uid()).copied();
-        if !serves.unwrap_or_else(|| drain.status.pod.as_ref().is_none_or(Pod::is_ready)) {
+        if !serves.unwrap_or_else(|| drain.status.pod.as_deref().is_none_or(Pod::is_ready)) {
             return None;
         }
         let own = drain.seat();
@@ -140,12 +140,13 @@ impl Census {
         (away.count() >= self.most(&away)).then(|| format!("waits for {away} (maxUnavailable {})", self.most))
     }
 
-    /// How many more may be away now than are.
+    /// How many places there are for those in line. One that has taken its place a moment ago still stands there.
     #[must_use]
     pub fn free(&self, drain: &Drain) -> usize {
         let own = drain.seat();
         let away = self.away(drain, &own);
-        self.most(&away).saturating_sub(away.count())
+        let just_taken = self.drains.iter().filter(|other| other.listed && other.phase == Phase::Queued).count();
+        self.most(&away).saturating_sub(away.count()) + just_taken
     }
 
     /// How many may be away at once.
@@ -208,7 +209,7 @@ fn missing(around: &Neighbourhood<'_>, concerned: &[&Drain], uid: &str) -> Optio
     }
     let seats: BTreeSet<String> = its.iter().map(|pod| seat_of(pod)).collect();
     let holding = concerned.iter().filter(|drain| drain.status.phase.holds_a_place());
-    let held = holding.filter_map(|drain| drain.status.pod.as_ref()).filter(|pod| is_its(pod)).map(seat_of);
+    let held = holding.filter_map(|drain| drain.status.pod.as_deref()).filter(|pod| is_its(pod)).map(seat_of);
     let held: BTreeSet<String> = held.filter(|seat| !seats.contains(seat)).collect();
     Some(match owner.ordinals() {
         Some(all) => missing_ordinals(around, all, &its, held, concerned),

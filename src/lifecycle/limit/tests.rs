@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
@@ -54,7 +56,7 @@ fn agents(wanted: u32) -> OwnerSeen {
 }
 
 fn drain(pod: &Pod<'static>, phase: Phase) -> Arc<Drain> {
-    let mut drain = Drain::new(pod, "p", "someone").following(Some(pod), None);
+    let mut drain = Drain::new(pod, "p", "someone").following(Some(&Arc::new(pod.clone())), None);
     drain.status.phase = phase;
     Arc::new(drain)
 }
