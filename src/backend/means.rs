@@ -42,7 +42,7 @@ pub async fn by_http(backend: &Backend, scope: &Scope, request: &Request, tls: b
     } else {
         (clients.plain(), "nothing".to_owned())
     };
-    let transport = client.map_err(|error| named.unfit(&named.tls_name, error))?;
+    let transport = client.map_err(|error| named.unfit(&named.tls_name, &error))?;
     Ok(Means { transport, auth, trusted, unsigned })
 }
 
@@ -55,7 +55,7 @@ pub async fn by_resp(backend: &Backend, scope: &Scope, request: &Request, tls: b
         return Ok(Means { transport: None, auth, trusted: "nothing".to_owned(), unsigned });
     }
     let tls = named.tls(secret, "rediss").await?;
-    let config = backend.clients.tls_with(&tls).map_err(|error| named.unfit(&named.tls_name, error))?;
+    let config = backend.clients.tls_with(&tls).map_err(|error| named.unfit(&named.tls_name, &error))?;
     Ok(Means { transport: Some(config), auth, trusted: named.trusted(), unsigned })
 }
 
@@ -76,7 +76,7 @@ impl<'a> Named<'a> {
         Named { backend, scope, request, tls_name, auth_name }
     }
 
-    fn unfit(&self, name: &str, error: SecretError) -> Trouble {
+    fn unfit(&self, name: &str, error: &SecretError) -> Trouble {
         let predicate = format!("can't be asked: Secret {}/{name}: {error}", self.scope.namespace);
         Trouble::new(Outcome::Credentials, &self.request.url, &predicate, "not sent")
     }
@@ -92,7 +92,7 @@ impl<'a> Named<'a> {
         of: impl Fn(&Secret) -> Result<Option<A>, SecretError>,
         [missing, wanted]: [&str; 2],
     ) -> Result<(Secret, Option<A>, String), Trouble> {
-        let unfit = |error| self.unfit(&self.auth_name, error);
+        let unfit = |error: SecretError| self.unfit(&self.auth_name, &error);
         let secret = self.secret(&self.auth_name).await.map_err(unfit)?;
         let auth = of(&secret).map_err(unfit)?;
         let unsigned = match &auth {
@@ -118,7 +118,7 @@ impl<'a> Named<'a> {
             return Err(Trouble::new(Outcome::Credentials, &self.request.url, &predicate, "not sent"));
         }
         let tls = if self.tls_name == self.auth_name { Ok(auth) } else { self.secret(&self.tls_name).await };
-        tls.map_err(|error| self.unfit(&self.tls_name, error))
+        tls.map_err(|error| self.unfit(&self.tls_name, &error))
     }
 
     /// Reads a Secret of the policy's own namespace; no name, no values.

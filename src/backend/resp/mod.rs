@@ -99,8 +99,8 @@ impl Asked<'_> {
     fn body(&self, replies: Vec<Value>, one: bool) -> Result<Bytes, Trouble> {
         let replies = replies.into_iter().map(reply::to_json).collect::<Result<Vec<_>, _>>();
         let unfit = |why: &str| Trouble::new(Outcome::Garbage, &self.request.url, "answers what can't be read", why);
-        let mut replies = replies.map_err(|why| unfit(why))?;
-        let body = if one { replies.swap_remove(0) } else { serde_json::Value::Array(replies) };
+        let mut replies = replies.map_err(unfit)?;
+        let body = if one { replies.pop().unwrap_or_default() } else { serde_json::Value::Array(replies) };
         Ok(body.to_string().into())
     }
 }
