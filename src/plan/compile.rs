@@ -9,13 +9,13 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use super::Mistake;
-use super::commands::{self, Asked, Protocol};
 use super::compiled::{ActPlan, Endpoint, FindingPlan, Plan, PodsPlan, ReadPlan, RequestPlan, SourcePlan, Steps};
 use super::expression::Expression;
 use super::joins;
 use super::labels::{self, Labels};
 use super::names::{Meaning, Names, Shape};
 use super::parameters;
+use super::protocol::{Asked, Protocol, protocols as protocols_of};
 use super::rounds::Rounds;
 use super::spec::{ActSpec, EndpointSpec, Finding, PlanSpec, ProgressSpec, ReadSpec, Removal};
 use super::syntax::Kind;
@@ -104,7 +104,7 @@ impl Compiler {
     /// Takes in all names first: they are ordered by reference, not by place.
     fn declare(&mut self, spec: &PlanSpec) {
         let Self { names, mistakes, protocols } = self;
-        *protocols = commands::protocols(spec);
+        *protocols = protocols_of(spec);
         spec.params.keys().for_each(|name| names.parameter(name, mistakes));
         spec.endpoints.keys().for_each(|name| names.add(name, Meaning::Endpoint, mistakes));
         for (name, read) in &spec.observe {

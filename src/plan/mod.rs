@@ -43,6 +43,7 @@ mod names;
 mod parameters;
 mod pieces;
 mod pod_fields;
+mod protocol;
 mod request;
 mod round;
 pub(crate) mod rounds;

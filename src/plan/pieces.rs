@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::Mistake;
-use super::commands::Protocol;
 use super::compile::Compiler;
 use super::expression::Expression;
+use super::protocol::Protocol;
 use super::spec::Accept;
 use super::syntax::Kind;
 use super::template::{Body, Template};

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
-use super::commands::Protocol;
 use super::expression::{Expression, ExpressionError};
+use super::protocol::Protocol;
 use super::scope::{Scope, Trouble};
 use super::value;
 
