@@ -1,4 +1,4 @@
-//! HTTP clients: one for each set of certificates, kept as long as it is used.
+//! HTTP clients and what TLS is spoken with: one for each set of certificates, kept as long as it is used.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,14 @@ const KEPT: usize = 64;
 /// Makes clients and keeps them.
 pub struct Clients {
     dns: GuardedDns,
-    kept: Mutex<HashMap<[u8; 32], Client>>,
+    kept: Mutex<HashMap<[u8; 32], Kept>>,
+}
+
+/// What is made of a set of certificates.
+#[derive(Clone)]
+struct Kept {
+    http: Client,
+    tls: Arc<ClientConfig>,
 }
 
 impl Clients {
@@ -30,12 +37,18 @@ impl Clients {
         Self { dns, kept: Mutex::default() }
     }
 
+    /// What names are looked up with.
+    pub(super) fn dns(&self) -> &GuardedDns {
+        &self.dns
+    }
+
     /// The client for plain HTTP; no certificate at all is trusted.
     ///
     /// # Errors
     /// Why there is none.
     pub fn plain(&self) -> Result<Client, SecretError> {
-        self.kept(Sha256::digest("plain").into(), || tls(&Secret::default(), RootCertStore::empty()))
+        let kept = self.kept(Sha256::digest("plain").into(), || tls(&Secret::default(), RootCertStore::empty()));
+        kept.map(|kept| kept.http)
     }
 
     /// The client that trusts `ca.crt` of `secret` and shows its `tls.crt`, where it has one.
@@ -43,6 +56,15 @@ impl Clients {
     /// # Errors
     /// Which key is missing or can't be read.
     pub fn with(&self, secret: &Secret) -> Result<Client, SecretError> {
+        self.of(secret).map(|kept| kept.http)
+    }
+
+    /// The same for whoever speaks TLS without HTTP.
+    pub(super) fn tls_with(&self, secret: &Secret) -> Result<Arc<ClientConfig>, SecretError> {
+        self.of(secret).map(|kept| kept.tls)
+    }
+
+    fn of(&self, secret: &Secret) -> Result<Kept, SecretError> {
         let mut hash = Sha256::new();
         for key in ["ca.crt", "tls.crt", "tls.key"] {
             let value = secret.get(key).unwrap_or_default();
@@ -56,17 +78,19 @@ impl Clients {
         &self,
         key: [u8; 32],
         config: impl FnOnce() -> Result<ClientConfig, SecretError>,
-    ) -> Result<Client, SecretError> {
+    ) -> Result<Kept, SecretError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = kept.get(&key) {
-            return Ok(client.clone());
+        if let Some(made) = kept.get(&key) {
+            return Ok(made.clone());
         }
-        let client = build(config()?, self.dns.clone()).map_err(|error| format!("no HTTP client: {error}"))?;
+        let tls = config()?;
+        let http = build(tls.clone(), self.dns.clone()).map_err(|error| format!("no HTTP client: {error}"))?;
+        let made = Kept { http, tls: Arc::new(tls) };
         if kept.len() >= KEPT {
             kept.clear();
         }
-        kept.insert(key, client.clone());
-        Ok(client)
+        kept.insert(key, made.clone());
+        Ok(made)
     }
 }
 
@@ -107,7 +131,7 @@ fn tls(secret: &Secret, roots: RootCertStore) -> Result<ClientConfig, SecretErro
 
 /// The system's own CAs are never trusted: a backend's CA is a decision of whoever wrote the policy.
 fn roots(secret: &Secret) -> Result<RootCertStore, SecretError> {
-    let missing = || format!("it has no ca.crt, which https needs ({})", secret.found());
+    let missing = || format!("it has no ca.crt, which TLS needs ({})", secret.found());
     let pem = secret.get("ca.crt").ok_or_else(missing)?;
     let mut roots = RootCertStore::empty();
     for certificate in certificates("ca.crt", pem)? {

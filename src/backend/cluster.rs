@@ -1,5 +1,7 @@
 //! Reads of the cluster in place of a backend.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -27,6 +29,12 @@ pub trait SeesCluster: Send + Sync {
     /// # Errors
     /// Why it can't be told.
     async fn read(&self, pod: &Pod<'_>, read: &ClusterRead) -> Result<Value, Unseen>;
+
+    /// Whether a pod of this namespace, and nobody else, answers at this address now ([`super::guard::answers_at`]).
+    ///
+    /// # Errors
+    /// Why it can't be told.
+    async fn has_pod_at(&self, namespace: &str, address: IpAddr) -> Result<bool, Unseen>;
 }
 
 /// The observation of a read named `name`, before `limit`.

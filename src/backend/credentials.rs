@@ -76,13 +76,54 @@ pub(crate) fn is_object_name(name: &str) -> bool {
     name.len() <= 253 && name.bytes().all(fits) && name.split('.').all(|label| !label.is_empty())
 }
 
+/// What must not show up in any text.
+#[derive(Clone, Default)]
+pub struct Hidden(Vec<String>);
+
+impl Hidden {
+    /// `text` without the secrets in it: a backend may echo what it was sent.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, hidden| text.replace(hidden, "(hidden)"))
+    }
+}
+
+/// How a connection to a Redis server says who it is.
+pub struct Login {
+    /// The user; Redis' own is `default`.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl Login {
+    /// From `username` and `password`, or `password` alone; `None` where the Secret has neither.
+    ///
+    /// # Errors
+    /// Says which key is missing or wrong.
+    pub fn of(secret: &Secret) -> Result<Option<Self>, SecretError> {
+        match (secret.text("username")?, secret.text("password")?) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err("it has username but no password".into()),
+            (username, Some(password)) => {
+                let username = username.unwrap_or("default").to_owned();
+                Ok(Some(Login { username, password: password.to_owned() }))
+            }
+        }
+    }
+
+    /// What must not show up in any text.
+    #[must_use]
+    pub fn hidden(&self) -> Hidden {
+        Hidden(vec![self.password.clone()])
+    }
+}
+
 /// How a request says who it is: the value of its header `Authorization`.
 #[derive(Clone)]
 pub struct Authorization {
     /// The header's value.
     pub header: HeaderValue,
-    /// What must not show up in any text.
-    hidden: Vec<String>,
+    hidden: Hidden,
 }
 
 impl Authorization {
@@ -110,12 +151,13 @@ impl Authorization {
         let mut header =
             HeaderValue::try_from(header).map_err(|_| format!("its {key} holds characters that no header may hold"))?;
         header.set_sensitive(true);
-        Ok(Self { header, hidden })
+        Ok(Self { header, hidden: Hidden(hidden) })
     }
 
-    /// `text` without the secrets in it: a backend may echo what it was sent.
-    pub(crate) fn redact(&self, text: &str) -> String {
-        self.hidden.iter().fold(text.to_owned(), |text, hidden| text.replace(hidden, "(hidden)"))
+    /// What must not show up in any text.
+    #[must_use]
+    pub fn hidden(&self) -> Hidden {
+        self.hidden.clone()
     }
 }
 
@@ -140,7 +182,7 @@ mod tests {
         let authorization = Authorization::of(&secret).unwrap().unwrap();
         let shown = format!("{secret:?} {authorization:?} {:?}", authorization.header);
         assert!(shown.contains("token") && !shown.contains("t0ps3cret") && !shown.contains("hunter2"), "{shown}");
-        assert_eq!(authorization.redact("you said t0ps3cret"), "you said (hidden)");
+        assert_eq!(authorization.hidden().redact("you said t0ps3cret"), "you said (hidden)");
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub struct NoAddress {
     reason: NoAnswer,
 }
 
-/// A resolver for HTTP clients that gives no forbidden address.
+/// A resolver that gives no forbidden address.
 #[derive(Clone)]
 pub struct GuardedDns {
     lookup: Arc<dyn Lookup>,
@@ -132,7 +132,8 @@ impl GuardedDns {
         Self { cluster_domain: domain.into(), ..self }
     }
 
-    async fn addresses(self, host: String) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
+    /// The addresses of `host`, with port 0.
+    pub(super) async fn addresses(self, host: String) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
         let found = if guard::is_localhost(host.trim_end_matches('.')) {
             Found { addresses: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], alias_of: None }
         } else {

@@ -10,6 +10,10 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::{Scope, address};
+use crate::pod::Pod;
+
+/// Redis' port, where a URL names none.
+const REDIS_PORT: u16 = 6379;
 
 /// What whoever runs Castoff decided about endpoints.
 #[derive(Clone, Debug)]
@@ -96,39 +100,76 @@ impl Pattern {
 pub struct Target {
     /// The URL to send to: the plan's, with a short Service name spelled out.
     pub url: Url,
+    /// Its host.
+    pub host: Host<String>,
+    /// Its port, or the one that its scheme has.
+    pub port: u16,
     /// It leads to an address of the pod itself.
     pub of_pod: bool,
 }
 
 /// Why a request may not go where it should; constant for a URL, and fit for users.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(pub String);
+#[error("{why}")]
+pub struct Refused {
+    /// Which rule refuses, and what to do about it.
+    pub why: String,
+    /// Allowed after all where a pod of the policy's namespace has this address.
+    pub unless_pods: Option<(IpAddr, Box<Target>)>,
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Refused { why, unless_pods: None }
+    }
+}
 
 /// Whether a request of the policy of `scope` may go to `url`, and to what exactly.
 ///
 /// # Errors
 /// Says which rule refuses, and what to do about it.
 pub fn allow_url(url: &str, scope: &Scope, settings: &Settings) -> Result<Target, Refused> {
-    let url = Url::parse(url).map_err(|error| Refused(format!("is no URL: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(Refused("is not allowed: only http and https are spoken".to_owned()));
+    let url = Url::parse(url).map_err(|error| format!("is no URL: {error}"))?;
+    let by_redis = matches!(url.scheme(), "redis" | "rediss");
+    if !by_redis && !matches!(url.scheme(), "http" | "https") {
+        return Err("is not allowed: only http, https, redis and rediss are spoken".to_owned().into());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refused("is not allowed: it holds a user name or password; name a Secret in its place".to_owned()));
+        let why = "is not allowed: it holds a user name or password; name a Secret in its place";
+        return Err(why.to_owned().into());
     }
-    let (Some(host), Some(port)) = (url.host().map(|host| host.to_owned()), url.port_or_known_default()) else {
-        return Err(Refused("is no URL: it has no host".to_owned()));
+    if by_redis && (!matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some()) {
+        return Err("is not allowed: behind host and port of a Redis server nothing has a meaning".to_owned().into());
+    }
+    let port = url.port_or_known_default().or(by_redis.then_some(REDIS_PORT));
+    let (Some(host), Some(port)) = (host_of(&url), port) else {
+        return Err("is no URL: it has no host".to_owned().into());
     };
     refuse_always(&host, settings.loopback)?;
-    let is_pods = ip(&host).is_some_and(|address| own_addresses(scope).any(|own| own == address));
+    let is_pods = ip(&host).is_some_and(|address| addresses(&scope.pod).any(|own| own == address));
     // A pod on its host's network shares the node's address: others answer there, also once the pod is gone, and what
     // was set at an agent on the node does not go with the pod.
     let of_pod = is_pods && scope.pod.status.pod_ip != scope.pod.status.host_ip;
     if is_pods || settings.allowed.iter().any(|pattern| pattern.matches(&host, port)) {
-        return Ok(Target { url, of_pod });
+        return Ok(Target { url, host, port, of_pod });
     }
-    Ok(Target { url: by_default(&host, port, url, scope, settings)?, of_pod })
+    by_default(Target { url, host, port, of_pod }, scope, settings)
+}
+
+/// A URL's host. Of schemes that the web does not know, an address is taken for a name: it is read as in any other URL.
+fn host_of(url: &Url) -> Option<Host<String>> {
+    Host::parse(url.host_str()?).ok()
+}
+
+/// Whether this pod answers at this address, and nobody else: it runs, is not about to give the address back, and does
+/// not share its node's.
+#[must_use]
+pub fn answers_at(pod: &Pod<'_>, address: IpAddr) -> bool {
+    let status = &pod.status;
+    status.phase == "Running"
+        && pod.metadata.deletion_timestamp.is_none()
+        && status.pod_ip != status.host_ip
+        && addresses(pod).any(|own| own == address)
 }
 
 /// The rules that `--allow-endpoint` can't change.
@@ -145,34 +186,33 @@ fn refuse_always(host: &Host<String>, loopback: bool) -> Result<(), Refused> {
         Host::Ipv4(address) => address::forbidden((*address).into(), loopback),
         Host::Ipv6(address) => address::forbidden((*address).into(), loopback),
     };
-    kind.map_or(Ok(()), |kind| Err(Refused(format!("is never allowed: it leads to {kind}"))))
+    kind.map_or(Ok(()), |kind| Err(format!("is never allowed: it leads to {kind}").into()))
 }
 
 /// The rules for hosts that nobody allowed by name. What gets here is not forbidden: loopback is fine here.
-fn by_default(
-    host: &Host<String>,
-    port: u16,
-    mut url: Url,
-    scope: &Scope,
-    settings: &Settings,
-) -> Result<Url, Refused> {
-    let allowed = match host {
+fn by_default(mut target: Target, scope: &Scope, settings: &Settings) -> Result<Target, Refused> {
+    let allowed = match &target.host {
         Host::Domain(name) if is_localhost(name.trim_end_matches('.')) => true,
         Host::Domain(name) => match service_host(name, &scope.namespace, &settings.cluster_domain) {
-            Some(full) => url.set_host(Some(&full)).is_ok(),
+            Some(full) => {
+                let spelled_out = target.url.set_host(Some(&full)).is_ok();
+                target.host = Host::Domain(full);
+                spelled_out
+            }
             None => false,
         },
-        Host::Ipv4(_) | Host::Ipv6(_) => ip(host)
+        Host::Ipv4(_) | Host::Ipv6(_) => ip(&target.host)
             .is_some_and(|address| address.is_loopback() || parsed(scope.pod.status.host_ip.as_str()) == Some(address)),
     };
     if allowed {
-        return Ok(url);
+        return Ok(target);
     }
-    Err(Refused(format!(
-        "is not allowed: {host} is neither the pod, its node nor a Service in namespace {namespace}. Whoever runs Castoff \
-         can allow it with --allow-endpoint {host}:{port}",
-        namespace = scope.namespace,
-    )))
+    let (host, port, namespace) = (&target.host, target.port, &scope.namespace);
+    let why = format!(
+        "is not allowed: {host} is neither the pod, its node, another pod nor a Service in namespace {namespace}. Whoever \
+         runs Castoff can allow it with --allow-endpoint {host}:{port}"
+    );
+    Err(Refused { why, unless_pods: ip(&target.host).map(|address| (address, Box::new(target))) })
 }
 
 /// The host to ask for where `host` names a Service of `namespace`, or a pod under its headless Service.
@@ -196,9 +236,9 @@ fn service_host(host: &str, namespace: &str, cluster_domain: &str) -> Option<Str
     .filter(|_| labels.iter().all(|label| is_host_name(label)))
 }
 
-/// The pod's own addresses.
-fn own_addresses(scope: &Scope) -> impl Iterator<Item = IpAddr> {
-    let status = &scope.pod.status;
+/// A pod's addresses.
+fn addresses(pod: &Pod<'_>) -> impl Iterator<Item = IpAddr> {
+    let status = &pod.status;
     let all = status.pod_ips.iter().map(|own| own.ip.as_str());
     std::iter::once(status.pod_ip.as_str()).chain(all).filter_map(parsed)
 }

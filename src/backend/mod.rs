@@ -12,8 +12,10 @@ pub mod dns;
 mod evaluations;
 mod exchange;
 pub mod guard;
+mod means;
 pub(crate) mod metrics;
 mod permits;
+mod resp;
 mod shared;
 pub(crate) mod trouble;
 
@@ -42,6 +44,7 @@ use credentials::Secrets;
 use dns::{GuardedDns, Lookup};
 use evaluations::Evaluations;
 use exchange::{Exchange, exchange};
+use guard::{Refused, Target};
 use metrics::Outcome;
 use permits::Permits;
 use trouble::Trouble;
@@ -191,13 +194,30 @@ impl Backend {
 
     async fn read(&self, scope: &Scope, read: &BackendRead, limit: Instant) -> Observation {
         let Some(sharing) = &scope.sharing else { return self.ask(scope, read, limit).await.observation };
-        let target = guard::allow_url(&read.request.url, scope, &self.settings);
+        let target = self.may_ask(&read.request.url, scope).await;
         let host = target.as_ref().map(|target| target.url.authority().to_owned()).unwrap_or_default();
         let asked = self.ask_in_turn(scope, read, &host, limit);
         // What is asked of the pod itself concerns no other.
         let who = if target.is_ok_and(|target| !target.of_pod) { "" } else { scope.pod.metadata.uid.as_str() };
         let key = format!("{} {who} {:?} {:?} {:?}", sharing.among, scope.credentials, read.request, read.parse);
         self.shared.get(key, sharing, asked).await
+    }
+
+    /// Where a request may go: what the guard allows, and pods of the policy's namespace that are there now.
+    ///
+    /// # Errors
+    /// Says which rule refuses, and what to do about it.
+    pub async fn may_ask(&self, url: &str, scope: &Scope) -> Result<Target, Refused> {
+        let refused = match guard::allow_url(url, scope, &self.settings) {
+            Err(refused) => refused,
+            allowed => return allowed,
+        };
+        let (Some((address, target)), Some(cluster)) = (&refused.unless_pods, &self.cluster) else {
+            return Err(refused);
+        };
+        // What can't be seen is not there.
+        let is_pods = cluster.has_pod_at(&scope.namespace, *address).await.unwrap_or(false);
+        if is_pods { Ok(Target::clone(target)) } else { Err(refused) }
     }
 
     /// Asks once not too many others are asking the same host.

@@ -57,9 +57,13 @@ impl Trouble {
 
     /// What an HTTP client's error means. `trusted` names what the server's certificate was checked against.
     pub fn of_error(url: &str, error: reqwest::Error, trusted: &str) -> Self {
-        let error = error.without_url();
-        let detail = chain(&error);
-        match find::<ForbiddenAnswer>(&error) {
+        Self::of_cause(url, &error.without_url(), trusted)
+    }
+
+    /// What an error of a connection means.
+    pub fn of_cause(url: &str, error: &(dyn Error + 'static), trusted: &str) -> Self {
+        let detail = chain(error);
+        match find::<ForbiddenAnswer>(error) {
             Some(ForbiddenAnswer::Address { .. }) => {
                 return Self::new(Outcome::Guard, url, "is never allowed: DNS leads it to a forbidden address", detail);
             }
@@ -69,7 +73,7 @@ impl Trouble {
             }
             None => {}
         }
-        match find::<rustls::Error>(&error) {
+        match find::<rustls::Error>(error) {
             Some(rustls::Error::InvalidCertificate(_)) => {
                 Self::new(Outcome::Credentials, url, NOT_TRUSTED, format!("{detail}; checked against {trusted}"))
             }
@@ -79,7 +83,7 @@ impl Trouble {
                 TLS_REFUSED,
                 format!("{detail}; the certificate shown to it, if any, is of {trusted}"),
             ),
-            _ => Self::new(Outcome::Refused, url, unreached(&error), detail),
+            _ => Self::new(Outcome::Refused, url, unreached(error), detail),
         }
     }
 
@@ -90,7 +94,7 @@ impl Trouble {
 }
 
 /// Why nothing came back over a connection, in words that are constant for a cause.
-fn unreached(error: &reqwest::Error) -> &'static str {
+fn unreached(error: &(dyn Error + 'static)) -> &'static str {
     if find::<NoAddress>(error).is_some() {
         return NO_NAME;
     }

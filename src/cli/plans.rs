@@ -115,7 +115,8 @@ fn told(read: &ReadSpec) -> String {
         return "the cluster: what controls the pod".to_owned();
     }
     let Some(pods) = &read.pods else {
-        return format!("{} {}", read.method.as_deref().unwrap_or("GET"), read.url);
+        let sent = commands(read.command.as_ref(), read.commands.as_ref());
+        return format!("{} {}", sent.as_deref().or(read.method.as_deref()).unwrap_or("GET"), read.url);
     };
     let mut text = "the cluster: pods".to_owned();
     if !pods.selector.is_empty() {
@@ -128,6 +129,12 @@ fn told(read: &ReadSpec) -> String {
     text
 }
 
+/// Redis commands, as people write them.
+fn commands(one: Option<&Vec<String>>, several: Option<&Vec<Vec<String>>>) -> Option<String> {
+    let all: Vec<&Vec<String>> = one.into_iter().chain(several.into_iter().flatten()).collect();
+    (!all.is_empty()).then(|| all.iter().map(|words| words.join(" ")).collect::<Vec<_>>().join("; ") + " at")
+}
+
 fn acts(spec: &PlanSpec) -> Vec<String> {
     let of_removal: Vec<&ActSpec> = match &spec.removal {
         Removal::Steps(steps) => steps.prepare.iter().chain(&steps.restore).collect(),
@@ -135,7 +142,8 @@ fn acts(spec: &PlanSpec) -> Vec<String> {
     };
     let mut lines = Vec::new();
     for act in spec.prepare.iter().chain(&spec.restore).chain(of_removal) {
-        let line = format!("{} {}", act.method, act.url);
+        let sent = commands(act.command.as_ref(), act.commands.as_ref());
+        let line = format!("{} {}", sent.as_deref().unwrap_or(&act.method), act.url);
         if !lines.contains(&line) {
             lines.push(line);
         }

@@ -1,10 +1,12 @@
 //! Answers the reads that plans make of the cluster.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use crate::backend::guard::answers_at;
 use crate::backend::{SeesCluster, Unseen};
 use crate::facts::OwnerSeen;
 use crate::plan::{ClusterRead, PodsQuery};
@@ -30,6 +32,11 @@ impl SeesCluster for ClusterReads {
             ClusterRead::Pods(query) => self.pods(query).await,
             ClusterRead::Owner => self.owner(pod).await,
         }
+    }
+
+    async fn has_pod_at(&self, namespace: &str, address: IpAddr) -> Result<bool, Unseen> {
+        let pods = self.0.find_pods(Some(namespace), None).await.map_err(|error| error.to_string())?;
+        Ok(pods.iter().any(|pod| pod.metadata.namespace == *namespace && answers_at(pod, address)))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Mistake, Plan, compile};
 use crate::yaml;
 
 /// Names and texts of the built-in plans.
-pub const SOURCES: [(&str, &str); 18] = [
+pub const SOURCES: [(&str, &str); 20] = [
     ("consul", include_str!("builtin/consul.yaml")),
     ("etcd", include_str!("builtin/etcd.yaml")),
     ("http-hook", include_str!("builtin/http-hook.yaml")),
@@ -20,6 +20,8 @@ pub const SOURCES: [(&str, &str); 18] = [
     ("pd", include_str!("builtin/pd.yaml")),
     ("quorum", include_str!("builtin/quorum.yaml")),
     ("rabbitmq", include_str!("builtin/rabbitmq.yaml")),
+    ("redis-cluster", include_str!("builtin/redis-cluster.yaml")),
+    ("redis-sentinel", include_str!("builtin/redis-sentinel.yaml")),
     ("redpanda", include_str!("builtin/redpanda.yaml")),
     ("tikv", include_str!("builtin/tikv.yaml")),
     ("vault", include_str!("builtin/vault.yaml")),
@@ -51,6 +53,7 @@ pub fn checked(name: &str) -> &'static str {
         "minio" | "patroni" | "redpanda" | "vault" | "vllm" => "a mock, as its documentation says",
         "pd" | "tikv" => "answers of PD 8.5.7",
         "rabbitmq" => "RabbitMQ 3.10.8",
+        "redis-cluster" | "redis-sentinel" => "Redis 7.0.15 and Valkey 9.1.2",
         "zookeeper" => "ZooKeeper 3.9.5",
         // Its backend is whatever keeps to the page of its contract, or the cluster itself.
         _ => "its own tests alone",

@@ -15,6 +15,7 @@ use super::joins;
 use super::labels::{self, Labels};
 use super::names::{Meaning, Names, Shape};
 use super::parameters;
+use super::protocol::{Asked, Protocol, protocols as protocols_of};
 use super::rounds::Rounds;
 use super::spec::{ActSpec, EndpointSpec, Finding, PlanSpec, ProgressSpec, ReadSpec, Removal};
 use super::syntax::Kind;
@@ -50,6 +51,8 @@ pub fn compile(spec: &PlanSpec) -> Result<Plan, Vec<Mistake>> {
 pub(super) struct Compiler {
     pub names: Names,
     pub mistakes: Vec<Mistake>,
+    /// What is spoken at the endpoints, where the plan alone tells.
+    pub protocols: BTreeMap<String, Protocol>,
 }
 
 impl Compiler {
@@ -100,7 +103,8 @@ impl Compiler {
 
     /// Takes in all names first: they are ordered by reference, not by place.
     fn declare(&mut self, spec: &PlanSpec) {
-        let Self { names, mistakes } = self;
+        let Self { names, mistakes, protocols } = self;
+        *protocols = protocols_of(spec);
         spec.params.keys().for_each(|name| names.parameter(name, mistakes));
         spec.endpoints.keys().for_each(|name| names.add(name, Meaning::Endpoint, mistakes));
         for (name, read) in &spec.observe {
@@ -142,15 +146,19 @@ impl Compiler {
         } else if spec.item.is_some() {
             self.mistake(&format!("{field}.as"), "names an item, but there is no forEach", None);
         }
-        let method = spec.method.as_deref().unwrap_or("GET");
+        let commands = self.commands(&field, &Asked::by_read(spec), &items);
         let request = RequestPlan {
-            method: self.method(&field, method, &READ_METHODS),
+            method: match &commands {
+                Some(commands) => commands.names(),
+                None => self.method(&field, spec.method.as_deref().unwrap_or("GET"), &READ_METHODS),
+            },
             url: if spec.url.is_empty() {
                 Template::empty()
             } else {
                 self.url(&format!("{field}.url"), &spec.url, &items)
             },
             body: self.body(&field, spec.body.as_ref(), &items),
+            commands,
             ok: self.accept(&field, &spec.ok),
             timeout: self.timeout(&field, spec.timeout.as_deref(), LONGEST_WAIT),
             tls_secret: self.template(&format!("{field}.tlsSecret"), &spec.tls_secret, &items),
@@ -270,10 +278,15 @@ impl Compiler {
         for (index, spec) in specs.iter().enumerate() {
             let field = format!("{field}[{index}]");
             let longest = if spec.background { LONGEST_BACKGROUND_WAIT } else { LONGEST_WAIT };
+            let commands = self.commands(&field, &Asked::by_act(spec), &[]);
             let request = RequestPlan {
-                method: self.method(&field, &spec.method, &ACT_METHODS),
+                method: match &commands {
+                    Some(commands) => commands.names(),
+                    None => self.method(&field, &spec.method, &ACT_METHODS),
+                },
                 url: self.url(&format!("{field}.url"), &spec.url, &[]),
                 body: self.body(&field, spec.body.as_ref(), &[]),
+                commands,
                 ok: self.accept(&field, &spec.ok),
                 timeout: self.timeout(&field, spec.timeout.as_deref(), longest),
                 tls_secret: Template::empty(),
@@ -295,7 +308,8 @@ struct Shared<'a> {
 }
 
 fn expressions(request: &RequestPlan) -> impl Iterator<Item = &Expression> {
-    let templates = request.body.iter().flat_map(Body::templates);
+    let words = request.commands.iter().flat_map(|commands| commands.list.iter().flatten());
+    let templates = request.body.iter().flat_map(Body::templates).chain(words);
     templates.chain([&request.url, &request.tls_secret, &request.auth_secret]).flat_map(Template::expressions)
 }
 

@@ -44,10 +44,19 @@ pub(super) struct RequestPlan {
     pub method: String,
     pub url: Template,
     pub body: Option<Body>,
+    pub commands: Option<CommandsPlan>,
     pub ok: Accept,
     pub timeout: Duration,
     pub tls_secret: Template,
     pub auth_secret: Template,
+}
+
+/// Redis commands, before values are filled in.
+#[derive(Clone, Debug)]
+pub(super) struct CommandsPlan {
+    pub list: Vec<Vec<Template>>,
+    /// The plan says `command`, not `commands`.
+    pub one: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@
 //!
 //! - CEL sees `pod`, `params`, `member`, `now`, `removal` (true for a pod that will not come back), the endpoints' URLs, the
 //!   variables and the observations: `{code, body}` each, or with `forEach` a list of `{item, code, body}`.
+//! - A read by `command` is `{code, body}` as well: code 200 and the answer; an error of the server is code 500 and its text,
+//!   and an answer only where `ok` says so. Maps of Redis are maps, lists and sets are lists, nil is null.
 //! - A read of the cluster is a value of its own: `pods` a list of pods as `pod` is one, `owner` a map that may have
 //!   `replicas`. It comes from memory, some moments old.
 //! - `now` is the time at which the round began, a CEL timestamp. Times within a pod are by other clocks.
@@ -27,6 +29,7 @@
 
 pub mod answer;
 pub mod catalogue;
+mod commands;
 mod compile;
 mod compiled;
 mod equality;
@@ -40,6 +43,7 @@ mod names;
 mod parameters;
 mod pieces;
 mod pod_fields;
+mod protocol;
 mod request;
 mod round;
 pub(crate) mod rounds;
@@ -192,15 +196,17 @@ impl PodsQuery {
     }
 }
 
-/// An HTTP request, rendered.
+/// A request, rendered: by HTTP, or Redis commands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
-    /// HTTP method, upper case.
+    /// HTTP method, upper case; of commands their names, as `SENTINEL MASTER`, for people.
     pub method: String,
     /// The whole URL.
     pub url: String,
     /// JSON body.
     pub body: Option<Value>,
+    /// What is sent to Redis in place of method and body.
+    pub commands: Option<Commands>,
     /// Statuses that are answers besides 2xx.
     pub ok: spec::Accept,
     /// Longest wait.
@@ -209,6 +215,15 @@ pub struct Request {
     pub tls_secret: String,
     /// Secret with `token`, or `username` and `password`; empty for none.
     pub auth_secret: String,
+}
+
+/// Redis commands, sent together over one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commands {
+    /// Their words.
+    pub list: Vec<Vec<String>>,
+    /// It is one, whose answer is the whole answer; else that is the list of answers.
+    pub one: bool,
 }
 
 /// What a read brought.

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::Mistake;
 use super::compile::Compiler;
 use super::expression::Expression;
+use super::protocol::Protocol;
 use super::spec::Accept;
 use super::syntax::Kind;
 use super::template::{Body, Template};
@@ -53,9 +54,13 @@ impl Compiler {
     }
 
     pub fn url(&mut self, field: &str, source: &str, items: &[&str]) -> Template {
-        if !["${", "http://", "https://"].iter().any(|begin| source.starts_with(begin)) {
+        if !source.starts_with("${") && Protocol::of(source).is_none() {
             let hint = Some("as ${name-of-an-endpoint}/path");
-            self.mistake(field, "begins neither with an endpoint nor with http:// or https://", hint);
+            self.mistake(
+                field,
+                "begins neither with an endpoint nor with http://, https://, redis:// or rediss://",
+                hint,
+            );
         }
         self.template(field, source, items)
     }

@@ -116,6 +116,7 @@ fn request(scope: &Scope<'_>, plan: &RequestPlan) -> Result<Request, Trouble> {
         method: plan.method.clone(),
         url: plan.url.url(scope)?,
         body: plan.body.as_ref().map(|body| body.json(scope)).transpose()?,
+        commands: plan.commands.as_ref().map(|commands| commands.filled(scope)).transpose()?,
         ok: plan.ok.clone(),
         timeout: plan.timeout,
         tls_secret: tls_secret.text(scope)?,

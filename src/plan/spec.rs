@@ -100,7 +100,7 @@ pub struct EndpointSpec {
     /// Template of the name of a Secret with `ca.crt`, `tls.crt`, `tls.key`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tls_secret: String,
-    /// Template of the name of a Secret with `token`, or `username` and `password`.
+    /// Template of the name of a Secret with `token`, or `username` and `password`; for Redis `password` alone will do.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub auth_secret: String,
 }
@@ -115,6 +115,12 @@ pub struct ReadSpec {
     /// Template of the URL: begins with an endpoint, or is a URL of its own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
+    /// In place of method and body, at a `redis://` URL: a command, as `[SENTINEL, MASTER, main]`. Each word is a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// The same for several commands, sent together over one connection. The answer's body is the list of answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Vec<Vec<String>>>,
     /// In place of `url`: pods of the cluster. The value is a list of pods, each as plans see `pod`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodsSpec>,
@@ -216,9 +222,16 @@ pub struct ActSpec {
     /// CEL: whether there is something to do.
     pub when: String,
     /// HTTP method.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub method: String,
     /// Template of the URL.
     pub url: String,
+    /// In place of method and body, at a `redis://` URL: a command. Each word is a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// The same for several commands, sent together over one connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commands: Option<Vec<Vec<String>>>,
     /// Body to send; texts in it are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::anything")]

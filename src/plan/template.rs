@@ -6,6 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value as Json;
 
 use super::expression::{Expression, ExpressionError};
+use super::protocol::Protocol;
 use super::scope::{Scope, Trouble};
 use super::value;
 
@@ -89,6 +90,14 @@ impl Template {
         }
     }
 
+    /// The text itself, where nothing is filled in.
+    pub fn plain(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     pub fn text(&self, scope: &Scope<'_>) -> Result<String, Trouble> {
         self.text_by(|expression| scope.text(expression))
     }
@@ -142,13 +151,13 @@ impl Template {
                 }
             }
         }
-        let usable = (url.starts_with("http://") || url.starts_with("https://"))
+        let usable = Protocol::of(&url).is_some()
             && !url.chars().any(|letter| letter.is_control() || letter.is_whitespace())
             && url::Url::parse(&url).is_ok_and(|parsed| parsed.has_host() && parsed.username().is_empty());
         if usable {
             Ok(url)
         } else {
-            let detail = format!("{:?} is no http or https URL", super::expression::clean(&url, 200));
+            let detail = format!("{:?} is no URL that can be asked", super::expression::clean(&url, 200));
             Err(scope.failure(&self.field, "gives no usable URL", &detail))
         }
     }

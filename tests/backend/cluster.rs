@@ -19,6 +19,13 @@ fn pod(namespace: &str, name: &str, node: &str) -> Value {
     json!({"kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": "Running"}})
 }
 
+/// The same with an address of its own.
+fn at(namespace: &str, name: &str, address: &str) -> Value {
+    let mut pod = pod(namespace, name, "one");
+    pod["status"] = json!({"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "hostIP": "10.9.0.1"});
+    pod
+}
+
 fn set(uid: &str, replicas: u32) -> Value {
     json!({"kind": "StatefulSet", "metadata": {"name": "web", "uid": uid}, "spec": {"replicas": replicas}})
 }
@@ -91,4 +98,31 @@ async fn brings_how_many_pods_the_owner_wants() {
     assert_eq!(owner(&[set("u-set", 5)]).await, Observation::Value(json!({"replicas": 5})));
     assert_eq!(failure(owner(&[set("u-other", 5)]).await).0, "StatefulSet web is deleted");
     assert_eq!(failure(owner(&[pod("db", "a", "n1")]).await).0, "StatefulSet web can't be seen here");
+}
+
+#[tokio::test]
+async fn another_pod_may_be_asked_while_it_is_of_the_namespace_and_answers_there_alone() {
+    let with = |address: &str, change: fn(&mut Value)| {
+        let mut other = at("tidb", "redis-1", address);
+        change(&mut other);
+        other
+    };
+    let rows: [(Value, bool); 7] = [
+        (with("10.0.0.8", |_| {}), true),
+        (with("10.0.0.9", |_| {}), false),
+        (with("10.0.0.8", |pod| pod["metadata"]["namespace"] = json!("other")), false),
+        (with("10.0.0.8", |pod| pod["status"]["phase"] = json!("Succeeded")), false),
+        (with("10.0.0.8", |pod| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z")), false),
+        (with("10.0.0.8", |pod| pod["status"]["hostIP"] = json!("10.0.0.8")), false),
+        (with("169.254.169.254", |_| {}), false),
+    ];
+    for (pod, may) in rows {
+        let address = if pod["status"]["podIP"] == "169.254.169.254" { "169.254.169.254" } else { "10.0.0.8" };
+        for scheme in ["http", "redis"] {
+            let backend = seeing(Some(std::slice::from_ref(&pod)));
+            let target = backend.may_ask(&format!("{scheme}://{address}:6379"), &scope()).await;
+            assert_eq!(target.is_ok(), may, "{scheme} {pod}: {target:?}");
+        }
+    }
+    assert!(seeing(None).may_ask("redis://10.0.0.8", &scope()).await.is_err(), "no pods can be seen");
 }

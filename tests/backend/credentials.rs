@@ -20,27 +20,27 @@ use tokio_rustls::server::TlsStream;
 use crate::support::{Bench, act, failure, get, observe_one, scope, serve};
 
 /// A CA, made for one test.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate in PEM with its key.
-struct Certificate {
-    chain: String,
-    key: KeyPair,
+pub struct Certificate {
+    pub chain: String,
+    pub key: KeyPair,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    fn certificate(&self, names: &[&str]) -> Certificate {
+    pub fn certificate(&self, names: &[&str]) -> Certificate {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let chain = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap().pem();
@@ -49,6 +49,16 @@ impl Authority {
 
     /// Serves over TLS under `names`; asks for a client certificate of `clients`, where given.
     async fn serve(&self, names: &[&str], clients: Option<&Self>, router: Router) -> SocketAddr {
+        let config = self.server_config(names, clients);
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let listener = TlsListener { tcp, tls: TlsAcceptor::from(Arc::new(config)) };
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
+    }
+
+    /// A server's side of TLS under `names`; it asks for a client certificate of `clients`, where given.
+    pub fn server_config(&self, names: &[&str], clients: Option<&Self>) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
@@ -65,12 +75,7 @@ impl Authority {
             }
         };
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let listener = TlsListener { tcp, tls: TlsAcceptor::from(Arc::new(config)) };
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        address
+        config.with_single_cert(vec![certificate.der().clone()], key).unwrap()
     }
 }
 
@@ -201,7 +206,7 @@ async fn says_which_secret_or_key_is_missing() {
     let https = [
         ("", "https needs a Secret with ca.crt, and the step names none"),
         ("unknown", "Secret tidb/unknown: not found"),
-        ("no-ca", "Secret tidb/no-ca: it has no ca.crt, which https needs (it has tls.crt)"),
+        ("no-ca", "Secret tidb/no-ca: it has no ca.crt, which TLS needs (it has tls.crt)"),
         ("no-key", "Secret tidb/no-key: it has tls.crt but no tls.key"),
         ("no-pem", "Secret tidb/no-pem: its ca.crt holds no certificates in PEM"),
         ("../x", "Secret tidb/../x: that is no name of a Secret"),

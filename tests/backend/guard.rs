@@ -95,7 +95,7 @@ fn refuses_everything_else_and_says_what_to_do() {
     }
     assert_eq!(
         refused("https://pd.other.svc/x", &Settings::default()),
-        "is not allowed: pd.other.svc is neither the pod, its node nor a Service in namespace tidb. Whoever runs Castoff \
+        "is not allowed: pd.other.svc is neither the pod, its node, another pod nor a Service in namespace tidb. Whoever runs Castoff \
          can allow it with --allow-endpoint pd.other.svc:443"
     );
 }
@@ -189,8 +189,8 @@ fn allows_loopback_without_a_cluster() {
 #[test]
 fn refuses_what_is_no_plain_http_url() {
     let rows = [
-        ("ftp://10.1.2.3/", "only http and https"),
-        ("file:///etc/passwd", "only http and https"),
+        ("ftp://10.1.2.3/", "only http, https, redis and rediss"),
+        ("file:///etc/passwd", "only http, https, redis and rediss"),
         ("http://me:hunter2@10.1.2.3/", "name a Secret"),
         ("http://me@10.1.2.3/", "name a Secret"),
         ("10.1.2.3/x", "is no URL"),
@@ -199,6 +199,44 @@ fn refuses_what_is_no_plain_http_url() {
         ("http://10.1.2.3:99999/", "is no URL"),
     ];
     for (url, expected) in rows {
+        let message = refused(url, &Settings::default());
+        assert!(message.contains(expected) && !message.contains("hunter2"), "{url}: {message}");
+    }
+}
+
+#[test]
+fn redis_urls_go_by_the_same_rules_however_their_address_is_written() {
+    for url in [
+        "redis://10.1.2.3",
+        "rediss://0xa.1.2.3:6379",
+        "redis://167838211/",
+        "redis://[::ffff:10.1.2.3]",
+        "redis://%31%30.1.2.3",
+    ] {
+        let target = allowed(url, &Settings::default());
+        assert!(target.of_pod && target.port == 6379, "{url}: {target:?}");
+    }
+    let target = allowed("redis://REDIS:26379", &Settings::default());
+    assert_eq!((target.host.to_string().as_str(), target.port), ("redis.tidb.svc", 26379));
+    for url in [
+        "redis://169.254.169.254",
+        "redis://2852039166:80",
+        "rediss://[::ffff:a9fe:a9fe]",
+        "redis://localhost",
+        "redis://127.1",
+    ] {
+        assert!(refused(url, &Settings::default()).starts_with("is never allowed"), "{url}");
+    }
+    for (url, expected) in [
+        ("redis://10.1.2.4", "is not allowed"),
+        ("redis://redis.other.svc", "is not allowed"),
+        ("redis://:hunter2@10.1.2.3", "name a Secret"),
+        ("redis://10.1.2.3/0", "has a meaning"),
+        ("redis://10.1.2.3?protocol=2", "has a meaning"),
+        ("redis://10.1.2.3:99999", "is no URL"),
+        ("redis://", "is no URL"),
+        ("unix:///run/redis.sock", "only http, https, redis and rediss"),
+    ] {
         let message = refused(url, &Settings::default());
         assert!(message.contains(expected) && !message.contains("hunter2"), "{url}: {message}");
     }

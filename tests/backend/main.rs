@@ -5,6 +5,7 @@ mod cluster;
 mod credentials;
 mod guard;
 mod requests;
+mod resp;
 mod rounds;
 mod support;
 mod tenants;

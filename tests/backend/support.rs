@@ -100,6 +100,7 @@ pub fn get(url: impl Into<String>) -> Request {
         method: "GET".to_owned(),
         url: url.into(),
         body: None,
+        commands: None,
         ok: Accept::None,
         timeout: Duration::from_secs(3),
         tls_secret: String::new(),

@@ -128,6 +128,7 @@ pub fn act_for(timeout: Duration, background: bool, irreversible: bool) -> Verdi
         method: "POST".into(),
         url: "http://pd/".into(),
         body: None,
+        commands: None,
         ok: Accept::None,
         timeout,
         tls_secret: String::new(),

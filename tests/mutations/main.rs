@@ -170,6 +170,7 @@ fn prometheus_text() {
         method: "GET".to_owned(),
         url: "http://a".to_owned(),
         body: None,
+        commands: None,
         ok: Accept::None,
         timeout: std::time::Duration::from_secs(1),
         tls_secret: String::new(),

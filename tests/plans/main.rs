@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cluster_reads;
+mod commands;
 mod consul;
 mod etcd;
 mod etcd_recorded;
@@ -13,4 +14,5 @@ mod naming;
 mod patroni;
 mod pd;
 mod properties;
+mod redis;
 mod tikv;

@@ -126,7 +126,7 @@ proptest! {
     #[test]
     fn built_in_plans_never_panic_on_any_answer(name in select(catalogue::names()), body in anything(), code in 100_u16..600) {
         let plan = builtin(name);
-        let value = |name: &str| match name { "pd" | "url" => "http://a", "selector" => "app=a", _ => "a.b" };
+        let value = |name: &str| match name { "pd" | "url" => "http://a", "selector" | "sentinels" => "app=a", _ => "a.b" };
         let required = plan.spec().params.iter().filter(|(_, parameter)| parameter.required);
         let mut parameters: Value = required.map(|(name, _)| (name.clone(), json!(value(name)))).collect();
         if plan.spec().params.contains_key("json") {
@@ -147,6 +147,7 @@ proptest! {
                 method: "GET".to_owned(),
                 url: "http://a".to_owned(),
                 body: None,
+                commands: None,
                 ok,
                 timeout: std::time::Duration::from_secs(1),
                 tls_secret: String::new(),

@@ -107,6 +107,7 @@ fn act(index: usize) -> Verdict {
         method: "POST".to_owned(),
         url: String::new(),
         body: None,
+        commands: None,
         ok: Accept::None,
         timeout: Duration::from_secs(3),
         tls_secret: String::new(),

@@ -5,4 +5,5 @@ pub mod chance;
 pub mod drains;
 pub mod plans;
 pub mod proxy;
+pub mod resp;
 pub mod stream;
