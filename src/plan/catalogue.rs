@@ -77,6 +77,8 @@ pub fn tests(name: &str) -> Option<&'static str> {
         "pd" => Some(include_str!("builtin/pd.test.yaml")),
         "quorum" => Some(include_str!("builtin/quorum.test.yaml")),
         "rabbitmq" => Some(include_str!("builtin/rabbitmq.test.yaml")),
+        "redis-cluster" => Some(include_str!("builtin/redis-cluster.test.yaml")),
+        "redis-sentinel" => Some(include_str!("builtin/redis-sentinel.test.yaml")),
         "redpanda" => Some(include_str!("builtin/redpanda.test.yaml")),
         "tikv" => Some(include_str!("builtin/tikv.test.yaml")),
         "vault" => Some(include_str!("builtin/vault.test.yaml")),
