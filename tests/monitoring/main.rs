@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use castoff::metrics::{ALL, Kind, Labels, Metric, Teller};
@@ -37,7 +38,7 @@ a series that is new for one, as the rules do.
         let labels = metric.all_labels(Labels::Policy);
         let labels = labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
         let (name, kind, teller, help) = (metric.name, metric.kind.as_str(), metric.teller.as_str(), metric.help);
-        page.push_str(&format!("| `{name}` | {kind} | {labels} | {teller} | {help} |\n"));
+        writeln!(page, "| `{name}` | {kind} | {labels} | {teller} | {help} |").unwrap();
     }
     page
 }

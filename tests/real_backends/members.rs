@@ -47,7 +47,7 @@ impl Members {
         let pod = pod(self.name, self.addresses, ordinal);
         let scope = Scope {
             namespace: "default".to_owned(),
-            pod: Pod::deserialize(&pod).unwrap().into_owned(),
+            pod: Arc::new(Pod::deserialize(&pod).unwrap().into_owned()),
             pod_present: true,
             plan: self.name.to_owned(),
             ..Scope::default()
@@ -129,6 +129,10 @@ impl SeesCluster for Known {
         let pods = (0..3).map(|ordinal| pod(self.name, self.addresses, ordinal));
         let pods: Vec<Pod<'static>> = pods.map(|pod| Pod::deserialize(&pod).unwrap().into_owned()).collect();
         Ok(pods.iter().filter(|pod| query.takes(pod)).map(|pod| json!(pod)).collect())
+    }
+
+    async fn has_pod_at(&self, _: &str, address: IpAddr) -> Result<bool, Unseen> {
+        Ok(self.addresses.contains(&address))
     }
 }
 

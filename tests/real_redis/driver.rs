@@ -76,7 +76,7 @@ impl Drain {
         let parameters = plan.parameters(&given).unwrap();
         let scope = Scope {
             namespace: "db".to_owned(),
-            pod: Pod::deserialize(&self.pod).unwrap().into_owned(),
+            pod: Arc::new(Pod::deserialize(&self.pod).unwrap().into_owned()),
             pod_present: true,
             plan: self.plan.to_owned(),
             ..Scope::default()

@@ -84,9 +84,9 @@ fn moves_the_master(kind: Kind, net: u8, acts: &[&str]) {
     assert!(written.acknowledged.len() > 1000);
     assert_eq!(lost, 0);
     // Its successor starts where it was, and the next is drained in its turn.
-    let mut next = set.drain(set.addresses.iter().position(|address| *address == set.master()).unwrap());
-    next.run();
-    assert_eq!((next.acts.as_slice(), set.epoch().as_str()), (drain.acts.as_slice(), "2"));
+    let mut successor = set.drain(set.addresses.iter().position(|address| *address == set.master()).unwrap());
+    successor.run();
+    assert_eq!((successor.acts.as_slice(), set.epoch().as_str()), (drain.acts.as_slice(), "2"));
 }
 
 #[test]
