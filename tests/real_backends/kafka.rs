@@ -57,8 +57,8 @@ async fn brokers_hold_each_other_while_partitions_lack_replicas() {
     let members = Members::new("kafka", 74);
     let parameters = json!({"selector": "app=kafka"});
     let mut servers = [0, 1, 2].map(|ordinal| start(&folder, directory.path(), &members, ordinal));
-    for ordinal in 0..3 {
-        members.until(ordinal, &parameters, &servers[ordinal], done).await;
+    for (ordinal, server) in servers.iter().enumerate() {
+        members.until(ordinal, &parameters, server, done).await;
     }
     let topic = ["--create", "--topic", "orders", "--partitions", "3", "--replication-factor", "3"];
     let broker = format!("{}:9092", members.address(0));

@@ -1,4 +1,4 @@
-//! The plan `nats` on a JetStream cluster.
+//! The plan `nats` on a cluster of `JetStream`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, TcpStream};
@@ -70,8 +70,8 @@ async fn servers_hold_each_other_while_one_is_missing() {
     let mut servers = [0, 1, 2].map(|ordinal| start(&folder, directory.path(), &members, ordinal));
     create_stream(members.address(0), "three", 3);
     let parameters = json!({"selector": "app=nats"});
-    for ordinal in 0..3 {
-        members.until(ordinal, &parameters, &servers[ordinal], done).await;
+    for (ordinal, server) in servers.iter().enumerate() {
+        members.until(ordinal, &parameters, server, done).await;
     }
     assert_eq!(members.left(1, &parameters).await, 1, "its stream stays behind");
 

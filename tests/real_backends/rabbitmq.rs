@@ -37,7 +37,9 @@ fn start(folder: &Path, directory: &Path, members: &Members, ordinal: usize) -> 
     if ordinal > 0 {
         // Whoever looks for others and finds none tries for a long time.
         config += "cluster_formation.peer_discovery_backend = classic_config\n";
-        config += &format!("cluster_formation.classic_config.nodes.1 = rabbit-0@{}\n", members.address(0));
+        config += "cluster_formation.classic_config.nodes.1 = rabbit-0@";
+        config += &members.address(0).to_string();
+        config.push('\n');
     }
     std::fs::write(data.join("rabbitmq.conf"), config).unwrap();
     std::fs::write(data.join("plugins"), "[rabbitmq_management].").unwrap();

@@ -57,7 +57,8 @@ fn object_of(dashboard: &str) -> String {
 fn queries(dashboard: &Value) -> Vec<String> {
     let panels = dashboard["panels"].as_array().into_iter().flatten();
     let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
-    let with_values = |query: &str| VARIABLES.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
+    let with_values =
+        |query: &str| VARIABLES.iter().fold(query.to_owned(), |query, (name, value)| query.replace(name, value));
     targets.filter_map(|target| target["expr"].as_str()).map(with_values).collect()
 }
 

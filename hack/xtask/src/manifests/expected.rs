@@ -7,7 +7,14 @@ pub const FOLDERS: [(&str, Expected); 6] = [
     ("overlays/cert-manager", Expected { base: true, more: &CERT_MANAGER, without: &[] }),
     ("overlays/gitops", Expected { base: true, more: &["ValidatingWebhookConfiguration/castoff"], without: &[] }),
     ("overlays/network-policy", Expected { base: true, more: &["NetworkPolicy/castoff"], without: &[] }),
-    ("monitoring", Expected { base: false, more: &["PrometheusRule/castoff", "PodMonitor/castoff", "ConfigMap/castoff-dashboard"], without: &[] }),
+    (
+        "monitoring",
+        Expected {
+            base: false,
+            more: &["PrometheusRule/castoff", "PodMonitor/castoff", "ConfigMap/castoff-dashboard"],
+            without: &[],
+        },
+    ),
 ];
 
 pub struct Expected {
