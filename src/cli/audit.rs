@@ -24,9 +24,10 @@ Examples:
   gcloud logging read ... --format=json | jq -c '.[].protoPayload' | castoff audit -
   castoff audit audit.log -o json | jq '.[] | select(.never > 0)'
 
-It reads the audit log as the API server writes it: a JSON object a line, with the level Metadata or more for deletes of
-pods and creates of pods/eviction. A delete of a collection is one line, and counts as one pod.
-Where there is no such log: castoff_audited_total counts the same, by policy. See docs/from-audit-to-enforce.md.
+It reads the audit log as the API server writes it: a JSON object a line, with the level Metadata
+or more for deletes of pods and creates of pods/eviction. A delete of a collection is one line, and
+counts as one pod. Where there is no such log, castoff_audited_total counts the same, by policy.
+docs/from-audit-to-enforce.md has more.
 
 Exit codes: 0 fine, 1 a file can't be read, 2 wrong usage.")]
 pub(super) struct Audit {

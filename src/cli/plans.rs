@@ -62,8 +62,8 @@ fn list(output: Output) -> Result<(), Failure> {
     let rows: Vec<Row> = catalogue::names().into_iter().filter_map(row).collect();
     output::print_as(output, &rows, || {
         for row in &rows {
-            output::line(format_args!("{:12}{}", row.name, row.summary));
-            output::line(format_args!("{:12}checked against {}", "", row.checked_against));
+            output::line(format_args!("{:16}{}", row.name, row.summary));
+            output::line(format_args!("{:16}checked against {}", "", row.checked_against));
         }
         output::line(
             "\ncastoff plans NAME prints one, with its parameters, what it asks for, and a policy to begin with; --explain \
