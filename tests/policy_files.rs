@@ -30,6 +30,20 @@ fn several_policies_in_one_file_are_read() {
 }
 
 #[test]
+fn what_a_policy_needs_of_kubernetes_may_stand_beside_it() {
+    let beside = |api_version: &str, kind: &str| {
+        read(&format!("{POLICY}---\napiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: x}}\n"))
+    };
+    for (api_version, kind) in [("rbac.authorization.k8s.io/v1", "Role"), ("v1", "Secret"), ("apps/v1", "StatefulSet")] {
+        assert_eq!(beside(api_version, kind), Ok(1), "{kind}");
+    }
+    for (api_version, kind) in [("castof.dev/v1alpha1", "DrainPolicy"), ("v1", "DrainPolicy"), ("x.dev/v1", "Role")] {
+        let error = beside(api_version, kind).unwrap_err();
+        assert!(error.contains(&format!("apiVersion: {api_version} is not known here")), "{error}");
+    }
+}
+
+#[test]
 fn every_mistake_is_told_with_file_line_field_and_a_hint() {
     for (wrong, instead, told) in [
         ("builtIn: tikv}", "builtIn: tikvv}", "file.yaml:8: spec.steps[0].plan: there is no built-in plan tikvv"),

@@ -227,6 +227,9 @@ fn told<T>(reading: &Reading<T>, mistakes: Vec<Mistake>, prefix: &str) -> Vec<Mi
 impl Source<'_> {
     /// Takes a DrainPlan up; other kinds are passed over.
     fn add_plan(&self, plans: &mut Known) -> Result<(), Complaints> {
+        if self.is_of_kubernetes() {
+            return Ok(());
+        }
         let header = self.header().inspect_err(|_| match self.name() {
             Some(name) => drop(plans.broken.insert(name)),
             None => plans.unread = true,
@@ -293,6 +296,14 @@ impl Source<'_> {
     /// What can't be read of this document.
     fn unread<T>(&self, reading: &Reading<T>) -> Complaints {
         reading.mistakes.iter().map(|error| self.of_yaml(error.clone())).collect()
+    }
+
+    /// Whether it is an object of Kubernetes' own, as the Role that a policy needs, which may stand beside it.
+    fn is_of_kubernetes(&self) -> bool {
+        let Ok(header) = yaml::parse::<Header>(self.document.text) else { return false };
+        let group = header.api_version.split_once('/').map_or("", |(group, _)| group);
+        (["", "apps", "batch", "policy"].contains(&group) || group.ends_with(".k8s.io"))
+            && !["DrainPolicy", "DrainPlan"].contains(&header.kind.as_str())
     }
 
     fn header(&self) -> Result<Header, Complaints> {

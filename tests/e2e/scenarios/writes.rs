@@ -22,12 +22,14 @@ async fn a_departure_that_goes_well_takes_at_most_ten_writes(scene: Arc<Scene>) 
     scene.hook_policy("app", json!({})).await;
     let uid = scene.uid("app-0").await;
     scene
-        .until("its backend was seen, and that is written", 30, || async {
+        .until("its pod is guarded and its backend seen, and that is written", 60, || async {
             let policy = scene.object("DrainPolicy", "app").await?;
             let conditions = policy.data["status"]["conditions"].as_array()?.clone();
-            conditions.iter().any(|condition| condition["type"] == "BackendSeen").then_some(())
+            let holds = |kind| conditions.iter().any(|it| it["type"] == kind && it["status"] == "True");
+            (holds("Ready") && holds("BackendSeen")).then_some(())
         })
         .await;
+    scene.stays("all is written", Duration::from_secs(3), || async { true }).await;
     let before = writes(&scene).len();
     scene.must(&["rollout", "restart", "statefulset/app"]).await;
     scene.until_replaced("app-0", &uid).await;
