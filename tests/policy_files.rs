@@ -34,7 +34,8 @@ fn what_a_policy_needs_of_kubernetes_may_stand_beside_it() {
     let beside = |api_version: &str, kind: &str| {
         read(&format!("{POLICY}---\napiVersion: {api_version}\nkind: {kind}\nmetadata: {{name: x}}\n"))
     };
-    for (api_version, kind) in [("rbac.authorization.k8s.io/v1", "Role"), ("v1", "Secret"), ("apps/v1", "StatefulSet")] {
+    for (api_version, kind) in [("rbac.authorization.k8s.io/v1", "Role"), ("v1", "Secret"), ("apps/v1", "StatefulSet")]
+    {
         assert_eq!(beside(api_version, kind), Ok(1), "{kind}");
     }
     for (api_version, kind) in [("castof.dev/v1alpha1", "DrainPolicy"), ("v1", "DrainPolicy"), ("x.dev/v1", "Role")] {
