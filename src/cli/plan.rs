@@ -13,7 +13,7 @@ use crate::plan::spec::PlanSpec;
 use crate::plan::{Mistake, Plan, catalogue, compile};
 use crate::yaml;
 
-use self::file::{Expected, Recording, TestFile};
+use self::file::{Outcome, Recording, TestFile};
 use self::play::{Played, play};
 use super::Failure;
 use super::output::{self, Output};
@@ -127,7 +127,7 @@ pub(super) fn explain(name: &str, plan: &Plan, form: Output) -> Result<(), Failu
 struct Explained<'a> {
     case: &'a str,
     #[serde(flatten)]
-    expect: &'a Expected,
+    expect: &'a Outcome,
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -164,7 +164,7 @@ fn print(reports: &[Report]) {
 
 /// What a case came to, in a line.
 fn told(case: &Played) -> String {
-    let what = case.message.iter().chain(&case.act).map(|text| format!(", {text}"));
-    let left = case.remaining.map(|count| format!(", {count} left"));
-    format!("{:?}{}", case.verdict, what.chain(left).collect::<String>())
+    let what = case.is.message.iter().chain(&case.is.act).map(|text| format!(", {text}"));
+    let left = case.is.remaining.map(|count| format!(", {count} left"));
+    format!("{:?}{}", case.is.verdict, what.chain(left).collect::<String>())
 }

@@ -52,25 +52,22 @@ impl<'a> Asked<'a> {
             ("body", spec.body.is_some()),
             ("parse", spec.parse != Parse::default()),
         ];
-        let of_http = there.into_iter().filter(|(_, there)| *there).map(|(word, _)| word).collect();
-        Asked {
-            command: spec.command.as_ref(),
-            commands: spec.commands.as_ref(),
-            url: &spec.url,
-            ok: &spec.ok,
-            of_http,
-        }
+        Asked::by((spec.command.as_ref(), spec.commands.as_ref()), &spec.url, &spec.ok, &there)
     }
 
     pub fn by_act(spec: &'a ActSpec) -> Self {
         let there = [("method", !spec.method.is_empty()), ("body", spec.body.is_some())];
-        let of_http = there.into_iter().filter(|(_, there)| *there).map(|(word, _)| word).collect();
-        Asked {
-            command: spec.command.as_ref(),
-            commands: spec.commands.as_ref(),
-            url: &spec.url,
-            ok: &spec.ok,
-            of_http,
-        }
+        Asked::by((spec.command.as_ref(), spec.commands.as_ref()), &spec.url, &spec.ok, &there)
+    }
+
+    /// `there` are the words for HTTP, and whether each is there.
+    fn by(
+        (command, commands): (Option<&'a Vec<String>>, Option<&'a Vec<Vec<String>>>),
+        url: &'a str,
+        ok: &'a Accept,
+        there: &[(&'static str, bool)],
+    ) -> Self {
+        let of_http = there.iter().filter(|(_, there)| *there).map(|(word, _)| *word).collect();
+        Asked { command, commands, url, ok, of_http }
     }
 }

@@ -69,7 +69,7 @@ pub(super) struct Case {
     /// The time, where the plan asks for it.
     #[serde(default = "default_time")]
     pub now: String,
-    pub expect: Expected,
+    pub expect: Outcome,
 }
 
 /// What a backend answers.
@@ -84,10 +84,10 @@ pub(super) struct Answer {
     pub body: Value,
 }
 
-/// What a round is expected to come to. What is left out is not compared.
+/// What a round comes to, or is expected to: what is left out of that is not compared.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Expected {
+pub(super) struct Outcome {
     pub verdict: Word,
     /// A part of what people are told.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,7 +12,7 @@ use crate::plan::{
 };
 use crate::pod::Pod;
 
-use super::file::{Answer, Case, Recording, TestFile, Word};
+use super::file::{Answer, Case, Outcome, Recording, TestFile, Word};
 
 /// More turns than any plan takes: names that follow one from another are at most twelve.
 const MOST_TURNS: usize = 20;
@@ -21,15 +21,8 @@ const MOST_TURNS: usize = 20;
 #[derive(Debug, Serialize)]
 pub(super) struct Played {
     pub case: String,
-    pub verdict: Word,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remaining: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub act: Option<String>,
+    #[serde(flatten)]
+    pub is: Outcome,
     /// What was asked and has no answer in the test.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unanswered: Vec<String>,
@@ -196,7 +189,8 @@ fn compared(case: &Case, round: Round, unanswered: Vec<String>) -> Played {
     if expect.act.is_some() {
         differ("act", expect.act.clone().unwrap_or_default(), act.clone().unwrap_or_else(|| "none".to_owned()));
     }
-    Played { case: case.name.clone(), verdict, message, member: round.member, remaining, act, unanswered, differs }
+    let is = Outcome { verdict, message, member: round.member, remaining, act };
+    Played { case: case.name.clone(), is, unanswered, differs }
 }
 
 fn shown(act: &Act) -> String {
