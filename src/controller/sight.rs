@@ -28,41 +28,31 @@ pub fn pod_seen(pod: Option<&Pod<'_>>) -> PodSeen {
     }
 }
 
-/// The policy that selects the drain's pod, as it is seen or was last: of several the one it began under, else the first
-/// by name.
+/// The policies that select the drain's pod, as it is seen or was last, by name.
 #[must_use]
-pub fn guarding<'a>(
+pub fn selecting<'a>(
     drain: &'a Drain,
     pod: Option<&'a Pod<'_>>,
     policies: &'a PolicyIndex,
     node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
-) -> Option<&'a Arc<Policy>> {
-    let pod = pod.or(drain.status.pod.as_deref())?;
-    let selecting = selecting(drain, pod, policies, node_labels);
-    selecting.min_by_key(|policy| (policy.name != drain.spec.policy, policy.name.as_str()))
-}
-
-fn selecting<'a>(
-    drain: &'a Drain,
-    pod: &'a Pod<'_>,
-    policies: &'a PolicyIndex,
-    node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
-) -> impl Iterator<Item = &'a Arc<Policy>> {
+) -> Vec<&'a Arc<Policy>> {
+    let Some(pod) = pod.or(drain.status.pod.as_deref()) else { return Vec::new() };
     let selecting = policies.of_pod(&drain.metadata.namespace, &pod.metadata.labels);
-    selecting.filter(|policy| policy.selects_by(pod, node_labels))
+    let mut selecting: Vec<_> = selecting.filter(|policy| policy.selects_by(pod, node_labels)).collect();
+    selecting.sort_by(|one, other| one.name.cmp(&other.name));
+    selecting
 }
 
-/// What is wrong with the policies that select the drain's pod, where the gate holds it for that.
+/// Of those that select a drain's pod the one that it began under, else the first.
 #[must_use]
-pub fn wrong(
-    drain: &Drain,
-    pod: Option<&Pod<'_>>,
-    policies: &PolicyIndex,
-    node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
-) -> Option<Wrong> {
-    let pod = pod.or(drain.status.pod.as_deref())?;
-    let mut selecting: Vec<_> = selecting(drain, pod, policies, node_labels).collect();
-    selecting.sort_by(|one, other| one.name.cmp(&other.name));
+pub fn guarding<'a>(drain: &Drain, selecting: &[&'a Arc<Policy>]) -> Option<&'a Arc<Policy>> {
+    let own = selecting.iter().find(|policy| policy.name == drain.spec.policy);
+    own.or(selecting.first()).copied()
+}
+
+/// What is wrong with the policies that select a drain's pod, where the gate holds it for that.
+#[must_use]
+pub fn wrong(selecting: &[&Arc<Policy>]) -> Option<Wrong> {
     if selecting.iter().all(|policy| policy.spec.mode == PolicyMode::Audit) {
         return None;
     }
@@ -187,7 +177,8 @@ mod tests {
     }
 
     fn seen(drain: &Drain, policies: &PolicyIndex) -> PolicySeen {
-        policy_seen(drain, guarding(drain, None, policies, &|_| None).map(Arc::as_ref))
+        let selecting = selecting(drain, None, policies, &|_| None);
+        policy_seen(drain, guarding(drain, &selecting).map(Arc::as_ref))
     }
 
     #[test]
@@ -251,7 +242,10 @@ mod tests {
     fn what_is_wrong_with_the_policies_of_a_pod_is_told_as_the_gate_holds_it() {
         let drain = Drain::new(&pod(""), "db", "alice");
         let told = |policies: Vec<Policy>| {
-            wrong(&drain, Some(&pod("")), &index(policies), &|_| None).map(|wrong| (wrong.reason, wrong.message))
+            let policies = index(policies);
+            let pod = pod("");
+            let selecting = selecting(&drain, Some(&pod), &policies, &|_| None);
+            wrong(&selecting).map(|wrong| (wrong.reason, wrong.message))
         };
         assert_eq!(told(vec![policy("db", "db", 80), policy("other", "web", 80)]), None);
         let both = || vec![policy("db", "db", 80), policy("a", "db", 80)];

@@ -70,7 +70,8 @@ impl Controller {
         let found_pod = seen.as_deref();
         let pod = if self.cluster.sees_pods() { sight::pod_seen(found_pod) } else { PodSeen::Unseen };
         let node_labels = |node: &str| self.cluster.node(node).labels();
-        let guarding = sight::guarding(stored, found_pod, policies, &node_labels);
+        let selecting = sight::selecting(stored, found_pod, policies, &node_labels);
+        let guarding = sight::guarding(stored, &selecting);
         let drain = sight::as_of_now(stored, found.as_ref(), policies, guarding.map(Arc::as_ref));
         let policy = sight::policy_seen(&drain, guarding.map(Arc::as_ref));
         let owner = self.owner_of(&drain).await;
@@ -82,7 +83,7 @@ impl Controller {
             pod,
             owner,
             policy,
-            wrong: sight::wrong(stored, found_pod, policies, &node_labels),
+            wrong: sight::wrong(&selecting),
             room: Room::NoLimit,
             slots_of: None,
             over: Vec::new(),
