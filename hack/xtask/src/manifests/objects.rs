@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_missing_or_not_expected_is_found_and_a_folder_that_is_not_listed_is_only_built() {
         let yaml = "kind: PodMonitor\nmetadata: {name: castoff}\n---\nkind: Role\nmetadata: {name: odd}\n";
-        let missing = ["PrometheusRule/castoff is missing", "ConfigMap/castoff-dashboard is missing"];
+        let missing = ["ConfigMap/castoff-dashboard is missing", "PrometheusRule/castoff is missing"];
         assert_eq!(wrong("monitoring", yaml), [&missing[..], &["Role/odd is not expected"]].concat());
         assert!(wrong("recipes", yaml).is_empty());
     }
