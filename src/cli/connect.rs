@@ -98,6 +98,7 @@ fn role_for(what: &str) -> Option<&'static str> {
         }
         "get" if object.starts_with("pod ") => Some(PREPARES),
         "cancel" | "take" => Some(PREPARES),
+        "freeze" => Some("castoff-admin (part of admin)"),
         "delete" if object.starts_with("poddrain") => Some(PREPARES),
         _ => None,
     }
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     /// What people may be refused, and the right that it needs.
-    const TRIED: [(&str, &str, &str); 8] = [
+    const TRIED: [(&str, &str, &str); 9] = [
         ("list poddrains", "list", "poddrains"),
         ("list drainpolicies", "list", "drainpolicies"),
         ("list drainpolicies, and the drainplans that they name", "list", "drainplans"),
@@ -147,6 +148,7 @@ mod tests {
         ("cancel tidb/tikv-2-7c0ffee1", "patch", "poddrains"),
         ("take the finalizer off poddrain tikv-2-7c0ffee1", "patch", "poddrains"),
         ("delete poddrain tidb/tikv-2-7c0ffee1", "delete", "poddrains"),
+        ("freeze tidb/tikv", "patch", "drainpolicies"),
     ];
 
     #[test]

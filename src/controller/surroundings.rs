@@ -150,6 +150,9 @@ impl Controller {
             // Only those ask their backend who would get the next places.
             around.room = Room::Wait("waits in line: others of its policy have the next places".to_owned());
         }
+        if let Some(frozen) = policy.freeze.in_force_anywhere(jiff::Timestamp::now()) {
+            around.room = Room::frozen(drain, &frozen);
+        }
         around.far_behind = before >= OF_A_POLICY && matches!(around.room, Room::Wait(_));
         around.slots_of = Some((policy.name.clone(), listed.version));
         Ok(())

@@ -1,8 +1,10 @@
 //! Which pods are guarded, and by which steps.
 
+pub mod freeze;
 pub mod ordinals;
 pub mod selector;
 pub mod spec;
+pub mod temporary;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use crate::nearest::did_you_mean;
 use crate::plan::{Mistake, Parameters, Plan, catalogue};
 use crate::pod::{Pod, TextMap};
+use freeze::Freeze;
 use ordinals::Ordinals;
 use spec::{PlanReference, PolicySpec, StepSpec};
 
@@ -22,6 +25,8 @@ pub struct Policy {
     pub name: String,
     /// As it was written.
     pub spec: PolicySpec,
+    /// Whether a person has frozen it.
+    pub freeze: Freeze,
     /// The part of a StatefulSet that it guards.
     ordinals: Option<Ordinals>,
     /// Its steps, or what is wrong with the policy. It guards its pods either way.
@@ -80,6 +85,7 @@ impl Policy {
         Policy {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            freeze: Freeze::default(),
             ordinals: ordinals.and_then(Result::ok),
             steps: if mistakes.is_empty() { Ok(steps) } else { Err(mistakes) },
             spec,
@@ -91,7 +97,14 @@ impl Policy {
     pub fn unreadable(namespace: &str, name: &str, selector: spec::LabelSelector, why: &str) -> Self {
         let spec = PolicySpec::selecting(selector);
         let steps = Err(vec![mistake("spec", why)]);
-        Policy { namespace: namespace.to_owned(), name: name.to_owned(), ordinals: None, steps, spec }
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Policy { namespace, name, freeze: Freeze::default(), ordinals: None, steps, spec }
+    }
+
+    /// The same with what its annotations say of a freeze.
+    #[must_use]
+    pub fn annotated(self, annotations: &BTreeMap<String, String>) -> Self {
+        Policy { freeze: Freeze::of(annotations), ..self }
     }
 
     /// Whether this policy guards the pod. What can't be told (a node whose labels are not known) counts as guarded.

@@ -36,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::bool::ANY.prop_map(Step::ScaledIn),
         1 => prop::bool::ANY.prop_map(Step::Limit),
         1 => prop::bool::ANY.prop_map(Step::Owner),
+        1 => prop::bool::ANY.prop_map(Step::Freeze),
     ]
 }
 
@@ -257,5 +258,13 @@ fn a_slot_that_a_process_was_about_to_give_back_is_given_back_by_the_next() {
         vec![Step::Edit(0), Step::Do, Step::Do, Step::Turn(2), Step::Do, Step::Turn(0), Step::Do, Step::Crash],
     ]
     .concat();
+    assert_eq!(play(Broken::Nothing, &steps), None);
+}
+
+#[test]
+fn a_leader_that_goes_on_while_a_policy_is_frozen_is_noticed() {
+    let steps = [vec![asks(0, 1), Step::Freeze(true)], work(1).repeat(2)].concat();
+    let noticed = play(Broken::FreezeOfGatesOnly, &steps);
+    assert_eq!(noticed.as_deref(), Some("begun, or called prepared, while the policy is frozen"));
     assert_eq!(play(Broken::Nothing, &steps), None);
 }

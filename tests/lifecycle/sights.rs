@@ -9,9 +9,10 @@ use castoff::controller::sight;
 use castoff::facts::{NodeSeen, OwnerSeen, read};
 use castoff::lifecycle::hole::hole;
 use castoff::lifecycle::wish::{mode, wish};
-use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, Settings, Slots, Wish, World as Seen};
+use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, Room, Settings, Slots, Wish, World as Seen};
 use castoff::plan::{Plan, compile};
 use castoff::pod::{Pod, deserialize_owned};
+use castoff::policy::freeze::Frozen;
 use castoff::policy::{NoPlan, Plans, Policy, PolicyIndex, spec::PlanReference};
 use serde_json::json;
 
@@ -124,6 +125,10 @@ pub fn pod(seat: usize, played: &Played, foreign: bool) -> Arc<Pod<'static>> {
     read_once(seat, played, foreign)
 }
 
+fn frozen() -> Frozen {
+    Frozen { reason: "INC-4711".to_owned(), by: "alice".to_owned(), until: jiff::Timestamp::MAX }
+}
+
 /// All that a turn, or a gate, looks at besides the backend.
 pub struct Sight<'a> {
     pub pods: Vec<Arc<Pod<'static>>>,
@@ -131,6 +136,8 @@ pub struct Sight<'a> {
     pub slots: &'a Slots,
     pub policy: &'static Arc<Policy>,
     pub owner: OwnerSeen,
+    /// A person has frozen the policy.
+    pub frozen: bool,
     /// Places are told by the list alone: a mistake made on purpose.
     pub list_only: bool,
 }
@@ -182,7 +189,10 @@ impl Sight<'_> {
             pod,
             wish: known.map_or(Wish::None, |pod| wish(pod, &self.owner, &NodeSeen::Unknown, caller, &self.pods)),
             mode: known.and_then(|pod| mode(pod, &self.owner)),
-            room: self.ask(&slots, |all| all.ask(&drain, name, &over)),
+            room: match self.frozen {
+                true => Room::frozen(&drain, &frozen()),
+                false => self.ask(&slots, |all| all.ask(&drain, name, &over)),
+            },
             listed: self.slots.held_by(&drain.metadata.name),
             rounds: BTreeMap::new(),
             predecessor: predecessor.map(|drain| Box::new(Drain::clone(drain))),

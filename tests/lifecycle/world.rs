@@ -81,6 +81,8 @@ pub enum Step {
     Limit(bool),
     /// The owner can be read, or can not.
     Owner(bool),
+    /// A person freezes the policy, or thaws it.
+    Freeze(bool),
 }
 
 /// What is broken on purpose, to see that it is noticed.
@@ -106,6 +108,8 @@ pub enum Broken {
     DeleteChangesNothing,
     /// A replacement takes over its predecessor's steps by their places.
     TakeoverByPlace,
+    /// That the policy is frozen only the gates know.
+    FreezeOfGatesOnly,
     /// An owner that can't be read wants its pods back.
     UnknownIsDefault,
 }
@@ -156,6 +160,7 @@ pub struct World {
     /// How many pods the owner wants.
     replicas: usize,
     owner_is_read: bool,
+    frozen: bool,
     /// Its kind is none that is known.
     foreign: bool,
     pods: Vec<Pod>,
@@ -199,6 +204,7 @@ impl World {
             policy: Form { renamed: false, two: false, edit: 0 },
             replicas: SEATS,
             owner_is_read: true,
+            frozen: false,
             foreign,
             pods: vec![pod; SEATS],
             stores: vec![store; SEATS],
@@ -272,6 +278,7 @@ impl World {
             Step::ScaledIn(is_in) => self.replicas = if is_in && !self.foreign { SEATS - 1 } else { SEATS },
             Step::Limit(two) => self.policy.two = two,
             Step::Owner(is_read) => self.owner_is_read = is_read,
+            Step::Freeze(frozen) => self.frozen = frozen,
         }
         self.check();
     }

@@ -8,6 +8,7 @@ mod crashes;
 mod deletion;
 mod ended;
 mod endings;
+mod freeze;
 mod leaving;
 mod limits;
 mod looking;
@@ -86,6 +87,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(deletion::ALL);
     all.extend(endings::ALL);
     all.extend(endings::MIRRORS);
+    all.extend(freeze::ALL);
     all.extend(policies::ALL);
     all.extend(real_etcd::ALL);
     all.extend(replacements::ALL);

@@ -20,7 +20,7 @@ impl World {
                 }
             }
             // What was read is read live before the backend is looked at.
-            Some(drain) if claim::may_be_claimed(&drain) => {
+            Some(drain) if claim::may_be_claimed(&drain) && !self.frozen => {
                 if let Some(live) = self.drains.get(&pod_uid).filter(|live| claim::may_be_claimed(live)) {
                     self.calls[gate] = Call::Read(Arc::clone(live));
                 }

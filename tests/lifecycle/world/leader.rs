@@ -67,6 +67,9 @@ impl World {
         let truly = if seat < self.replicas { Mode::Restart } else { Mode::Removal };
         let told =
             |reason| turn.effects.iter().any(|effect| matches!(effect, Effect::Tell(event) if event.reason == reason));
+        if self.frozen && (told("Draining") || told("Drained")) {
+            self.violated("begun, or called prepared, while the policy is frozen");
+        }
         if told("Reconsidered") && drain.status.mode == truly {
             self.violated("undone though the owner's wish has not changed");
         }
@@ -84,6 +87,7 @@ impl World {
         sights::Sight {
             pods: sights::pods(&self.pods, self.foreign),
             drains: self.drains.values().cloned().collect(),
+            frozen: self.frozen && self.broken != Broken::FreezeOfGatesOnly,
             list_only: self.broken == Broken::SlotsFromListOnly,
             slots: &self.slots.0,
             policy: self.policy.policy(),

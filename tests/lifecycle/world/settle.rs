@@ -14,6 +14,7 @@ impl World {
         self.lies = false;
         self.old = None;
         self.owner_is_read = true;
+        self.frozen = false;
         let deleted = |drain: &Drain| drain.metadata.kept.deleting;
         for round in 0..ROUNDS {
             for seat in 0..SEATS {
