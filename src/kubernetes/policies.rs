@@ -138,8 +138,7 @@ fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTr
         let name = format!("{}/{}", policy.namespace, policy.name);
         (name, (policy.uid.clone(), policy.generation, policy.freeze.clone()))
     };
-    let of_plan =
-        |plan: &Arc<PlanObject>| (plan.name.clone(), (plan.uid.clone(), plan.generation, Freeze::default()));
+    let of_plan = |plan: &Arc<PlanObject>| (plan.name.clone(), (plan.uid.clone(), plan.generation, Freeze::default()));
     policies.iter().map(of_policy).chain(plans.iter().map(of_plan)).collect()
 }
 

@@ -6,6 +6,7 @@
 //! owner misses, counts, each seat once. What has a name of chance is counted by its owner's number, not listed.
 
 mod census;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -42,24 +42,31 @@ pub const EDITS: [&[(&str, u16)]; 4] =
 pub struct Form {
     pub renamed: bool,
     pub two: bool,
+    /// All that are away must be in one zone, and nothing else limits how many.
+    pub zoned: bool,
     pub edit: usize,
 }
 
 static POLICIES: LazyLock<HashMap<Form, PolicyIndex>> = LazyLock::new(|| {
-    let forms = [false, true].into_iter().flat_map(|renamed| {
-        [false, true].into_iter().flat_map(move |two| (0..EDITS.len()).map(move |edit| Form { renamed, two, edit }))
+    let forms = (0..8 * EDITS.len()).map(|number| {
+        let (bits, edit) = (number / EDITS.len(), number % EDITS.len());
+        Form { renamed: bits & 1 > 0, two: bits & 2 > 0, zoned: bits & 4 > 0, edit }
     });
     forms.map(|form| (form, PolicyIndex::new([policy(form)]))).collect()
 });
 
 fn policy(form: Form) -> Policy {
     let step = |(name, port): &(&str, u16)| json!({"name": name, "plan": {"name": "p"}, "parameters": {"port": port}});
-    let spec = json!({
+    let mut spec = json!({
         "selector": {"matchLabels": {"app": "db"}},
         "steps": EDITS[form.edit].iter().map(step).collect::<Vec<_>>(),
-        "maxUnavailable": if form.two { 2 } else { 1 },
         "abandonAfterSeconds": 100,
     });
+    if form.zoned {
+        spec["spread"] = json!({"topologyKey": "zone"});
+    } else {
+        spec["maxUnavailable"] = json!(if form.two { 2 } else { 1 });
+    }
     Policy::new("n", if form.renamed { "q" } else { "p" }, serde_json::from_value(spec).unwrap(), &OnePlan)
 }
 
@@ -125,6 +132,11 @@ pub fn pod(seat: usize, played: &Played, foreign: bool) -> Arc<Pod<'static>> {
     read_once(seat, played, foreign)
 }
 
+/// The zone that the pods of a seat run in.
+pub fn zone(seat: usize) -> &'static str {
+    if seat == SEATS - 1 { "b" } else { "a" }
+}
+
 fn frozen() -> Frozen {
     Frozen { reason: "INC-4711".to_owned(), by: "alice".to_owned(), until: jiff::Timestamp::MAX }
 }
@@ -138,6 +150,8 @@ pub struct Sight<'a> {
     pub owner: OwnerSeen,
     /// A person has frozen the policy.
     pub frozen: bool,
+    /// All nodes are taken for nodes of one zone: a mistake made on purpose.
+    pub one_zone: bool,
     /// Places are told by the list alone: a mistake made on purpose.
     pub list_only: bool,
 }
@@ -155,7 +169,10 @@ impl Sight<'_> {
             owners: &owners,
             drains: if self.list_only { &[] } else { &self.drains },
             slots,
-            node_labels: &|_| None,
+            node_labels: &|node| {
+                let seat = (0..SEATS).find(|seat| node.ends_with(&seat_name(*seat)));
+                Some([("zone".to_owned(), zone(seat.filter(|_| !self.one_zone).unwrap_or(0)).to_owned())].into())
+            },
         })
     }
 
@@ -202,6 +219,7 @@ impl Sight<'_> {
             namespace_ending: false,
             policy: sight::policy_seen(&drain, Some(self.policy)),
             wrong: None,
+            ahead: false,
             settings: Settings {
                 claim_patience: Duration::from_secs(50),
                 progress_every: Duration::ZERO,

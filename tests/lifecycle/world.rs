@@ -83,6 +83,8 @@ pub enum Step {
     Owner(bool),
     /// A person freezes the policy, or thaws it.
     Freeze(bool),
+    /// The policy's limit is one zone at a time, or a number again.
+    Zoned(bool),
 }
 
 /// What is broken on purpose, to see that it is noticed.
@@ -108,6 +110,8 @@ pub enum Broken {
     DeleteChangesNothing,
     /// A replacement takes over its predecessor's steps by their places.
     TakeoverByPlace,
+    /// All pods are taken for pods of one zone.
+    OneZoneForAll,
     /// That the policy is frozen only the gates know.
     FreezeOfGatesOnly,
     /// An owner that can't be read wants its pods back.
@@ -201,7 +205,7 @@ impl World {
             version: 0,
             drains: BTreeMap::new(),
             slots: (Slots::default(), 0),
-            policy: Form { renamed: false, two: false, edit: 0 },
+            policy: Form { renamed: false, two: false, zoned: false, edit: 0 },
             replicas: SEATS,
             owner_is_read: true,
             frozen: false,
@@ -279,6 +283,7 @@ impl World {
             Step::Limit(two) => self.policy.two = two,
             Step::Owner(is_read) => self.owner_is_read = is_read,
             Step::Freeze(frozen) => self.frozen = frozen,
+            Step::Zoned(zoned) => self.policy.zoned = zoned,
         }
         self.check();
     }

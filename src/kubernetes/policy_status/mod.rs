@@ -232,7 +232,7 @@ impl Shown {
             condition
         };
         let pods = guarded(policy, known).len();
-        let slots = policy.spec.max_unavailable.of(pods).unwrap_or(1);
+        let slots = policy.spec.limit().most(pods);
         let ready = ready(policy, known);
         let besides = besides(&ready, pods, &policy.freeze, known.now);
         let verdicts = [ready].into_iter().chain(known.backend.clone()).chain(besides);

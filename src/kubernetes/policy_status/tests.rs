@@ -170,7 +170,8 @@ fn a_frozen_policy_says_who_why_and_until_when_where_nothing_worse_is_to_be_told
         let annotations = annotations.map(|(key, value)| (format!("castoff.dev/{key}"), value.to_owned()));
         frozen(&Freeze::of(&annotations.into()), NOW.parse().unwrap())
     };
-    let condition = |kind: &str, status: &str| Condition { kind: kind.into(), status: status.into(), ..Default::default() };
+    let condition =
+        |kind: &str, status: &str| Condition { kind: kind.into(), status: status.into(), ..Default::default() };
     let now = frozen("2030-01-31T13:00:00Z");
     assert_eq!((now.holds, now.message.as_str()), (true, "frozen by alice until 2030-01-31T13:00:00Z: INC-4711"));
     assert_eq!(frozen("2030-03-01T00:00:00Z").reason, "DoesNotCount");

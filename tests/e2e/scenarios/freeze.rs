@@ -45,7 +45,9 @@ async fn a_frozen_policy_begins_nothing_and_holds_what_is_prepared_until_it_is_t
     scene
         .stays("nothing begins, nothing leaves", Duration::from_secs(5), || async {
             let said = scene.delete("app-1").await;
-            said.code() == 429 && scene.phase("app-0").await == "Queued" && scene.hooks().at(&ip, |app| app.state) == "Idle"
+            said.code() == 429
+                && scene.phase("app-0").await == "Queued"
+                && scene.hooks().at(&ip, |app| app.state) == "Idle"
         })
         .await;
     castoff(&scene, "unfreeze app").await;

@@ -6,6 +6,7 @@ mod bypass;
 mod callers;
 mod crashes;
 mod deletion;
+mod drainers;
 mod ended;
 mod endings;
 mod freeze;
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(bypass::SHARED);
     all.extend(bypass::ALONE);
     all.extend(deletion::ALL);
+    all.extend(drainers::ALL);
     all.extend(endings::ALL);
     all.extend(endings::MIRRORS);
     all.extend(freeze::ALL);

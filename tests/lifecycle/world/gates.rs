@@ -96,7 +96,15 @@ impl World {
         };
         // A place that the owner no longer wants is missed by nobody.
         let is_away = |seat: usize| !serves(seat) && seat < self.replicas || allowed(seat);
-        let away = (0..SEATS).filter(|seat| !is_it(*seat) && is_away(*seat)).count();
+        let away = |seat: &usize| !is_it(*seat) && is_away(*seat);
+        if self.policy.zoned {
+            let own = (0..SEATS).find(|seat| is_it(*seat)).map(sights::zone);
+            if (0..SEATS).filter(away).any(|seat| Some(sights::zone(seat)) != own) {
+                self.violated("2: allowed while others are away in another zone");
+            }
+            return;
+        }
+        let away = (0..SEATS).filter(away).count();
         let limit = if self.policy.two { 2 } else { 1 };
         if away + 1 > limit {
             self.violated("2: allowed while others are away");

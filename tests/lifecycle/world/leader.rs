@@ -88,6 +88,7 @@ impl World {
             pods: sights::pods(&self.pods, self.foreign),
             drains: self.drains.values().cloned().collect(),
             frozen: self.frozen && self.broken != Broken::FreezeOfGatesOnly,
+            one_zone: self.broken == Broken::OneZoneForAll,
             list_only: self.broken == Broken::SlotsFromListOnly,
             slots: &self.slots.0,
             policy: self.policy.policy(),
