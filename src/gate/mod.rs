@@ -88,7 +88,9 @@ impl Asks for Gatekeeper {
         };
         let answer = self.ask(&request, false, Instant::now() + PATIENCE).await;
         let prepared = matches!(answer.reason, Reason::Drained | Reason::Departing);
-        let because = || answer.warnings.first().cloned().unwrap_or_else(|| format!("nothing holds it ({})", answer.reason.as_str()));
+        let because = || {
+            answer.warnings.first().cloned().unwrap_or_else(|| format!("nothing holds it ({})", answer.reason.as_str()))
+        };
         let message = if answer.allowed { because() } else { answer.message.clone() };
         Answered { allowed: answer.allowed, prepared, message }
     }
