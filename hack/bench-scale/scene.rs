@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use castoff::app::assemble::{Guard, Standalone};
 use castoff::lifecycle::{Drain, Phase};
 use castoff::pod::{self, Pod};
 use castoff::ports::{Cluster, News, Store, WAKE_ANNOTATION};
 use castoff::runtime::Liveness;
+use castoff::server::Gate;
 use castoff::standalone::cluster::LocalCluster;
 use castoff::standalone::objects::Objects;
 use castoff::standalone::policies;
@@ -33,7 +35,7 @@ spec:
   params: {url: {type: string, required: true}}
   endpoints: {backend: {url: '${params.url}'}}
   observe: {left: {url: '${backend}/${pod.metadata.name}'}}
-  done: left.body.left == 0
+  done: 'has(left.body.items) ? left.body.items.all(a, left.body.items.all(b, a == b)) : left.body.left == 0'
   progress: {remaining: left.body.left, unit: things}
 ";
 
@@ -119,6 +121,30 @@ impl Scene {
             drain.status.pod = Some(Arc::clone(pod));
             self.store.create(drain).await.unwrap();
         }
+    }
+
+    /// Asks for the first pod, which is being prepared, over and over for so long; how long each denial took, the
+    /// shortest first.
+    pub async fn denials(&self, time: Duration) -> Vec<Duration> {
+        let mut review: serde_json::Value =
+            serde_json::from_str(include_str!("../bench-gate/review-12k.json")).unwrap();
+        let pod = &self.pods[0];
+        review["request"]["name"] = json!(pod.metadata.name);
+        review["request"]["namespace"] = json!(pod.metadata.namespace);
+        review["request"]["oldObject"] = serde_json::to_value(pod.as_ref()).unwrap();
+        let body = Bytes::from(review.to_string());
+        let (began, mut took) = (Instant::now(), Vec::new());
+        while began.elapsed() < time {
+            let asked = Instant::now();
+            let limit = tokio::time::Instant::now() + Duration::from_secs(5);
+            let answer: serde_json::Value =
+                serde_json::from_slice(&self.guard.gate.answer(body.clone(), limit).await.unwrap()).unwrap();
+            took.push(asked.elapsed());
+            assert_eq!(answer["response"]["allowed"], false, "{answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        took.sort_unstable();
+        took
     }
 
     /// Every pod goes, and is replaced by one of its name that is Ready.
