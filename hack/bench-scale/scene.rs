@@ -35,8 +35,18 @@ spec:
   params: {url: {type: string, required: true}}
   endpoints: {backend: {url: '${params.url}'}}
   observe: {left: {url: '${backend}/${pod.metadata.name}'}}
-  done: 'has(left.body.items) ? left.body.items.all(a, left.body.items.all(b, a == b)) : left.body.left == 0'
+  done: left.body.left == 0
   progress: {remaining: left.body.left, unit: things}
+---
+apiVersion: castoff.dev/v1alpha1
+kind: DrainPlan
+metadata: {name: long}
+spec:
+  summary: goes through all that a backend lists, several times
+  params: {url: {type: string, required: true}}
+  endpoints: {backend: {url: '${params.url}'}}
+  observe: {left: {url: '${backend}/${pod.metadata.name}'}}
+  done: left.body.items.map(a, string(a)).map(a, a + a).exists(a, size(a) == 3)
 ";
 
 /// Policies with pods of theirs, each policy with a namespace and a backend of its own.
@@ -74,11 +84,12 @@ impl Scene {
         let (mut objects, mut pods) = (Objects::default(), Vec::new());
         for policy in 0..plan.policies {
             let url = (plan.url)(&host(policy), policy);
+            let name = if url.ends_with("/long") { "long" } else { "bench" };
             write!(
                 text,
                 "---\napiVersion: castoff.dev/v1alpha1\nkind: DrainPolicy\nmetadata: {{name: p{policy}, namespace: n{policy}}}\n\
                  spec:\n  selector: {{matchLabels: {{app: a{policy}}}}}\n  maxUnavailable: {}\n  pollPeriodSeconds: {}\n{more}  \
-                 steps: [{{name: s, plan: {{name: bench}}, parameters: {{url: '{url}'}}}}]\n",
+                 steps: [{{name: s, plan: {{name: {name}}}, parameters: {{url: '{url}'}}}}]\n",
                 plan.max_unavailable,
                 PERIOD.as_secs()
             )
