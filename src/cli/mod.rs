@@ -17,6 +17,7 @@ mod freeze;
 mod guards;
 mod held;
 mod history;
+mod hook;
 mod live;
 mod next;
 mod output;
@@ -92,6 +93,7 @@ enum Command {
     Runbook(runbook::Runbook),
     Plans(plans::Plans),
     Plan(plan::PlanCommand),
+    Hook(Box<hook::HookCommand>),
     Certs(certs::Certs),
     Completions(shell::Completions),
     #[cfg(feature = "demo")]
@@ -121,6 +123,7 @@ pub fn run() -> ExitCode {
             Command::Runbook(command) => runbook::run(&command),
             Command::Plans(command) => plans::run(&command),
             Command::Plan(command) => plan::run(&command),
+            Command::Hook(command) => Box::pin(hook::run(*command)).await,
             Command::Certs(command) => certs::run(&command),
             Command::Completions(command) => shell::completions(&command, Arguments::command()),
             Command::Crds => shell::crds(),
