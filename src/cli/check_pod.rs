@@ -132,7 +132,7 @@ impl Report {
         for guard in &self.guarded_by {
             let how = match &guard.mistake {
                 Some(mistake) => format!("policy {}, which is not valid: {mistake}", guard.policy),
-                None => format!("policy {}, mode {:?}: {}", guard.policy, guard.mode, guard.steps.join(", then ")),
+                None => format!("policy {}, mode {}: {}", guard.policy, guard.mode, guard.steps.join(", then ")),
             };
             rows.push(vec![plain("guarded by"), plain(&how)]);
         }
