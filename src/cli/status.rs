@@ -169,7 +169,8 @@ fn print_document(form: Output, overview: &Overview) -> Result<(), Failure> {
     Ok(())
 }
 
-fn follow(
+/// A copy of what is looked at, which follows it.
+pub(super) fn follow(
     client: &Client,
     resource: &ApiResource,
     namespace: Option<&str>,

@@ -30,13 +30,15 @@ fn awaited(view: &DrainView) -> Vec<String> {
 }
 
 /// The pods that a drain waits for, as its message names them: `waits for db-0, which is not Ready (maxUnavailable 1)`.
-fn names(why: &str) -> Vec<String> {
+pub(super) fn names(why: &str) -> Vec<String> {
     let Some((named, _)) = why.strip_prefix("waits for ").and_then(|rest| rest.split_once(" (maxUnavailable")) else {
         return Vec::new();
     };
-    let words =
-        named.split([',', ' ']).filter(|word| !["", "and", "which", "is", "are", "not", "Ready"].contains(word));
-    words.map(str::to_owned).collect()
+    if named.starts_with("pods that are missing") {
+        return Vec::new();
+    }
+    let is_a_word = |word: &&str| ["", "and", "which", "is", "are", "not", "Ready", "others"].contains(word);
+    named.split([',', ' ']).filter(|word| !is_a_word(word)).map(str::to_owned).collect()
 }
 
 /// Why a pod is not Ready; `None` where it is, or where it does not say.
@@ -101,6 +103,9 @@ mod tests {
     fn the_pods_that_are_waited_for_are_read_from_the_message() {
         assert_eq!(names("waits for broker-1 (maxUnavailable 1)"), ["broker-1"]);
         assert_eq!(names("waits for a-0 and a-1, a-2, which are not Ready (maxUnavailable 1)"), ["a-0", "a-1", "a-2"]);
-        assert!(names("it is to be prepared").is_empty());
+        assert_eq!(names("waits for a-0 and others (maxUnavailable 3)"), ["a-0"]);
+        for nobody in ["it is to be prepared", "waits for pods that are missing or not Ready (maxUnavailable 1)"] {
+            assert!(names(nobody).is_empty(), "{nobody}");
+        }
     }
 }
