@@ -16,6 +16,7 @@ mod forget;
 mod guards;
 mod held;
 mod history;
+mod hook;
 mod live;
 mod next;
 mod output;
@@ -91,6 +92,7 @@ enum Command {
     Runbook(runbook::Runbook),
     Plans(plans::Plans),
     Plan(plan::PlanCommand),
+    Hook(Box<hook::HookCommand>),
     Certs(certs::Certs),
     Completions(shell::Completions),
     #[cfg(feature = "demo")]
@@ -120,6 +122,7 @@ pub fn run() -> ExitCode {
             Command::Runbook(command) => runbook::run(&command),
             Command::Plans(command) => plans::run(&command),
             Command::Plan(command) => plan::run(&command),
+            Command::Hook(command) => Box::pin(hook::run(*command)).await,
             Command::Certs(command) => certs::run(&command),
             Command::Completions(command) => shell::completions(&command, Arguments::command()),
             Command::Crds => shell::crds(),

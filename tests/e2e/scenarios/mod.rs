@@ -114,6 +114,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(remade::ALL);
     all.extend(owners::ALL);
     all.extend(agents::ALL);
+    all.extend(agents::ON_NODES);
     all.extend(agents::ON_SIMULATED_NODES);
     all.extend(ended::ALL);
     all.extend(ordered::ALL);
