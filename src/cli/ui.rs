@@ -66,6 +66,7 @@ pub(super) async fn run(command: Ui) -> Result<(), Failure> {
         drains: follow(&client, &pod_drains(), place, "poddrains", &mut tasks),
         policies: follow(&client, &drain_policies(), place, "drainpolicies", &mut tasks),
         namespace: namespace.clone(),
+        client: Some(client.clone()),
     };
     let can_not = |error: &dyn std::fmt::Display| Failure::No(format!("the page can't be served: {error}"));
     let token = nobody_guesses().map_err(|error| can_not(&error))?;

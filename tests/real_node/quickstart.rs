@@ -74,7 +74,8 @@ fn masked(text: &str) -> String {
 fn mask(word: &str) -> String {
     let bare = word.trim_end_matches([',', ';', '.', ':']);
     let digits = bare.chars().filter(char::is_ascii_digit).count();
-    let is_time = digits > 0 && bare.ends_with(['s', 'm', 'h']) && bare.chars().all(|one| "0123456789smh".contains(one));
+    let is_time =
+        digits > 0 && bare.ends_with(['s', 'm', 'h']) && bare.chars().all(|one| "0123456789smh".contains(one));
     let is_date = digits >= 8 && bare.contains('T') && bare.ends_with('Z');
     if is_time || is_date {
         return "TIME".to_owned() + &word[bare.len()..];

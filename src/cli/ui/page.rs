@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use kube::Client;
 use kube::core::DynamicObject;
 use sha2::{Digest, Sha256};
 use tokio::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use super::super::drains::{DrainView, Looks, Overview};
 use super::super::history::Report;
 use super::super::render::{Paint, span};
 use super::super::timeline;
+use super::super::waits::Reasons;
 use super::html::Html;
 use super::lanes::{self, Lane, Line};
 
@@ -33,24 +35,29 @@ pub(super) struct Board {
     pub policies: Arc<Cache<DynamicObject>>,
     /// None for all.
     pub namespace: Option<String>,
+    /// Asked why pods that are waited for are not Ready.
+    pub client: Option<Client>,
 }
 
 type Rows = Vec<Vec<(String, Paint)>>;
 
 impl Board {
     /// The whole page as it is now.
-    pub fn page(&self, now: Timestamp) -> String {
+    pub async fn page(&self, now: Timestamp) -> String {
         let place = self.namespace.as_ref().map_or("all namespaces".to_owned(), |name| format!("namespace {name}"));
         let mut html = Html::default();
         html.text(&place);
-        PAGE.replace("{place}", &html.finish()).replace("{main}", &self.main(now))
+        PAGE.replace("{place}", &html.finish()).replace("{main}", &self.main(&mut Reasons::default(), now).await)
     }
 
     /// What of it changes.
-    pub fn main(&self, now: Timestamp) -> String {
+    pub async fn main(&self, reasons: &mut Reasons, now: Timestamp) -> String {
         let (drains, policies) = (self.drains.all(), self.policies.all());
         let (drains, policies) = (|| drains.iter().map(Arc::as_ref), || policies.iter().map(Arc::as_ref));
-        let overview = Overview::of(drains(), policies());
+        let mut overview = Overview::of(drains(), policies());
+        if let Some(client) = &self.client {
+            reasons.explain(client, &mut overview.drains).await;
+        }
         let looks = Looks { namespaces: self.namespace.is_none(), ..Looks::default() };
         let mut html = Html::default();
         if let Some(doubt) = self.doubt() {

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use tokio::time::sleep;
 
+use super::super::waits::Reasons;
 use super::access::{Access, Refusal};
 use super::page::{self, Board};
 
@@ -41,7 +42,7 @@ pub(super) fn router(board: Arc<Board>, access: Access) -> Router {
 async fn answer(State(shown): State<Arc<Shown>>, request: Request) -> Response {
     let refused = |status: StatusCode, why: &'static str| (status, format!("{why}\n")).into_response();
     let mut answer = match shown.access.judge(host(request.headers()), request.uri().path()) {
-        Ok("") => Html(shown.board.page(Timestamp::now())).into_response(),
+        Ok("") => Html(shown.board.page(Timestamp::now()).await).into_response(),
         Ok("events") => Sse::new(news(Arc::clone(&shown.board))).keep_alive(KeepAlive::default()).into_response(),
         Ok(_) => refused(StatusCode::NOT_FOUND, "There is one page here: the address as castoff ui has printed it."),
         Err(Refusal::Host) => refused(StatusCode::MISDIRECTED_REQUEST, "Ask for this page by 127.0.0.1 or localhost."),
@@ -73,14 +74,15 @@ fn host(headers: &HeaderMap) -> Option<&str> {
 /// What the page shows, whenever that is something else, for as long as somebody looks.
 fn news(board: Arc<Board>) -> impl Stream<Item = Result<Event, Infallible>> {
     let changes = (board.drains.changes(), board.policies.changes());
-    stream::unfold((board, changes, None), |(board, mut changes, before)| async move {
+    let shown = (None, Reasons::default());
+    stream::unfold((board, changes, shown), |(board, mut changes, (before, mut reasons))| async move {
         if before.is_some() {
             sleep(OFTEN).await;
         }
         loop {
-            let now = board.main(Timestamp::now());
+            let now = board.main(&mut reasons, Timestamp::now()).await;
             if before.as_ref() != Some(&now) {
-                return Some((Ok(Event::default().data(&now)), (board, changes, Some(now))));
+                return Some((Ok(Event::default().data(&now)), (board, changes, (Some(now), reasons))));
             }
             tokio::select! {
                 _ = changes.0.changed() => {}

@@ -27,9 +27,13 @@ fn put(cache: &Cache<DynamicObject>, version: &str, object: DynamicObject) {
     cache.put(&key_of(&object), version, object);
 }
 
+fn nothing() -> Board {
+    Board { drains: Arc::default(), policies: Arc::default(), namespace: None, client: None }
+}
+
 /// Two drains, one of which waits for the other, and a policy with history.
 fn board() -> Board {
-    let board = Board { drains: Arc::default(), policies: Arc::default(), namespace: Some("tidb".to_owned()) };
+    let board = Board { namespace: Some("tidb".to_owned()), ..nothing() };
     put(
         &board.drains,
         "1",
@@ -43,7 +47,8 @@ fn board() -> Board {
         "apiVersion": "castoff.dev/v1alpha1", "kind": "DrainPolicy", "spec": {"selector": {}, "steps": []},
         "metadata": {"name": "tikv", "namespace": "tidb"},
         "status": {"pods": 3, "history": [over], "conditions": [
-            {"type": "Ready", "status": "False", "reason": "BackendNotReached", "message": "pd does not answer"}]},
+            {"type": "Ready", "status": "False", "reason": "BackendNotReached", "message": "pd does not answer",
+             "lastTransitionTime": "2030-01-01T00:00:00Z"}]},
     });
     put(&board.policies, "3", serde_json::from_value(policy).unwrap());
     board
@@ -150,7 +155,7 @@ async fn without_a_script_the_page_is_tables_that_say_all_of_it() {
 
 #[tokio::test]
 async fn what_was_not_read_yet_is_not_taken_for_nothing() {
-    let page = page_of(Board { drains: Arc::default(), policies: Arc::default(), namespace: None }).await;
+    let page = page_of(nothing()).await;
     assert!(page.contains("role=alert") && page.contains("the first list has not come in yet"), "{page}");
 }
 
@@ -172,7 +177,8 @@ fn evil() -> Board {
     let policy = json!({
         "apiVersion": "castoff.dev/v1alpha1", "kind": "DrainPolicy", "spec": {"selector": {}, "steps": []},
         "metadata": {"name": EVIL, "namespace": EVIL},
-        "status": {"history": [kept], "conditions": [{"type": "Ready", "status": "False", "reason": EVIL, "message": EVIL}]},
+        "status": {"history": [kept], "conditions": [{"type": "Ready", "status": "False", "reason": EVIL, "message": EVIL,
+            "lastTransitionTime": EVIL}]},
     });
     put(&board.policies, "9", serde_json::from_value(policy).unwrap());
     board
