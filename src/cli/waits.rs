@@ -50,8 +50,10 @@ impl Reasons {
 /// Asks for the pods that the first few drains wait for.
 async fn why_awaited(client: &Client, views: &[DrainView]) -> BTreeMap<(String, String), String> {
     let open = views.iter().filter(|view| !view.over && !awaited(view).is_empty()).take(MOST);
-    let names = |view: &DrainView| awaited(view).into_iter().take(MOST).map(|name| (view.namespace.clone(), name));
-    let pods: BTreeSet<(String, String)> = open.flat_map(|view| names(view).collect::<Vec<_>>()).collect();
+    let mut pods = BTreeSet::new();
+    for view in open {
+        pods.extend(awaited(view).into_iter().take(MOST).map(|name| (view.namespace.clone(), name)));
+    }
     let mut known = BTreeMap::new();
     for (namespace, name) in pods {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &pods::resource());
