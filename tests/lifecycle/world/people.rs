@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     pub(super) fn of_person(&mut self, seat: u8, change: impl FnOnce(&mut Drain)) {
-        let seat = usize::from(seat) % SEATS;
+        let seat = usize::from(seat) % self.seats();
         if let Some(drain) = self.drains.get(&uid(seat, self.pods[seat].generation)) {
             let mut drain = Drain::clone(drain);
             change(&mut drain);
