@@ -59,8 +59,8 @@ pub struct Pod {
 #[derive(Clone, Debug)]
 enum Operation {
     Write(Box<Drain>, Box<Turn>, u64),
-    /// Of the drain of the pod with this UID, where the list of slots was of this version.
-    Effect(Effect, String, u64),
+    /// Of the drain of the pod with this UID, where the list of slots was of this version, and the drain of that one.
+    Effect(Effect, String, u64, String),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -266,9 +266,7 @@ impl World {
             Step::Lose(seat) => self.stores[of(seat)].lose(),
             Step::Person(seat) => self.person(of(seat)),
             Step::Cancel(seat) => self.of_person(seat, |drain| drain.spec.cancel = true),
-            Step::Delete(seat) => self.of_person(seat, |drain| {
-                (drain.metadata.kept.deleting, drain.metadata.kept.finalizer) = (true, true);
-            }),
+            Step::Delete(seat) => self.delete(seat),
             Step::Flap(seat) => {
                 let pod = &mut self.pods[of(seat)];
                 pod.life = match pod.life {

@@ -47,10 +47,15 @@ impl World {
 
     /// After a conflict it is looked at once more.
     fn begin_again(&mut self, drain: &Drain, caller: Caller) {
-        let begun = self.write(claim::begun_anew(drain.clone(), caller), false);
+        let anew = |drain: &Drain| {
+            let mut drain = claim::begun_anew(drain.clone(), caller);
+            drain.metadata.kept.finalizer = true;
+            drain
+        };
+        let begun = self.write(anew(drain), false);
         let now = self.drains.get(drain.pod_uid()).filter(|now| !begun && now.status.phase == Phase::Completed);
         if let Some(now) = now.cloned() {
-            self.write(claim::begun_anew(Drain::clone(&now), caller), false);
+            self.write(anew(&now), false);
         }
     }
 
@@ -59,6 +64,7 @@ impl World {
         let pod = sights::pod(seat, &self.pods[seat], self.foreign);
         let mut drain = Drain::new(&pod, &self.policy.policy().name, user(caller));
         self.pods[seat].drains += 1;
+        drain.metadata.kept.finalizer = true;
         // The API server gives each one another.
         drain.metadata.uid = format!("{}.{}", drain.pod_uid(), self.pods[seat].drains);
         self.version += 1;

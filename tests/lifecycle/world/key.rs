@@ -101,8 +101,9 @@ impl World {
                     turn.effects.iter().for_each(|effect| of_effect(effect, key));
                 }
             }
-            Operation::Effect(effect, pod, slots) => {
-                (1, pod, *slots == self.slots.1).hash(key);
+            Operation::Effect(effect, pod, slots, version) => {
+                let newest = self.drains.get(pod).is_some_and(|drain| drain.metadata.resource_version == *version);
+                (1, pod, *slots == self.slots.1, newest).hash(key);
                 of_effect(effect, key);
             }
         }

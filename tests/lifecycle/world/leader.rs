@@ -150,18 +150,19 @@ impl World {
     /// What people are told, and what is counted, changes nothing.
     fn decide_effects(&mut self, seat: usize, turn: Turn, slots: u64) {
         let uid = turn.drain.pod_uid().to_owned();
+        let version = self.known().get(&uid).map(|drain| drain.metadata.resource_version.clone()).unwrap_or_default();
         for effect in turn.effects {
             match effect {
                 Effect::Tell(event) => self.stores[seat].told |= event.reason == "NotRestored",
                 Effect::Count(_) => {}
-                effect => self.decided.push(Operation::Effect(effect, uid.clone(), slots)),
+                effect => self.decided.push(Operation::Effect(effect, uid.clone(), slots, version.clone())),
             }
         }
     }
 
     /// What is about to be sent is cut off: for ten seconds it may still land.
     pub(super) fn cut_off(&mut self) {
-        let Some(Operation::Effect(Effect::Send(step, _), pod, _)) = self.decided.first() else { return };
+        let Some(Operation::Effect(Effect::Send(step, _), pod, ..)) = self.decided.first() else { return };
         if let Some(memory) = self.memories.get_mut(pod) {
             memory.sent(*step, true, "", self.now);
         }
@@ -192,11 +193,11 @@ impl World {
                     self.decided.clear();
                 }
             }
-            Operation::Effect(effect, pod, slots_version) => self.effect(effect, &pod, slots_version, is_leader),
+            Operation::Effect(effect, pod, slots, version) => self.effect(effect, &pod, (slots, version), is_leader),
         }
     }
 
-    fn effect(&mut self, effect: Effect, pod: &str, slots_version: u64, is_leader: bool) {
+    fn effect(&mut self, effect: Effect, pod: &str, (slots_version, version): (u64, String), is_leader: bool) {
         let Some(drain) = self.drains.get(pod).cloned() else { return };
         let seat = self.seat_of(&drain);
         let is_its = uid(seat, self.pods[seat].generation) == pod;
@@ -213,14 +214,27 @@ impl World {
             Effect::Unmark if is_its => self.pods[seat].mark = None,
             // Which the gate is asked for as for any other.
             Effect::Delete if is_its => self.attempt(0, seat, Caller::Program),
-            Effect::Release | Effect::Remove => {
-                self.drains.remove(pod);
-                self.memories.remove(pod);
-                if let Some(copies) = &mut self.copies {
-                    copies.drains.remove(pod);
-                }
-            }
+            Effect::Release | Effect::Remove if drain.metadata.resource_version == version => self.release(&drain),
+            Effect::Release | Effect::Remove => {}
             Effect::Wake(_) | Effect::Unmark | Effect::Delete | Effect::Tell(_) | Effect::Count(_) => {}
+        }
+    }
+
+    /// The API server may let go of it: what is being deleted is gone then.
+    fn release(&mut self, drain: &Drain) {
+        let pod = drain.pod_uid();
+        if drain.metadata.kept.deleting {
+            self.drains.remove(pod);
+            self.memories.remove(pod);
+        } else {
+            let mut released = drain.clone();
+            released.metadata.kept.finalizer = false;
+            self.write(released, false);
+        }
+        let now = self.drains.get(pod).cloned();
+        if let Some(copies) = &mut self.copies {
+            copies.drains.remove(pod);
+            copies.drains.extend(now.map(|now| (pod.to_owned(), now)));
         }
     }
 

@@ -12,6 +12,18 @@ impl World {
         }
     }
 
+    /// The API server keeps what has a finalizer.
+    pub(super) fn delete(&mut self, seat: u8) {
+        let seat = usize::from(seat) % self.seats();
+        let uid = uid(seat, self.pods[seat].generation);
+        if self.drains.get(&uid).is_some_and(|drain| drain.metadata.kept.finalizer) {
+            self.of_person(seat as u8, |drain| drain.metadata.kept.deleting = true);
+        } else {
+            self.drains.remove(&uid);
+            self.memories.remove(&uid);
+        }
+    }
+
     /// A person's entry that is set while ours is there, or about to be, can't be told apart: that is documented.
     pub(super) fn person(&mut self, seat: usize) {
         let of_seat = |drain: &&Arc<Drain>| drain.spec.pod.name == seat_name(seat);
