@@ -253,8 +253,34 @@ pub trait Cluster: Send + Sync {
     /// Why not, for the log.
     async fn delete(&self, pod: &Pod<'_>) -> Result<(), StoreError>;
 
+    /// Evicts this pod, through the guard as everybody else, and by its disruption budgets.
+    ///
+    /// # Errors
+    /// A sentence for users, when it is refused or can't be done.
+    async fn evict(&self, pod: &Pod<'_>) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable(format!("{} can't be evicted without a cluster", pod.full_name())))
+    }
+
     /// Tells `listener` of every pod that changes, at least in namespaces of which pods were asked for.
     fn listen(&self, listener: Listener<Pod<'static>>);
+}
+
+/// What the gate says to somebody in this process who wants a pod gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The pod may leave.
+    pub allowed: bool,
+    /// It was prepared for that.
+    pub prepared: bool,
+    /// Why, or why not.
+    pub message: String,
+}
+
+/// Who is asked for a pod by somebody in this process, and has it prepared.
+#[async_trait]
+pub trait Asks: Send + Sync {
+    /// As if this user deleted the pod.
+    async fn ask_for(&self, pod: &Pod<'static>, user: &str) -> Answered;
 }
 
 /// Tells people.

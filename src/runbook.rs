@@ -32,6 +32,7 @@ pub fn section(reason: &str) -> Option<&'static str> {
         "NoReplica" | "NotReached" | "ReplicaNotReady" => "no-replica-answers",
         "DrainNotKnown" | "VersionsDiffer" => "unknown-phase",
         "Bypassed" | "GateOpen" => "bypassed",
+        "Frozen" => "frozen",
         _ => return None,
     })
 }

@@ -17,7 +17,7 @@ pub fn object(_: &mut SchemaGenerator) -> Schema {
 /// A number or a text, as for a percentage.
 #[must_use]
 pub fn int_or_string(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "x-kubernetes-int-or-string": true, "default": 1 })
+    json_schema!({ "x-kubernetes-int-or-string": true })
 }
 
 /// A pod: what tells it from others is typed, the rest is as it was.

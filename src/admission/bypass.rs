@@ -1,7 +1,9 @@
 //! Break glass: a person lets pods go unprepared, by two annotations on the pod, its node, its namespace, or on the
 //! webhook configuration for all.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+
+use crate::policy::temporary::{Temporary, Terms};
 
 /// The annotation that says why.
 pub const REASON: &str = "castoff.dev/bypass";
@@ -9,41 +11,25 @@ pub const REASON: &str = "castoff.dev/bypass";
 /// The annotation that says until when, as RFC 3339.
 pub const UNTIL: &str = "castoff.dev/bypass-until";
 
-/// How far ahead the end of a bypass may lie: one that is forgotten must end.
-const LONGEST: SignedDuration = SignedDuration::from_hours(24);
+const TERMS: Terms = Terms { reason: REASON, until: UNTIL, most_days: 1 };
 
 /// What the annotations of one object say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bypass<'a> {
     None,
     /// It is in force, for this reason.
     InForce(&'a str),
     /// It was meant, but does not count; this is why.
-    DoesNotCount(&'static str),
+    DoesNotCount(String),
 }
 
-/// Reads the annotations of one object, given by `annotation`. At the very time that was written the bypass is over:
-/// it ends early, not late.
+/// Reads the annotations of one object, given by `annotation`. It ends early, not late.
 pub fn read<'a>(annotation: impl Fn(&str) -> Option<&'a str>, now: Timestamp) -> Bypass<'a> {
-    let (reason, until) = match (annotation(REASON), annotation(UNTIL)) {
-        (None, None) => return Bypass::None,
-        (None, _) => return Bypass::DoesNotCount("castoff.dev/bypass, the reason, is missing"),
-        (Some(_), None) => return Bypass::DoesNotCount("castoff.dev/bypass-until is missing"),
-        (Some(reason), Some(until)) => (reason.trim(), until.trim()),
-    };
-    if reason.is_empty() {
-        return Bypass::DoesNotCount("castoff.dev/bypass gives no reason");
+    match TERMS.read(annotation, now) {
+        Temporary::None => Bypass::None,
+        Temporary::InForce { reason, .. } => Bypass::InForce(reason),
+        Temporary::DoesNotCount(flaw) => Bypass::DoesNotCount(TERMS.flaw(flaw)),
     }
-    let Ok(until) = until.parse::<Timestamp>() else {
-        return Bypass::DoesNotCount("castoff.dev/bypass-until is no time such as 2030-01-31T18:00:00Z");
-    };
-    if until <= now {
-        return Bypass::DoesNotCount("castoff.dev/bypass-until is past");
-    }
-    if until.duration_since(now) > LONGEST {
-        return Bypass::DoesNotCount("castoff.dev/bypass-until is more than a day ahead");
-    }
-    Bypass::InForce(reason)
 }
 
 #[cfg(test)]
@@ -68,7 +54,7 @@ mod tests {
     fn ends_early_not_late() {
         assert_eq!(
             bypass(Some("INC"), Some("2030-01-31T12:00:00Z")),
-            Bypass::DoesNotCount("castoff.dev/bypass-until is past")
+            Bypass::DoesNotCount("castoff.dev/bypass-until is past".to_owned())
         );
     }
 
@@ -85,7 +71,7 @@ mod tests {
             (Some("INC"), Some("9999-12-30T12:00:00Z"), "more than a day ahead"),
         ] {
             let found = bypass(reason, until);
-            assert!(matches!(found, Bypass::DoesNotCount(text) if text.contains(why)), "{found:?} instead of {why}");
+            assert!(matches!(&found, Bypass::DoesNotCount(text) if text.contains(why)), "{found:?} instead of {why}");
         }
     }
 }

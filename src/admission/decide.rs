@@ -63,7 +63,7 @@ const EXEMPTIONS: [fn(&Case<'_>) -> Option<Answer>; 7] =
     [bypassed, namespace_deleted, owner_deleted, node_lost, not_running, unready, force];
 
 /// What holds a guarded pod, in the order of the questions; after them its phase decides.
-const HOLDS: [fn(&Case<'_>) -> Option<Decision>; 5] = [conflict, invalid_policy, not_begun, blocked, stalled];
+const HOLDS: [fn(&Case<'_>) -> Option<Decision>; 6] = [conflict, invalid_policy, frozen, not_begun, blocked, stalled];
 
 /// What is to be done with a guarded pod's request.
 #[must_use]
@@ -194,6 +194,13 @@ fn invalid_policy(case: &Case<'_>) -> Option<Decision> {
     Some(asked_for(case, deny(case, Reason::InvalidPolicy, messages::invalid_policy(&subject, mistakes))))
 }
 
+/// Also one that was allowed already and has not left.
+fn frozen(case: &Case<'_>) -> Option<Decision> {
+    let frozen = case.guard.policy.freeze.in_force(case.now)?;
+    let subject = messages::Subject { policy: &case.guard.policy.name, ..case.subject(false) };
+    Some(asked_for(case, deny(case, Reason::Frozen, messages::frozen(&subject, &frozen))))
+}
+
 fn not_begun(case: &Case<'_>) -> Option<Decision> {
     let subject = case.subject(false);
     let begin = || asked_for(case, deny(case, Reason::Queued, messages::waiting(&subject, "it is to be prepared")));
@@ -290,7 +297,12 @@ fn next_step(case: &Case<'_>, reason: Reason, subject: &messages::Subject<'_>) -
 /// Whether the pod is prepared, or to be, for a person's request: it serves less, or not at all, until that is undone.
 fn is_prepared_for_it(case: &Case<'_>, reason: Reason) -> bool {
     match reason {
-        Reason::Queued | Reason::Draining | Reason::Stalled | Reason::NotClaimed | Reason::Completed => true,
+        Reason::Queued
+        | Reason::Draining
+        | Reason::Frozen
+        | Reason::Stalled
+        | Reason::NotClaimed
+        | Reason::Completed => true,
         Reason::Blocked => case.drain().is_some_and(Drain::owns_anything),
         _ => false,
     }
@@ -306,7 +318,7 @@ pub fn unconfirmed(case: &Case<'_>, reason: Reason) -> Answer {
 fn deny(case: &Case<'_>, reason: Reason, mut message: String) -> Answer {
     for (place, bypass) in case.bypasses() {
         if let Bypass::DoesNotCount(why) = bypass {
-            message.push_str(&messages::bypass_does_not_count(place, why));
+            message.push_str(&messages::bypass_does_not_count(place, &why));
         }
     }
     let subject = case.subject(false);

@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::lifecycle::step::StepProgress;
 use crate::plan::Mistake;
+use crate::policy::freeze::Frozen;
 use crate::printable::printable;
 
 use super::bypass;
@@ -115,6 +116,11 @@ pub fn invalid_policy(subject: &Subject<'_>, mistakes: &[Mistake]) -> String {
         |mistake| format!("{}: {}", printable(&mistake.field), clause(&mistake.message)),
     );
     format!("{} may not leave: its {subject} is not valid: {first}. {}", subject.pod(), edit(subject))
+}
+
+/// A person has frozen the policy.
+pub fn frozen(subject: &Subject<'_>, frozen: &Frozen) -> String {
+    format!("{} may not leave: its {subject} is {}.", subject.pod(), clause(&frozen.to_string()))
 }
 
 /// Two policies select the pod.

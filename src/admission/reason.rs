@@ -63,6 +63,8 @@ reasons! {
     Conflict,
     /// The policy can't be followed.
     InvalidPolicy,
+    /// A person has frozen the policy.
+    Frozen,
     /// What would let the pod go could not be confirmed by a live look.
     Unconfirmed,
     /// The drain can't be read by this version.
@@ -99,6 +101,7 @@ impl Reason {
         matches!(
             self,
             Reason::Unconfirmed
+                | Reason::Frozen
                 | Reason::Queued
                 | Reason::Draining
                 | Reason::Stalled

@@ -134,6 +134,8 @@ pub struct ClusterConfig {
     pub namespace: String,
     /// What tells this replica from the others; `None` for the host's name and a number.
     pub identity: Option<String>,
+    /// Respond to Evictions of lifecycle.k8s.io.
+    pub eviction_responder: bool,
     /// The Service that the API server reaches the replicas by.
     pub service: String,
     /// Further names that an own certificate is for.

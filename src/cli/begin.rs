@@ -45,7 +45,8 @@ pub(super) fn begin(
     // The question is asked as a real delete would ask it: a dry run makes no drain.
     let asked = Request { dry_run: false, ..request.clone() };
     let case = Case { request: &asked, pod, guard: &guard, facts: &facts, drain, now };
-    let is_held_for_good = |answer: &Answer| matches!(answer.reason, Reason::Conflict | Reason::InvalidPolicy);
+    let is_held_for_good =
+        |answer: &Answer| matches!(answer.reason, Reason::Conflict | Reason::InvalidPolicy | Reason::Frozen);
     let begun = match decide(&case) {
         // A delete would be written down, for people to be told; who prepares ahead is told here.
         Decision::Create(answer) | Decision::Again(answer) if is_held_for_good(&answer) => Begin::No(answer.message),

@@ -92,12 +92,13 @@ pub(super) const PREPARES: &str = "castoff-prepare (part of edit)";
 fn role_for(what: &str) -> Option<&'static str> {
     let (verb, object) = what.split_once(' ')?;
     match verb {
-        "list" if object.contains("drainplans") => Some(PREPARES),
+        "list" if object.contains("drainplans") || object == "pods" => Some(PREPARES),
         "list" | "get" if ["poddrain", "drainpolicies"].iter().any(|kind| object.starts_with(kind)) => {
             Some("castoff-view (part of view)")
         }
         "get" if object.starts_with("pod ") => Some(PREPARES),
         "cancel" | "take" => Some(PREPARES),
+        "freeze" => Some("castoff-admin (part of admin)"),
         "delete" if object.starts_with("poddrain") => Some(PREPARES),
         _ => None,
     }
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     /// What people may be refused, and the right that it needs.
-    const TRIED: [(&str, &str, &str); 8] = [
+    const TRIED: [(&str, &str, &str); 10] = [
         ("list poddrains", "list", "poddrains"),
         ("list drainpolicies", "list", "drainpolicies"),
         ("list drainpolicies, and the drainplans that they name", "list", "drainplans"),
@@ -147,6 +148,8 @@ mod tests {
         ("cancel tidb/tikv-2-7c0ffee1", "patch", "poddrains"),
         ("take the finalizer off poddrain tikv-2-7c0ffee1", "patch", "poddrains"),
         ("delete poddrain tidb/tikv-2-7c0ffee1", "delete", "poddrains"),
+        ("list pods", "list", "pods"),
+        ("freeze tidb/tikv", "patch", "drainpolicies"),
     ];
 
     #[test]

@@ -13,6 +13,7 @@ mod demo;
 mod doctor;
 mod drains;
 mod forget;
+mod freeze;
 mod guards;
 mod held;
 mod history;
@@ -85,6 +86,8 @@ enum Command {
     Prepare(prepare::Prepare),
     Cancel(cancel::Cancel),
     Forget(forget::Forget),
+    Freeze(freeze::FreezePolicy),
+    Unfreeze(freeze::Unfreeze),
     CheckPod(check_pod::CheckPod),
     Suggest(suggest::Suggest),
     Doctor(doctor::Doctor),
@@ -137,6 +140,8 @@ pub fn run() -> ExitCode {
             Command::Prepare(command) => prepare::run(command).await,
             Command::Cancel(command) => cancel::run(command).await,
             Command::Forget(command) => forget::run(command).await,
+            Command::Freeze(command) => freeze::freeze(command).await,
+            Command::Unfreeze(command) => freeze::unfreeze(command).await,
             Command::CheckPod(command) => check_pod::run(command).await,
             Command::Doctor(command) => doctor::run(command).await,
             Command::Uninstall(command) => uninstall::run(command).await,

@@ -1,5 +1,7 @@
 //! `castoff prepare`: a person has a pod prepared ahead of time.
 
+mod many;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use super::begin::{Begin, Next, begin, next};
 use super::connect::{PREPARES, Reach, whoami};
 use super::drains::{DrainView, Left};
 use super::live::Live;
+use super::output::Output;
 use super::render::{program, span};
 use super::{Failure, guards, output, render, trial};
 
@@ -31,20 +34,38 @@ use super::{Failure, guards, output, render, trial};
 /// It makes the PodDrain that the first denied delete would make, by the policy that guards the pod. Nothing is
 /// deleted. A preparation that nobody waits for, and nobody tries to delete the pod of, is given up after the policy's
 /// abandonAfterSeconds, and undone.
+///
+/// With --node or -l everything guarded there is prepared, as far as the policies' limits let it: --wait ends once all
+/// are prepared, or wait only for prepared ones to leave.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   castoff prepare basic-tikv-2 -n tidb --wait && kubectl delete pod basic-tikv-2 -n tidb
   castoff prepare basic-tikv-2 -n tidb               begins, and does not wait
   castoff cancel basic-tikv-2 -n tidb                undoes it
+  castoff prepare --node worker-7 --wait && kubectl drain worker-7 --ignore-daemonsets
+  castoff prepare -l app.kubernetes.io/component=tikv -n tidb --wait -o json
 
-It needs the rights of the ClusterRole castoff-prepare: to create, patch and delete poddrains.
+It needs the rights of the ClusterRole castoff-prepare: to create, patch and delete poddrains; --node the right to list pods,
+in all namespaces where none is given.
 
 Exit codes: 0 prepared (without --wait: begun), 1 it was given up, or can't be, 2 wrong usage.")]
 pub(super) struct Prepare {
     /// The pod
-    #[arg(value_name = "POD")]
-    pod: String,
+    #[arg(value_name = "POD", required_unless_present_any = ["node", "selector"])]
+    pod: Option<String>,
+
+    /// Everything guarded on this node, in all namespaces where none is given
+    #[arg(long, value_name = "NODE", conflicts_with = "pod")]
+    node: Option<String>,
+
+    /// Everything guarded with these labels
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "pod")]
+    selector: Option<String>,
+
+    /// How to print what --node or -l has come to
+    #[arg(short, long, default_value = "table", value_name = "FORMAT", conflicts_with = "pod")]
+    output: Output,
 
     /// Wait until the pod is prepared, and keep the preparation from being given up meanwhile
     #[arg(short, long)]
@@ -77,8 +98,8 @@ const SOON: Duration = Duration::from_secs(2);
 pub(super) async fn run(command: Prepare) -> Result<(), Failure> {
     let (client, namespace) = command.reach.connect().await?;
     let user = whoami(&client).await?;
-    let store = ClusterStore::new(client.clone(), Arc::default(), Arc::default());
-    let work = Work { client, namespace, pod: command.pod.clone(), user, store };
+    let Some(pod) = command.pod.clone() else { return many::run(&command, client, namespace, &user).await };
+    let work = Work::new(client, namespace, pod, user);
     let (begun, drain) = work.begin().await?;
     if begun == Begin::Prepared {
         work.tell_prepared(&drain);
@@ -106,6 +127,11 @@ struct Work {
 }
 
 impl Work {
+    fn new(client: Client, namespace: String, pod: String, user: String) -> Self {
+        let store = ClusterStore::new(client.clone(), Arc::default(), Arc::default());
+        Work { client, namespace, pod, user, store }
+    }
+
     /// Makes the pod's drain, or finds the one that is there.
     async fn begin(&self) -> Result<(Begin, Arc<Drain>), Failure> {
         for _ in 0..RACES {

@@ -135,6 +135,11 @@ struct InCluster {
     #[arg(long = "allow-namespace", env = "CASTOFF_ALLOW_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
     allow_namespaces: Vec<String>,
 
+    /// Prepare and evict pods that name castoff.dev/guard in spec.evictionResponders, where the API server has Evictions
+    /// of lifecycle.k8s.io (alpha in Kubernetes 1.37)
+    #[arg(long, env = "CASTOFF_EVICTION_RESPONDER")]
+    eviction_responder: bool,
+
     /// Where docs/runbook.md is published: events and conditions then link to it, else they name the command `castoff runbook`
     #[arg(long, env = "CASTOFF_RUNBOOK_URL", value_name = "URL")]
     runbook_url: Option<url::Url>,
@@ -316,6 +321,7 @@ impl InCluster {
             webhook_timeout,
             inject_ca_from,
             allow_namespaces,
+            eviction_responder,
             runbook_url,
             completed_ttl,
             lease_duration,
@@ -338,6 +344,7 @@ impl InCluster {
             tls,
             namespace,
             identity,
+            eviction_responder,
             service,
             further_names,
             registration,

@@ -71,8 +71,9 @@ fn awaited(view: &DrainView) -> Vec<String> {
 }
 
 /// The pods that a drain waits for, as its message names them: `waits for db-0, which is not Ready (maxUnavailable 1)`.
+/// What stands in brackets is the limit.
 pub(super) fn names(why: &str) -> Vec<String> {
-    let Some((named, _)) = why.strip_prefix("waits for ").and_then(|rest| rest.split_once(" (maxUnavailable")) else {
+    let Some((named, _)) = why.strip_prefix("waits for ").and_then(|rest| rest.split_once(" (")) else {
         return Vec::new();
     };
     if named.starts_with("pods that are missing") {
@@ -162,6 +163,7 @@ mod tests {
     #[test]
     fn the_pods_that_are_waited_for_are_read_from_the_message() {
         assert_eq!(names("waits for broker-1 (maxUnavailable 1)"), ["broker-1"]);
+        assert_eq!(names("waits for a-1 (in another zone by topology.kubernetes.io/zone)"), ["a-1"]);
         assert_eq!(names("waits for a-0 and a-1, a-2, which are not Ready (maxUnavailable 1)"), ["a-0", "a-1", "a-2"]);
         assert_eq!(names("waits for a-0 and others (maxUnavailable 3)"), ["a-0"]);
         for nobody in ["it is to be prepared", "waits for pods that are missing or not Ready (maxUnavailable 1)"] {

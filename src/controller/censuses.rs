@@ -76,9 +76,8 @@ impl Censuses {
         around: &Neighbourhood<'_>,
     ) -> Arc<Census> {
         let key = format!("{}/{}", policy.namespace, policy.name);
-        let is_it = |it: &OfPolicy| {
-            Arc::ptr_eq(&it.policy, policy) && Arc::ptr_eq(&it.pods, pods) && policy.spec.node_selector.is_empty()
-        };
+        let is_it =
+            |it: &OfPolicy| Arc::ptr_eq(&it.policy, policy) && Arc::ptr_eq(&it.pods, pods) && !policy.goes_by_nodes();
         if let Some(it) = self.known().all.get_mut(&key).filter(|it| is_it(it))
             && let Some((known, slots, owners, census)) = &mut it.counted
             && slots == around.slots

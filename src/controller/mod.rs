@@ -1,6 +1,7 @@
 //! Brings drains about: looks, lets the lifecycle decide, writes that down, and does what it asked for.
 
 mod agenda;
+mod ahead;
 pub mod censuses;
 pub mod cluster_reads;
 mod line;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::facts::{NodeSeen, OwnerSeen};
 use crate::lifecycle::{
-    Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, Wrong, hole, wish,
+    Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, Wrong, ahead, hole, wish,
 };
 use crate::plan::Round;
 use crate::pod::Pod;
@@ -26,6 +26,8 @@ pub(super) struct Surroundings {
     owner: OwnerSeen,
     policy: PolicySeen,
     wrong: Option<Wrong>,
+    /// The pod's node shows what its policy prepares ahead for.
+    ahead: bool,
     /// What the policy's limit says.
     pub room: Room,
     /// The policy whose list of slots is to be written, and the version of it.
@@ -79,7 +81,10 @@ impl Controller {
         let is_new = found_pod.is_some_and(|pod| !pod.is_ready());
         let predecessor = drains.iter().find(|other| is_new && sight::may_be_taken_over(other, &drain, &pods));
         let successor = drains.iter().find(|other| other.status.predecessor.as_deref() == Some(&drain.metadata.name));
+        let node = || self.cluster.node(found_pod.map_or("", |pod| pod.spec.node_name.as_str()));
+        let ahead = guarding.is_some_and(|policy| ahead::signal(policy, &node()).is_some());
         let mut around = Surroundings {
+            ahead,
             pod,
             owner,
             policy,
@@ -150,6 +155,9 @@ impl Controller {
             // Only those ask their backend who would get the next places.
             around.room = Room::Wait("waits in line: others of its policy have the next places".to_owned());
         }
+        if let Some(frozen) = policy.freeze.in_force_anywhere(jiff::Timestamp::now()) {
+            around.room = Room::frozen(drain, &frozen);
+        }
         around.far_behind = before >= OF_A_POLICY && matches!(around.room, Room::Wait(_));
         around.slots_of = Some((policy.name.clone(), listed.version));
         Ok(())
@@ -202,6 +210,7 @@ impl Controller {
             },
             wish: now
                 .map_or(Wish::None, |pod| wish::wish(pod, &around.owner, &node, drain.status.caller, &around.pods)),
+            ahead: around.ahead,
             mode: now.and_then(|pod| wish::mode(pod, &around.owner)),
             room: around.room.clone(),
             listed: around.listed,

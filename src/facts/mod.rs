@@ -3,7 +3,7 @@
 
 pub mod read;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pod::Pod;
 
@@ -26,6 +26,10 @@ pub struct NodeFacts {
     pub ready: Option<bool>,
     /// Its taints that evict pods (effect `NoExecute`).
     pub evicting: Vec<Taint>,
+    /// The keys of all its taints.
+    pub taints: BTreeSet<String>,
+    /// The types of its conditions that are True.
+    pub conditions: BTreeSet<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its annotations.

@@ -22,6 +22,9 @@ pub const OWNER_KINDS: [(&str, &str); 5] = [
 /// What is wrong with the JSON.
 pub fn node(object: &Value) -> Result<NodeFacts, serde_json::Error> {
     let node = Node::deserialize(object)?;
+    let taints = node.spec.taints.iter().map(|taint| taint.key.clone()).collect();
+    let is_true = node.status.conditions.iter().filter(|condition| condition.status == "True");
+    let conditions = is_true.map(|condition| condition.kind.clone()).collect();
     let evicting = node.spec.taints.into_iter().filter(|taint| taint.effect == "NoExecute");
     Ok(NodeFacts {
         ready: match node.status.conditions.iter().find(|condition| condition.kind == "Ready") {
@@ -30,6 +33,8 @@ pub fn node(object: &Value) -> Result<NodeFacts, serde_json::Error> {
             _ => None,
         },
         evicting: evicting.map(|taint| Taint { key: taint.key, value: taint.value }).collect(),
+        taints,
+        conditions,
         labels: node.metadata.labels,
         annotations: node.metadata.annotations,
     })

@@ -12,6 +12,7 @@ mod verify;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -20,11 +21,14 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::admission::{self, Answer, Case, Decision, Guard, Malformed, NotVerified, Reason, Request, Stage, decide};
+use crate::admission::{
+    self, Answer, Case, Decision, Guard, Malformed, NotVerified, Reason, Request, Stage, What, decide,
+};
 use crate::controller::observe::Observer;
+use crate::lifecycle::Caller;
 use crate::pod::Pod;
 use crate::policy::PolicyIndex;
-use crate::ports::{Cluster, Events, Store};
+use crate::ports::{Answered, Asks, Cluster, Events, Store};
 use crate::printable::printable;
 use crate::server::Gate;
 
@@ -64,6 +68,31 @@ impl Gate for Gatekeeper {
         }
         span.in_scope(|| self.note(&request, &answer));
         Ok(admission::response::render(&request.uid, &answer).into())
+    }
+}
+
+/// How long somebody in this process waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+#[async_trait]
+impl Asks for Gatekeeper {
+    async fn ask_for(&self, pod: &Pod<'static>, user: &str) -> Answered {
+        let request = Request {
+            uid: String::new().into(),
+            namespace: pod.metadata.namespace.clone(),
+            name: pod.metadata.name.clone(),
+            username: user.to_owned().into(),
+            caller: Caller::of(user),
+            dry_run: false,
+            what: What::Delete { pod: Box::new(pod.clone()), grace_period_seconds: None },
+        };
+        let answer = self.ask(&request, false, Instant::now() + PATIENCE).await;
+        let prepared = matches!(answer.reason, Reason::Drained | Reason::Departing);
+        let because = || {
+            answer.warnings.first().cloned().unwrap_or_else(|| format!("nothing holds it ({})", answer.reason.as_str()))
+        };
+        let message = if answer.allowed { because() } else { answer.message.clone() };
+        Answered { allowed: answer.allowed, prepared, message }
     }
 }
 

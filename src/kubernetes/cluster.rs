@@ -9,7 +9,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::core;
 use kube::Client;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::client::Body;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Value, json};
@@ -265,6 +265,20 @@ impl Cluster for WatchedCluster {
         match self.pod_api(&pod.metadata.namespace).delete(&pod.metadata.name, &how).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn evict(&self, pod: &Pod<'_>) -> Result<(), StoreError> {
+        let uid = Some(pod.metadata.uid.as_str().to_owned());
+        let preconditions = Preconditions { uid, resource_version: None };
+        let how = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let how = EvictParams { delete_options: Some(how), ..EvictParams::default() };
+        let api: Api<core::v1::Pod> = Api::namespaced(self.client.clone(), &pod.metadata.namespace);
+        match api.evict(&pod.metadata.name, &how).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+            Err(kube::Error::Api(status)) => Err(StoreError::Forbidden(status.message)),
             Err(error) => Err(unavailable(error)),
         }
     }

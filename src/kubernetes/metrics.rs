@@ -8,7 +8,9 @@ use prometheus::{HistogramVec, IntGaugeVec, Registry};
 
 use crate::controller::IsLeader;
 use crate::lifecycle::Phase;
-use crate::metrics::{LookedUp, Metric, OLDEST_DRAIN, OfPolicies, POLICIES, TO_GONE, TO_PREPARED, TO_RESTORED, Whose};
+use crate::metrics::{
+    FREEZE_ENDS, LookedUp, Metric, OLDEST_DRAIN, OfPolicies, POLICIES, TO_GONE, TO_PREPARED, TO_RESTORED, Whose,
+};
 use crate::ports::News;
 
 use super::cache::Cache;
@@ -43,6 +45,13 @@ pub(crate) fn register(
         }
     };
     registry.register(Box::new(LookedUp::new(OLDEST_DRAIN, whose.labels(), Box::new(oldest))?))?;
+    let (of_frozen, frozen) = (whose.clone(), Arc::clone(&policies));
+    let ends = move |gauges: &IntGaugeVec| {
+        for policy in frozen.all() {
+            tell_freeze(gauges, &of_frozen, &policy, Timestamp::now());
+        }
+    };
+    registry.register(Box::new(LookedUp::new(FREEZE_ENDS, whose.labels(), Box::new(ends))?))?;
     let of_policies = whose.clone();
     let ready = move |gauges: &IntGaugeVec| {
         for policy in policies.all() {
@@ -52,6 +61,13 @@ pub(crate) fn register(
         }
     };
     registry.register(Box::new(LookedUp::new(POLICIES, whose.labels(), Box::new(ready))?))
+}
+
+/// When the policy's freeze ends, if none ends later.
+fn tell_freeze(gauges: &IntGaugeVec, whose: &Whose, policy: &PolicyObject, now: Timestamp) {
+    let Some(frozen) = policy.freeze.in_force(now) else { return };
+    let gauge = gauges.with_label_values(&whose.values(&policy.namespace, &policy.name, &[]));
+    gauge.set(gauge.get().max(frozen.until.as_second()));
 }
 
 /// For how long the drain stands where it does, if none stands there longer.
@@ -156,6 +172,20 @@ mod tests {
         }
         let told = |phase| gauges.with_label_values(&["n", "db", phase]).get();
         assert_eq!([told("Draining"), told("Queued"), told("Blocked"), told("Completed")], [50, 60, 10, 0]);
+    }
+
+    #[test]
+    fn a_freeze_is_told_by_its_end_while_it_is_in_force() {
+        let policy = |until: &str| {
+            let annotations = json!({"castoff.dev/freeze": "INC", "castoff.dev/freeze-until": until});
+            let object = json!({"metadata": {"name": "db", "namespace": "n", "annotations": annotations}});
+            crate::kubernetes::policies::read_policy(&serde_json::from_value(object).unwrap()).unwrap().1
+        };
+        let gauges = FREEZE_ENDS.gauges(Labels::Policy).unwrap();
+        for until in ["2030-01-01T00:02:00Z", "2030-01-01T00:01:00Z", "2029-12-31T00:00:00Z", "2031-01-01T00:00:00Z"] {
+            tell_freeze(&gauges, &whose(), &policy(until), "2030-01-01T00:00:00Z".parse().unwrap());
+        }
+        assert_eq!(gauges.with_label_values(&["n", "db"]).get(), 1_893_456_120);
     }
 
     #[test]

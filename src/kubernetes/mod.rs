@@ -10,6 +10,7 @@ pub mod crds;
 pub mod drains;
 mod entries;
 pub(crate) mod events;
+pub mod evictions;
 pub mod follow;
 pub mod health;
 pub mod history;

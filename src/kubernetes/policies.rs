@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::lifecycle::limit::Slots;
 use crate::plan::{self, Mistake, Plan};
+use crate::policy::freeze::Freeze;
 use crate::policy::spec::{PlanReference, PolicySpec};
 use crate::policy::{NoPlan, Plans, Policy, PolicyIndex, find_built_in};
 use crate::ports::VersionedSlots;
@@ -27,6 +28,8 @@ pub(crate) struct PolicyObject {
     /// Tells it from another of the same name before it.
     pub uid: String,
     pub generation: i64,
+    /// What its annotations say of a freeze: of no generation.
+    pub freeze: Freeze,
     pub spec: Value,
     pub slots: VersionedSlots,
     pub status: Value,
@@ -52,6 +55,7 @@ pub(crate) fn read_policy(object: &DynamicObject) -> Option<(String, PolicyObjec
         name: object.name_any(),
         uid: object.uid().unwrap_or_default(),
         generation: object.metadata.generation.unwrap_or(0),
+        freeze: Freeze::of(object.annotations()),
         spec: part(object, "spec"),
         slots: VersionedSlots {
             slots: Slots { departing: serde_json::from_value(list("departing")).unwrap_or_default() },
@@ -129,11 +133,12 @@ fn names_a_plan(policy: &PolicyObject) -> bool {
     steps.into_iter().flatten().any(|step| step.pointer("/plan/name").is_some())
 }
 
-fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTreeMap<String, (String, i64)> {
+fn generations(policies: &[Arc<PolicyObject>], plans: &[Arc<PlanObject>]) -> BTreeMap<String, (String, i64, Freeze)> {
     let of_policy = |policy: &Arc<PolicyObject>| {
-        (format!("{}/{}", policy.namespace, policy.name), (policy.uid.clone(), policy.generation))
+        let name = format!("{}/{}", policy.namespace, policy.name);
+        (name, (policy.uid.clone(), policy.generation, policy.freeze.clone()))
     };
-    let of_plan = |plan: &Arc<PlanObject>| (plan.name.clone(), (plan.uid.clone(), plan.generation));
+    let of_plan = |plan: &Arc<PlanObject>| (plan.name.clone(), (plan.uid.clone(), plan.generation, Freeze::default()));
     policies.iter().map(of_policy).chain(plans.iter().map(of_plan)).collect()
 }
 
@@ -173,6 +178,12 @@ fn compile_plan(plan: &PlanObject) -> Result<Arc<Plan>, NoPlan> {
 }
 
 fn compile_policy(object: &PolicyObject, plans: &Known<'_>) -> Policy {
+    let mut policy = compile_spec(object, plans);
+    policy.freeze = object.freeze.clone();
+    policy
+}
+
+fn compile_spec(object: &PolicyObject, plans: &Known<'_>) -> Policy {
     let mut spec = object.spec.clone();
     if let Value::Object(fields) = &mut spec {
         // Fields that a newer version knows are passed over; words that it knows are not.
@@ -218,6 +229,7 @@ mod tests {
             name: "p".to_owned(),
             uid: String::new(),
             generation: 1,
+            freeze: Freeze::default(),
             spec,
             slots: VersionedSlots::default(),
             status: Value::Null,
@@ -257,6 +269,16 @@ mod tests {
             Arc::new(PlanObject { name: "mine".to_owned(), uid: uid.to_owned(), generation: 1, spec: Value::Null })
         };
         assert_ne!(generations(&[], &[plan("a")]), generations(&[], &[plan("b")]));
+    }
+
+    #[test]
+    fn a_policy_that_was_frozen_or_thawed_is_compiled_anew() {
+        let frozen = |until: &str| {
+            let annotations = BTreeMap::from([("castoff.dev/freeze-until".to_owned(), until.to_owned())]);
+            Arc::new(PolicyObject { freeze: Freeze::of(&annotations), ..PolicyObject::clone(&object(Value::Null)) })
+        };
+        assert_ne!(generations(&[frozen("a")], &[]), generations(&[frozen("b")], &[]));
+        assert!(compile(&[frozen("a")], &[]).get("n", "p").is_some_and(|policy| policy.freeze != Freeze::default()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! owner misses, counts, each seat once. What has a name of chance is counted by its owner's number, not listed.
 
 mod census;
+mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::OwnerSeen;
 use crate::pod::Pod;
 use crate::policy::Policy;
+use crate::policy::freeze::Frozen;
 
 use super::drain::Drain;
 
@@ -82,6 +84,13 @@ pub enum Room {
 }
 
 impl Room {
+    /// What a drain is told while its policy is frozen: one that waits begins nothing, one under way is held.
+    #[must_use]
+    pub fn frozen(drain: &Drain, frozen: &Frozen) -> Room {
+        let why = format!("its policy is {frozen}");
+        if drain.status.phase.holds_a_place() { Room::HeldBut(why) } else { Room::Wait(why) }
+    }
+
     /// Whether a place is held.
     #[must_use]
     pub fn is_held(&self) -> bool {

@@ -3,6 +3,7 @@
 //! [`reconcile()`] is given the drain, what this process remembers of it and what was seen just now; it answers with
 //! the drain as it is to be written, and what to do once that is written. It knows no clock and no socket.
 
+pub mod ahead;
 pub mod caller;
 pub mod claim;
 mod departing;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::Mode;
 use crate::pod::Pod;
-use crate::policy::spec::{MaxUnavailable, PolicySpec};
+use crate::policy::spec::PolicySpec;
 
 use super::caller::Caller;
 use super::step::{DrainStep, StepProgress};
@@ -16,9 +16,6 @@ use super::step::{DrainStep, StepProgress};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
-    /// How many pods may be away at once. Counts where the policy is gone; else what it says now does.
-    #[schemars(schema_with = "crate::schema::int_or_string")]
-    pub max_unavailable: MaxUnavailable,
     /// Between two looks at the backend.
     pub poll_period_seconds: u32,
     /// Without progress, until the drain is called stalled.
@@ -36,7 +33,6 @@ impl Default for Limits {
 impl From<&PolicySpec> for Limits {
     fn from(spec: &PolicySpec) -> Self {
         Limits {
-            max_unavailable: spec.max_unavailable.clone(),
             poll_period_seconds: spec.poll_period_seconds,
             progress_deadline_seconds: spec.progress_deadline_seconds,
             abandon_after_seconds: spec.abandon_after_seconds,

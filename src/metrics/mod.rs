@@ -109,6 +109,8 @@ metrics! {
         "From being let go to the end: until the pod was replaced, and what was set at its backend undone.";
     POLICIES: Kind::Gauge, "castoff_policies", ["ready", "reason"], true, Same,
         "Policies, by what their columns READY and REASON say.";
+    FREEZE_ENDS: Kind::Gauge, "castoff_freeze_end_timestamp_seconds", [], true, Same,
+        "When the freeze of a policy ends, in seconds since 1970; of several the last. Told while one is in force.";
     REQUESTS: Kind::Counter, "castoff_requests_total", ["decision", "reason", "caller"], false, Each,
         "Deletes and evictions that were answered, by the question that decided, and by who asked.";
     AUDITED: Kind::Counter, "castoff_audited_total", ["would"], true, Each,

@@ -1,8 +1,10 @@
 //! Which pods are guarded, and by which steps.
 
+pub mod freeze;
 pub mod ordinals;
 pub mod selector;
 pub mod spec;
+pub mod temporary;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use crate::nearest::did_you_mean;
 use crate::plan::{Mistake, Parameters, Plan, catalogue};
 use crate::pod::{Pod, TextMap};
+use freeze::Freeze;
 use ordinals::Ordinals;
 use spec::{PlanReference, PolicySpec, StepSpec};
 
@@ -22,6 +25,8 @@ pub struct Policy {
     pub name: String,
     /// As it was written.
     pub spec: PolicySpec,
+    /// Whether a person has frozen it.
+    pub freeze: Freeze,
     /// The part of a StatefulSet that it guards.
     ordinals: Option<Ordinals>,
     /// Its steps, or what is wrong with the policy. It guards its pods either way.
@@ -80,6 +85,7 @@ impl Policy {
         Policy {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            freeze: Freeze::default(),
             ordinals: ordinals.and_then(Result::ok),
             steps: if mistakes.is_empty() { Ok(steps) } else { Err(mistakes) },
             spec,
@@ -91,7 +97,14 @@ impl Policy {
     pub fn unreadable(namespace: &str, name: &str, selector: spec::LabelSelector, why: &str) -> Self {
         let spec = PolicySpec::selecting(selector);
         let steps = Err(vec![mistake("spec", why)]);
-        Policy { namespace: namespace.to_owned(), name: name.to_owned(), ordinals: None, steps, spec }
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Policy { namespace, name, freeze: Freeze::default(), ordinals: None, steps, spec }
+    }
+
+    /// The same with what its annotations say of a freeze.
+    #[must_use]
+    pub fn annotated(self, annotations: &BTreeMap<String, String>) -> Self {
+        Policy { freeze: Freeze::of(annotations), ..self }
     }
 
     /// Whether this policy guards the pod. What can't be told (a node whose labels are not known) counts as guarded.
@@ -118,6 +131,12 @@ impl Policy {
     #[must_use]
     pub fn has_ordinal(&self, ordinal: u32) -> bool {
         self.ordinals.as_ref().is_none_or(|part| part.contain(ordinal))
+    }
+
+    /// Whether what it says of a pod depends on the pod's node.
+    #[must_use]
+    pub fn goes_by_nodes(&self) -> bool {
+        !self.spec.node_selector.is_empty() || self.spec.spread.is_some()
     }
 
     /// How many of `count` ordinals from `first` on the policy guards.
@@ -267,9 +286,16 @@ fn check_limits(spec: &PolicySpec) -> Vec<Mistake> {
             mistakes.push(mistake(&format!("spec.steps[{index}].name"), &message));
         }
     }
-    if !spec.max_unavailable.is_valid() {
-        let message = "a number of at least 1, or a percentage from \"1%\" to \"100%\"";
-        mistakes.push(mistake("spec.maxUnavailable", message));
+    mistakes.extend(check_amounts(spec));
+    for (index, signal) in spec.prepare_ahead.iter().enumerate() {
+        if signal.taint.is_some() == signal.node_condition.is_some() {
+            mistakes
+                .push(mistake(&format!("spec.prepareAhead[{index}]"), "name exactly one of taint and nodeCondition"));
+        }
+        if signal.taint.as_deref() == Some(spec::CORDON) {
+            let message = "a cordon alone says nothing of when pods leave: they are not prepared for it";
+            mistakes.push(mistake(&format!("spec.prepareAhead[{index}].taint"), message));
+        }
     }
     for (field, seconds) in [
         ("spec.pollPeriodSeconds", spec.poll_period_seconds),
@@ -278,6 +304,30 @@ fn check_limits(spec: &PolicySpec) -> Vec<Mistake> {
     ] {
         if seconds == 0 {
             mistakes.push(mistake(field, "at least 1 second"));
+        }
+    }
+    mistakes
+}
+
+/// What lets no pod go at all would hold each for ever.
+fn check_amounts(spec: &PolicySpec) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    let most = "a number of at least 1, or a percentage from \"1%\" to \"100%\"";
+    if spec.max_unavailable.as_ref().is_some_and(|most| !most.lets_some_go()) {
+        mistakes.push(mistake("spec.maxUnavailable", most));
+    }
+    if spec.min_available.as_ref().is_some_and(|least| !least.keeps_not_all()) {
+        mistakes.push(mistake("spec.minAvailable", "a number, or a percentage from \"0%\" to \"99%\""));
+    }
+    if spec.max_unavailable.is_some() && spec.min_available.is_some() {
+        mistakes.push(mistake("spec.minAvailable", "a policy has one of maxUnavailable and minAvailable, not both"));
+    }
+    if let Some(spread) = &spec.spread {
+        if spread.topology_key.is_empty() {
+            mistakes.push(mistake("spec.spread.topologyKey", "a label, as topology.kubernetes.io/zone"));
+        }
+        if !spread.max_unavailable.lets_some_go() {
+            mistakes.push(mistake("spec.spread.maxUnavailable", most));
         }
     }
     mistakes

@@ -24,10 +24,17 @@ pub struct PolicySpec {
     pub mode: PolicyMode,
     /// What prepares a pod, in order; 1 to 8.
     pub steps: Vec<StepSpec>,
-    /// How many pods may be away at once.
-    #[serde(default)]
+    /// How many pods may be away at once; 1 where nothing limits that. A percentage is rounded down, but lets one go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::schema::int_or_string")]
-    pub max_unavailable: MaxUnavailable,
+    pub max_unavailable: Option<Amount>,
+    /// In its place: how many pods must stay. A percentage is rounded up, as in a PodDisruptionBudget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::schema::int_or_string")]
+    pub min_available: Option<Amount>,
+    /// Pods that are away at once must all be in one zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
     /// Seconds between two looks at the backend.
     #[serde(default = "two")]
     pub poll_period_seconds: u32,
@@ -37,6 +44,9 @@ pub struct PolicySpec {
     /// Seconds without a try after which a drain is given up.
     #[serde(default = "ten_minutes")]
     pub abandon_after_seconds: u32,
+    /// What a node shows before its pods are asked for: they are prepared when it does, ahead of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepare_ahead: Vec<NodeSignal>,
     /// Which cases are let go unprepared.
     #[serde(default = "default_exemptions")]
     pub exempt: Vec<Exemption>,
@@ -58,11 +68,25 @@ impl PolicySpec {
             node_selector: BTreeMap::new(),
             mode: PolicyMode::default(),
             steps: Vec::new(),
-            max_unavailable: MaxUnavailable::default(),
+            max_unavailable: None,
+            min_available: None,
+            spread: None,
             poll_period_seconds: two(),
             progress_deadline_seconds: ten_minutes(),
             abandon_after_seconds: ten_minutes(),
+            prepare_ahead: Vec::new(),
             exempt: default_exemptions(),
+        }
+    }
+
+    /// How many of its pods may be away at once, wherever they are.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        match (&self.max_unavailable, &self.min_available) {
+            (Some(most), _) => Limit::MaxUnavailable(most.clone()),
+            (None, Some(least)) => Limit::MinAvailable(least.clone()),
+            (None, None) if self.spread.is_some() => Limit::None,
+            (None, None) => Limit::MaxUnavailable(Amount::Number(1)),
         }
     }
 }
@@ -161,53 +185,140 @@ pub struct CredentialsReference {
     pub secret_name: String,
 }
 
-/// How many pods may be away at once: a number, or per cent of the pods that the policy selects.
+/// A number of pods, or per cent of all that there are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum MaxUnavailable {
+pub enum Amount {
     /// So many pods.
-    Pods(u32),
-    /// As `25%`; rounded down, but at least one pod.
+    Number(u32),
+    /// As `25%`.
     Percent(String),
 }
 
-impl Default for MaxUnavailable {
-    fn default() -> Self {
-        MaxUnavailable::Pods(1)
-    }
-}
-
-impl std::fmt::Display for MaxUnavailable {
+impl std::fmt::Display for Amount {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            MaxUnavailable::Pods(pods) => write!(formatter, "{pods}"),
-            MaxUnavailable::Percent(percent) => formatter.write_str(percent),
+            Amount::Number(pods) => write!(formatter, "{pods}"),
+            Amount::Percent(percent) => formatter.write_str(percent),
         }
     }
 }
 
-impl MaxUnavailable {
-    /// Whether it lets any pod go: no pods at a time, and no per cent, would hold all of them for ever.
+impl Amount {
+    /// As a limit of those that are away it lets some pod go: none at a time, and no per cent, would hold all of them
+    /// for ever.
     #[must_use]
-    pub fn is_valid(&self) -> bool {
+    pub fn lets_some_go(&self) -> bool {
         match self {
-            MaxUnavailable::Pods(pods) => *pods > 0,
-            MaxUnavailable::Percent(text) => {
-                let percent = text.strip_suffix('%').and_then(|number| number.parse::<u32>().ok());
-                percent.is_some_and(|percent| (1..=100).contains(&percent))
-            }
+            Amount::Number(pods) => *pods > 0,
+            Amount::Percent(_) => self.percent().is_some_and(|percent| percent > 0),
         }
     }
 
-    /// The number of pods, of `selected` in all; `None` where the text is no percentage.
+    /// As a limit of those that stay it lets some pod go.
     #[must_use]
-    pub fn of(&self, selected: usize) -> Option<usize> {
+    pub fn keeps_not_all(&self) -> bool {
         match self {
-            MaxUnavailable::Pods(pods) => usize::try_from(*pods).ok(),
-            MaxUnavailable::Percent(text) => {
-                let percent: usize = text.strip_suffix('%')?.parse().ok().filter(|percent| *percent <= 100)?;
-                Some((selected * percent / 100).max(1))
-            }
+            Amount::Number(_) => true,
+            Amount::Percent(_) => self.percent().is_some_and(|percent| percent < 100),
+        }
+    }
+
+    /// So many of these at the most: rounded down, but at least one.
+    #[must_use]
+    pub fn at_most(&self, all: usize) -> usize {
+        match self {
+            Amount::Number(pods) => usize::try_from(*pods).unwrap_or(usize::MAX),
+            Amount::Percent(_) => self.percent().map_or(1, |percent| (all * percent / 100).max(1)),
+        }
+    }
+
+    /// So many of these at the least: rounded up.
+    #[must_use]
+    pub fn at_least(&self, all: usize) -> usize {
+        match self {
+            Amount::Number(pods) => usize::try_from(*pods).unwrap_or(usize::MAX),
+            Amount::Percent(_) => self.percent().map_or(all, |percent| (all * percent).div_ceil(100)),
+        }
+    }
+
+    fn percent(&self) -> Option<usize> {
+        let Amount::Percent(text) = self else { return None };
+        text.strip_suffix('%')?.parse().ok().filter(|percent| *percent <= 100)
+    }
+}
+
+/// How many pods may be away at once, wherever they are: `maxUnavailable 1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// So many.
+    MaxUnavailable(Amount),
+    /// All but so many.
+    MinAvailable(Amount),
+    /// All.
+    None,
+}
+
+impl Limit {
+    /// How many of these may be away at once.
+    #[must_use]
+    pub fn most(&self, expected: usize) -> usize {
+        match self {
+            Limit::MaxUnavailable(most) => most.at_most(expected),
+            Limit::MinAvailable(least) => expected.saturating_sub(least.at_least(expected)),
+            Limit::None => expected,
+        }
+    }
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Limit::MaxUnavailable(most) => write!(formatter, "maxUnavailable {most}"),
+            Limit::MinAvailable(least) => write!(formatter, "minAvailable {least}"),
+            Limit::None => formatter.write_str("no limit"),
+        }
+    }
+}
+
+/// Pods that are away at once must all be in one zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Spread {
+    /// The label that names the zone, of the pod or else of its node: as topology.kubernetes.io/zone.
+    pub topology_key: String,
+    /// How many pods of one zone may be away at once: a number, or a percentage of its pods.
+    #[serde(default = "all_of_a_zone")]
+    #[schemars(schema_with = "crate::schema::int_or_string")]
+    pub max_unavailable: Amount,
+}
+
+fn all_of_a_zone() -> Amount {
+    Amount::Percent("100%".to_owned())
+}
+
+/// What a node shows: exactly one of the two.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeSignal {
+    /// A taint with this key, whatever its value and effect. Not node.kubernetes.io/unschedulable: a cordon alone says
+    /// nothing of when pods leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taint: Option<String>,
+    /// A condition of this type that is True.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_condition: Option<String>,
+}
+
+/// The taint of a node that is only cordoned.
+pub const CORDON: &str = "node.kubernetes.io/unschedulable";
+
+/// `taint karpenter.sh/disrupted`.
+impl std::fmt::Display for NodeSignal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.taint, &self.node_condition) {
+            (Some(taint), _) => write!(formatter, "taint {taint}"),
+            (None, condition) => write!(formatter, "condition {}", condition.as_deref().unwrap_or_default()),
         }
     }
 }
@@ -237,4 +348,32 @@ fn ten_minutes() -> u32 {
 
 fn default_exemptions() -> Vec<Exemption> {
     vec![Exemption::OwnerDeleted, Exemption::NodeLost, Exemption::NotRunning]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a PodDisruptionBudget does with the same words: `k8s.io/apimachinery/pkg/util/intstr`, rounding up.
+    #[test]
+    fn a_percentage_of_pods_that_stay_is_rounded_up() {
+        for (least, all, away) in
+            [("50%", 7, 3), ("33%", 3, 2), ("34%", 3, 1), ("1%", 1, 0), ("0%", 4, 4), ("99%", 200, 2)]
+        {
+            let limit = Limit::MinAvailable(Amount::Percent(least.to_owned()));
+            assert_eq!(limit.most(all), away, "{least} of {all}");
+        }
+        assert_eq!(Limit::MinAvailable(Amount::Number(3)).most(2), 0);
+    }
+
+    #[test]
+    fn a_number_that_stays_is_the_rest_of_one_that_may_go() {
+        for all in 0..20_u32 {
+            for least in 0..=all {
+                let (stays, goes) = (Amount::Number(least), Amount::Number(all - least));
+                let all = all as usize;
+                assert_eq!(Limit::MinAvailable(stays).most(all), Limit::MaxUnavailable(goes).most(all));
+            }
+        }
+    }
 }

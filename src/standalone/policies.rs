@@ -47,6 +47,8 @@ struct Metadata {
     name: String,
     #[serde(default)]
     namespace: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 /// The plans that a policy may name.
@@ -284,7 +286,8 @@ impl Source<'_> {
         if resource.metadata.namespace.is_empty() && !reading.explains("metadata.namespace") {
             complaints.push(self.complaint("metadata", "a DrainPolicy needs metadata.namespace", ""));
         }
-        let policy = Policy::new(&resource.metadata.namespace, &resource.metadata.name, resource.spec, plans);
+        let Metadata { namespace, name, annotations } = resource.metadata;
+        let policy = Policy::new(&namespace, &name, resource.spec, plans).annotated(&annotations);
         let mut mistakes = policy.steps.as_ref().err().cloned().unwrap_or_default();
         let is_followed = mistakes.is_empty();
         for (index, _) in policy.spec.steps.iter().enumerate().filter(|(_, step)| plans.has_mistakes_in(&step.plan)) {

@@ -193,3 +193,44 @@ fn the_first_of_the_first_questions_decides() {
     pod.metadata.annotations.clear();
     assert_eq!(ask(&pod), None);
 }
+
+/// The scene's policy, frozen until then.
+fn freeze(scene: &mut Scene, until: &str) {
+    let annotations = [("freeze", "INC-4711"), ("freeze-by", "alice"), ("freeze-until", until)];
+    let annotations = annotations.map(|(key, value)| (format!("castoff.dev/{key}"), value.to_owned())).into();
+    scene.guard.policy = Arc::new(policy("tidb", "tikv", |_| {}).annotated(&annotations));
+}
+
+#[test]
+fn a_frozen_policy_holds_whatever_is_prepared_and_says_who_why_and_until_when() {
+    for phase in [Phase::Queued, Phase::Draining, Phase::Drained, Phase::Departing] {
+        let mut scene = Scene::new(|_| {}).with_drain(|drain| {
+            (drain.status.phase, drain.status.allowed) = (phase, phase == Phase::Departing);
+        });
+        freeze(&mut scene, "2030-01-31T12:30:00Z");
+        let answer = scene.answer();
+        assert_eq!((answer.reason, answer.allowed), (Reason::Frozen, false), "{phase}");
+        assert_eq!(
+            answer.message,
+            "tidb/basic-tikv-2 may not leave: its policy tikv is frozen by alice until 2030-01-31T12:30:00Z: INC-4711."
+        );
+    }
+}
+
+#[test]
+fn a_pod_asked_for_under_a_freeze_is_written_down_and_one_that_is_let_go_is_not_held() {
+    let mut scene = Scene::new(|_| {});
+    freeze(&mut scene, "2030-01-31T12:30:00Z");
+    assert!(matches!(scene.decide(), Decision::Create(answer) if answer.reason == Reason::Frozen));
+    scene.facts.owner = castoff::facts::OwnerSeen::DeletingOrGone;
+    assert_eq!(scene.answer().reason, Reason::OwnerDeleted);
+}
+
+#[test]
+fn a_freeze_that_is_past_or_too_long_holds_nothing() {
+    for until in ["2030-01-31T12:00:00Z", "2030-02-08T12:00:00Z", "tomorrow"] {
+        let mut scene = Scene::new(|_| {}).with_drain(|drain| drain.status.phase = Phase::Drained);
+        freeze(&mut scene, until);
+        assert_eq!(scene.decide(), Decision::Verify, "{until}");
+    }
+}

@@ -41,6 +41,7 @@ pub fn case(phase: &str, steps: usize) -> Case {
         namespace_ending: false,
         policy: PolicySeen::AsBegun,
         wrong: None,
+        ahead: false,
         settings: Settings {
             claim_patience: CLAIM_PATIENCE,
             progress_every: Duration::from_mins(1),

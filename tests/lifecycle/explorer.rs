@@ -38,6 +38,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::bool::ANY.prop_map(Step::ScaledIn),
         1 => prop::bool::ANY.prop_map(Step::Limit),
         1 => prop::bool::ANY.prop_map(Step::Owner),
+        1 => prop::bool::ANY.prop_map(Step::Freeze),
+        1 => prop::bool::ANY.prop_map(Step::Zoned),
     ]
 }
 
@@ -259,5 +261,29 @@ fn a_slot_that_a_process_was_about_to_give_back_is_given_back_by_the_next() {
         vec![Step::Edit(0), Step::Do, Step::Do, Step::Turn(2), Step::Do, Step::Turn(0), Step::Do, Step::Crash],
     ]
     .concat();
+    assert_eq!(play(Broken::Nothing, &steps), None);
+}
+
+#[test]
+fn a_leader_that_goes_on_while_a_policy_is_frozen_is_noticed() {
+    let steps = [vec![asks(0, 1), Step::Freeze(true)], work(1).repeat(2)].concat();
+    let noticed = play(Broken::FreezeOfGatesOnly, &steps);
+    assert_eq!(noticed.as_deref(), Some("begun, or called prepared, while the policy is frozen"));
+    assert_eq!(play(Broken::Nothing, &steps), None);
+}
+
+/// A pod of one zone leaves while one of another does.
+#[test]
+fn pods_taken_for_pods_of_one_zone_are_noticed() {
+    let steps = [
+        vec![Step::Zoned(true), asks(0, 0), asks(0, 2)],
+        [work(0), work(2)].concat().repeat(12),
+        claims(0, 0).to_vec(),
+        vec![Step::CarryOut { gate: 0, really: true }],
+        claims(0, 2).to_vec(),
+    ]
+    .concat();
+    let noticed = play(Broken::OneZoneForAll, &steps);
+    assert_eq!(noticed.as_deref(), Some("2: allowed while others are away in another zone"));
     assert_eq!(play(Broken::Nothing, &steps), None);
 }

@@ -9,9 +9,10 @@ use castoff::controller::sight;
 use castoff::facts::{NodeSeen, OwnerSeen, read};
 use castoff::lifecycle::hole::hole;
 use castoff::lifecycle::wish::{mode, wish};
-use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, Settings, Slots, Wish, World as Seen};
+use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, Room, Settings, Slots, Wish, World as Seen};
 use castoff::plan::{Plan, compile};
 use castoff::pod::{Pod, deserialize_owned};
+use castoff::policy::freeze::{self, Frozen};
 use castoff::policy::{NoPlan, Plans, Policy, PolicyIndex, spec::PlanReference};
 use serde_json::json;
 
@@ -41,26 +42,40 @@ pub const EDITS: [&[(&str, u16)]; 4] =
 pub struct Form {
     pub renamed: bool,
     pub two: bool,
+    /// All that are away must be in one zone, and nothing else limits how many.
+    pub zoned: bool,
+    /// A person has frozen it.
+    pub frozen: bool,
     pub edit: usize,
 }
 
 static POLICIES: LazyLock<HashMap<Form, PolicyIndex>> = LazyLock::new(|| {
-    let forms = [false, true].into_iter().flat_map(|renamed| {
-        [false, true].into_iter().flat_map(move |two| (0..EDITS.len()).map(move |edit| Form { renamed, two, edit }))
+    let forms = (0..16 * EDITS.len()).map(|number| {
+        let (bits, edit) = (number / EDITS.len(), number % EDITS.len());
+        Form { renamed: bits & 1 > 0, two: bits & 2 > 0, zoned: bits & 4 > 0, frozen: bits & 8 > 0, edit }
     });
     forms.map(|form| (form, PolicyIndex::new([policy(form)]))).collect()
 });
 
 fn policy(form: Form) -> Policy {
     let step = |(name, port): &(&str, u16)| json!({"name": name, "plan": {"name": "p"}, "parameters": {"port": port}});
-    let spec = json!({
+    let mut spec = json!({
         "selector": {"matchLabels": {"app": "db"}},
         "steps": EDITS[form.edit].iter().map(step).collect::<Vec<_>>(),
-        "maxUnavailable": if form.two { 2 } else { 1 },
         "abandonAfterSeconds": 100,
         "progressDeadlineSeconds": 60,
     });
-    Policy::new("n", if form.renamed { "q" } else { "p" }, serde_json::from_value(spec).unwrap(), &OnePlan)
+    if form.zoned {
+        spec["spread"] = json!({"topologyKey": "zone"});
+    } else {
+        spec["maxUnavailable"] = json!(if form.two { 2 } else { 1 });
+    }
+    let policy =
+        Policy::new("n", if form.renamed { "q" } else { "p" }, serde_json::from_value(spec).unwrap(), &OnePlan);
+    // The clock of the gates stands at the epoch.
+    let freeze = [(freeze::REASON, "INC-4711"), (freeze::UNTIL, "1970-01-02T00:00:00Z"), (freeze::BY, "alice")];
+    let freeze = freeze.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    if form.frozen { policy.annotated(&freeze.into()) } else { policy }
 }
 
 impl Form {
@@ -131,6 +146,15 @@ pub fn pod(seat: usize, played: &Played, foreign: bool) -> Arc<Pod<'static>> {
     read_once(seat, played, foreign)
 }
 
+/// The zone that the pods of a seat run in.
+pub fn zone(seat: usize) -> &'static str {
+    if seat == SEATS - 1 { "b" } else { "a" }
+}
+
+fn frozen() -> Frozen {
+    Frozen { reason: "INC-4711".to_owned(), by: "alice".to_owned(), until: jiff::Timestamp::MAX }
+}
+
 /// All that a turn, or a gate, looks at besides the backend.
 pub struct Sight<'a> {
     pub pods: Vec<Arc<Pod<'static>>>,
@@ -140,6 +164,10 @@ pub struct Sight<'a> {
     pub slots: &'a Slots,
     pub policy: Form,
     pub owner: OwnerSeen,
+    /// A person has frozen the policy.
+    pub frozen: bool,
+    /// All nodes are taken for nodes of one zone: a mistake made on purpose.
+    pub one_zone: bool,
     /// Places are told by the list alone: a mistake made on purpose.
     pub list_only: bool,
 }
@@ -157,7 +185,10 @@ impl Sight<'_> {
             owners: &owners,
             drains: if self.list_only { &[] } else { &self.drains },
             slots,
-            node_labels: &|_| None,
+            node_labels: &|node| {
+                let seat = (0..SEATS).find(|seat| node.ends_with(&seat_name(*seat)));
+                Some([("zone".to_owned(), zone(seat.filter(|_| !self.one_zone).unwrap_or(0)).to_owned())].into())
+            },
         })
     }
 
@@ -193,7 +224,10 @@ impl Sight<'_> {
             pod,
             wish: known.map_or(Wish::None, |pod| wish(pod, &self.owner, &NodeSeen::Unknown, caller, &self.pods)),
             mode: known.and_then(|pod| mode(pod, &self.owner)),
-            room: self.ask(&slots, |all| all.ask(&drain, name, &over)),
+            room: match self.frozen {
+                true => Room::frozen(&drain, &frozen()),
+                false => self.ask(&slots, |all| all.ask(&drain, name, &over)),
+            },
             listed: self.slots.held_by(&drain.metadata.name),
             rounds: BTreeMap::new(),
             predecessor: predecessor.map(|drain| Box::new(Drain::clone(drain))),
@@ -203,6 +237,7 @@ impl Sight<'_> {
             namespace_ending: false,
             policy: sight::policy_seen(&drain, Some(policy)),
             wrong: None,
+            ahead: false,
             settings: Settings {
                 claim_patience: Duration::from_secs(50),
                 progress_every: Duration::ZERO,

@@ -137,7 +137,7 @@ impl World {
             version: 0,
             drains: BTreeMap::new(),
             slots: (Slots::default(), 0),
-            policy: Form { renamed: false, two: false, edit: 0 },
+            policy: Form { renamed: false, two: false, zoned: false, frozen: false, edit: 0 },
             replicas: seats,
             owner_is_read: true,
             foreign,
@@ -291,6 +291,8 @@ impl World {
             Step::ScaledIn(is_in) => self.replicas = self.seats() - usize::from(is_in && !self.foreign),
             Step::Limit(two) => self.policy.two = two,
             Step::Owner(is_read) => self.owner_is_read = is_read,
+            Step::Freeze(frozen) => self.policy.frozen = frozen,
+            Step::Zoned(zoned) => self.policy.zoned = zoned,
         }
     }
 

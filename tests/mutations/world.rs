@@ -8,6 +8,7 @@ use castoff::plan::Mode;
 
 pub fn world() -> World {
     World {
+        ahead: false,
         now: Duration::ZERO,
         pod: PodSeen::Present { wake_mark: None, controlled: true },
         hole: Hole::Open,

@@ -7,6 +7,7 @@
 
 mod account;
 mod bypass;
+mod freeze;
 mod harness;
 mod home;
 mod rights;

@@ -10,11 +10,13 @@ use tokio::time::Instant;
 use crate::controller::Controller;
 use crate::kubernetes::cache::Source;
 use crate::kubernetes::certificates::{self, Access, Lives, Place};
+use crate::kubernetes::evictions::Responder;
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;
 use crate::kubernetes::pods;
 use crate::kubernetes::policy_status::{Elsewhere, Probes, Writer};
 use crate::kubernetes::registration::{Registration, Seen};
+use crate::ports::Asks;
 use crate::runbook::Links;
 use crate::runtime::liveness::{Liveness, Pulse};
 use crate::runtime::shutdown::Shutdown;
@@ -42,6 +44,8 @@ pub(super) struct Leader {
     pub pulse: Pulse,
     /// Waits around the pods that it follows.
     pub pace: Pace,
+    /// The gate, where Castoff is to respond to Evictions.
+    pub responds: Option<Arc<dyn Asks>>,
 }
 
 impl Leader {
@@ -92,6 +96,9 @@ impl Leader {
         let probes = Arc::new(self.probes());
         tasks.spawn("backend probes", Arc::clone(&probes).run());
         tasks.spawn("policy status", self.writer(probes).run());
+        if let Some(gate) = &self.responds {
+            tasks.spawn("eviction responder", self.responder(gate).run());
+        }
         tasks
     }
 
@@ -112,7 +119,10 @@ impl Leader {
             () = self.caches_filled() => {}
             () = shutdown.begun() => return,
         }
-        Arc::clone(&self.controller).run(shutdown.begun(), self.pulse.clone()).await;
+        tokio::select! {
+            () = Arc::clone(&self.controller).run(shutdown.begun(), self.pulse.clone()) => {}
+            () = self.controller.prepare_ahead() => {}
+        }
     }
 
     async fn caches_filled(&self) {
@@ -126,6 +136,18 @@ impl Leader {
         let observer = Arc::clone(&self.controller.observer);
         let (pods, nodes) = (Arc::clone(&cluster.pods), Arc::clone(&cluster.nodes));
         Probes::new(observer, Arc::clone(index), in_force.clone(), pods, nodes, self.leadership.clone())
+    }
+
+    fn responder(&self, gate: &Arc<dyn Asks>) -> Responder {
+        let Controller { store, cluster, events, is_leader, .. } = &*self.controller;
+        Responder {
+            client: self.client.clone(),
+            gate: Arc::clone(gate),
+            store: Arc::clone(store),
+            cluster: Arc::clone(cluster),
+            events: Arc::clone(events),
+            is_leader: Arc::clone(is_leader),
+        }
     }
 
     fn writer(&self, probes: Arc<Probes>) -> Writer {

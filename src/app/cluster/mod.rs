@@ -24,6 +24,7 @@ use crate::kubernetes::secrets::ClusterSecrets;
 use crate::kubernetes::store::ClusterStore;
 use crate::lifecycle;
 use crate::metrics::Whose;
+use crate::ports::Asks;
 use crate::runbook::Links;
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks::Ended;
@@ -66,7 +67,9 @@ pub(super) async fn run(config: ClusterConfig, shutdown: Shutdown) -> Result<(),
     let Following { readiness, liveness, registry, mut tasks, caches, registration, asked, seen } = following;
     let election = Election::new(leases, lease::NAME, &connection.identity, timing, leadership.clone())
         .beating(liveness.register("leadership", LEADERSHIP_LIMIT));
+    let responds = config.eviction_responder.then(|| Arc::clone(&guard.gate) as Arc<dyn Asks>);
     let leader = Leader {
+        responds,
         client: connection.client,
         caches,
         controller: guard.controller,

@@ -194,6 +194,7 @@ impl Look<'_> {
                     not_called: None,
                     backend: None,
                     elsewhere: BTreeMap::default(),
+                    now: self.seen.now,
                 };
                 let object = objects.iter().find(|it| it.namespace == namespace && it.name == policy.name);
                 self.seen.policies.push(judged(policy, &known, object.map(Arc::as_ref)));

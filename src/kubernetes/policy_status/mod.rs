@@ -7,6 +7,7 @@ mod writer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use crate::lifecycle::Phase;
 use crate::lifecycle::limit::Slot;
 use crate::pod::Pod;
 use crate::policy::Policy;
+use crate::policy::freeze::Freeze;
 use crate::policy::spec::PolicyMode;
 use crate::runbook::Links;
 
@@ -32,6 +34,8 @@ const LONGEST_MESSAGE: usize = 32 * 1024;
 
 /// The condition that tells of backends.
 pub const BACKEND_SEEN: &str = "BackendSeen";
+/// The condition that tells of a freeze.
+pub const FROZEN: &str = "Frozen";
 const NO_PODS: &str = "no pod of this namespace is selected: nothing is guarded";
 
 /// A DrainPolicy's status.
@@ -60,7 +64,8 @@ pub struct PolicyStatus {
     pub history: Vec<Summary>,
     /// `Ready`: reasons `Guarding`, `NoPods` (there is nothing to guard yet), `NotCompiled`, `Conflict`, `NotCalled`.
     /// `BackendSeen`: `Seen`, `BackendNotReached`, `BackendNotBelieved`, `NothingSelected`. `NoPods`: whether no pod is
-    /// selected. `Stalled`: whether the policy must be mended, `NotCompiled` or `Conflict`.
+    /// selected. `Stalled`: whether the policy must be mended, `NotCompiled` or `Conflict`. `Frozen`: whether a person
+    /// has frozen it, and who, why and until when.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -76,6 +81,8 @@ pub struct Known<'a> {
     pub backend: Option<Verdict>,
     /// How many pods of other namespaces the policy would select, where it selects none of its own.
     pub elsewhere: BTreeMap<String, usize>,
+    /// To which a freeze is held.
+    pub now: Timestamp,
 }
 
 pub trait NodeLabels: std::fmt::Debug + Sync {
@@ -130,13 +137,24 @@ pub fn ready(policy: &Policy, known: &Known<'_>) -> Verdict {
 }
 
 /// What is told besides `Ready`. `Stalled` is what kstatus and those who follow it call failed.
-fn besides(ready: &Verdict, pods: usize) -> [Verdict; 2] {
+fn besides(ready: &Verdict, pods: usize, freeze: &Freeze, now: Timestamp) -> [Verdict; 3] {
     let stalled = ["NotCompiled", "Conflict"].contains(&ready.reason);
     let (reason, message) = if pods == 0 { ("NoPods", NO_PODS) } else { ("Selected", "pods are selected") };
     [
         Verdict { kind: "NoPods", holds: pods == 0, reason, message: message.to_owned() },
         Verdict { kind: "Stalled", holds: stalled, ..ready.clone() },
+        frozen(freeze, now),
     ]
+}
+
+/// Whether a person has frozen the policy.
+fn frozen(freeze: &Freeze, now: Timestamp) -> Verdict {
+    let says = |holds, reason, message| Verdict { kind: FROZEN, holds, reason, message };
+    match freeze.now(now) {
+        Ok(Some(frozen)) => says(true, "Frozen", frozen.to_string()),
+        Ok(None) => says(false, "NotFrozen", "pods are prepared when they are asked for".to_owned()),
+        Err(why) => says(false, "DoesNotCount", why),
+    }
 }
 
 /// ` (0 here, 2 in web)`: where such pods are, in a few namespaces.
@@ -187,12 +205,13 @@ struct Shown {
     history: Vec<Summary>,
 }
 
-/// The condition that people are to see first: one that is not true, else the first.
+/// The condition that people are to see first: one that is not true, else that the policy is frozen, else the first.
 #[must_use]
 pub fn worst(conditions: &[Condition]) -> Option<&Condition> {
     let of_ours = |condition: &&Condition| ["Ready", BACKEND_SEEN].contains(&condition.kind.as_str());
     let untrue = conditions.iter().filter(of_ours).find(|condition| condition.status != "True");
-    untrue.or_else(|| conditions.iter().find(of_ours))
+    let frozen = || conditions.iter().find(|condition| condition.kind == FROZEN && condition.status == "True");
+    untrue.or_else(frozen).or_else(|| conditions.iter().find(of_ours))
 }
 
 impl Shown {
@@ -213,9 +232,9 @@ impl Shown {
             condition
         };
         let pods = guarded(policy, known).len();
-        let slots = policy.spec.max_unavailable.of(pods).unwrap_or(1);
+        let slots = policy.spec.limit().most(pods);
         let ready = ready(policy, known);
-        let besides = besides(&ready, pods);
+        let besides = besides(&ready, pods, &policy.freeze, known.now);
         let verdicts = [ready].into_iter().chain(known.backend.clone()).chain(besides);
         let kept = object.status.get("history").cloned().map(serde_json::from_value);
         let kept: Vec<Summary> = kept.and_then(Result::ok).unwrap_or_default();

@@ -4,6 +4,8 @@ use kube::core::DynamicObject;
 use super::*;
 use crate::kubernetes::policies::read_policy;
 
+const NOW: &str = "2030-01-31T12:00:00Z";
+
 /// A policy's object whose status tells of three pods, and this of how many are away.
 fn object(away: usize, observed: i64) -> PolicyObject {
     let ready = json!({
@@ -37,7 +39,8 @@ fn told(parameters: &Value, pods: &[Arc<Pod<'static>>]) -> BTreeMap<String, (Str
     let nodes = Cache::<NodeFacts>::default();
     let policies = index.of_namespace("n");
     let elsewhere = BTreeMap::new();
-    let known = Known { pods, nodes: &nodes, policies, not_called: None, backend: None, elsewhere };
+    let now = NOW.parse().unwrap();
+    let known = Known { pods, nodes: &nodes, policies, not_called: None, backend: None, elsewhere, now };
     let shown = Shown::of(index.get("n", "p").unwrap(), &object, &known, (0, Vec::new()), &Links::default(), "now");
     assert_eq!(shown.change(&object).unwrap()["status"]["observedGeneration"], 7);
     assert!(shown.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
@@ -97,7 +100,8 @@ fn a_policy_without_pods_says_where_such_pods_are() {
     };
     let nodes = Cache::<NodeFacts>::default();
     let elsewhere = selected_elsewhere(policy, &[pod("web", "db"), pod("web", "db"), pod("n", "web")], &nodes);
-    let known = Known { pods: &[], nodes: &nodes, policies: &[], not_called: None, backend: None, elsewhere };
+    let now = NOW.parse().unwrap();
+    let known = Known { pods: &[], nodes: &nodes, policies: &[], not_called: None, backend: None, elsewhere, now };
     let told = ready(policy, &known);
     assert_eq!(told.message, "no pod of this namespace is selected: nothing is guarded (0 here, 2 in web)");
 }
@@ -157,4 +161,21 @@ fn whoever_is_past_waiting_and_not_over_is_away_under_whichever_policy_that_bega
     let nodes = Cache::<NodeFacts>::default();
     let drains = phases.iter().flat_map(|phase| [(*phase, &ours), (*phase, &others)]);
     assert_eq!(away(policy, drains, &nodes), 4);
+}
+
+#[test]
+fn a_frozen_policy_says_who_why_and_until_when_where_nothing_worse_is_to_be_told() {
+    let frozen = |until: &str| {
+        let annotations = [("freeze", "INC-4711"), ("freeze-until", until), ("freeze-by", "alice")];
+        let annotations = annotations.map(|(key, value)| (format!("castoff.dev/{key}"), value.to_owned()));
+        frozen(&Freeze::of(&annotations.into()), NOW.parse().unwrap())
+    };
+    let condition =
+        |kind: &str, status: &str| Condition { kind: kind.into(), status: status.into(), ..Default::default() };
+    let now = frozen("2030-01-31T13:00:00Z");
+    assert_eq!((now.holds, now.message.as_str()), (true, "frozen by alice until 2030-01-31T13:00:00Z: INC-4711"));
+    assert_eq!(frozen("2030-03-01T00:00:00Z").reason, "DoesNotCount");
+    let first = |ready| worst(&[condition("Ready", ready), condition(FROZEN, "True")]).map(|worst| worst.kind.clone());
+    assert_eq!(first("True").as_deref(), Some(FROZEN));
+    assert_eq!(first("False").as_deref(), Some("Ready"));
 }

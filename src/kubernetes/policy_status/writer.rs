@@ -156,10 +156,10 @@ impl Writer {
         let nodes = &*self.nodes;
         let is_empty = !pods.iter().any(|pod| is_selected(policy, pod, nodes));
         let elsewhere = if is_empty { self.elsewhere.of(policy, &self.pods, nodes) } else { BTreeMap::default() };
-        let known = Known { pods: &pods, nodes, policies, not_called, backend, elsewhere };
+        let now = jiff::Timestamp::now();
+        let known = Known { pods: &pods, nodes, policies, not_called, backend, elsewhere, now };
         let drains = self.drains.of_place(&object.namespace);
         let its = drains.iter().filter(|kept| kept.drain.spec.policy == object.name);
-        let now = jiff::Timestamp::now();
         let is_past = |kept: &&Arc<Kept>| kept.times.since.is_some_and(|since| now.duration_since(since) >= REMEMBERED);
         let over = its.filter(is_past).filter_map(|kept| Summary::of(&kept.drain, &kept.times)).collect();
         let drains =

@@ -7,8 +7,9 @@ use crate::facts::OwnerKind;
 use crate::lifecycle::drain::{Drain, seat_of};
 use crate::lifecycle::status::Phase;
 use crate::pod::Pod;
-use crate::policy::spec::MaxUnavailable;
+use crate::policy::spec::Limit;
 
+use super::zones::Zones;
 use super::{Away, Neighbourhood, Room, Slot, Slots, serves};
 
 /// An empty place is looked for among so many ordinals, to be named in a message.
@@ -17,11 +18,13 @@ const MOST_LOOKED_AT: usize = 4096;
 /// Everything that the limit of a policy goes by.
 #[derive(Debug)]
 pub struct Census {
-    most: MaxUnavailable,
+    limit: Limit,
+    /// In which zone each place is, where the policy goes by zones.
+    zones: Option<Zones>,
     /// Whether each pod serves, by UID.
     pods: BTreeMap<String, bool>,
-    /// How many pods the policy selects.
-    selected: usize,
+    /// How many pods there are, and would be if none was missing.
+    expected: usize,
     /// What owners miss, as far as it can be told.
     owners: Vec<Missing>,
     /// Seats whose pods are not Ready, and in no owner's number.
@@ -86,8 +89,11 @@ impl Census {
         let in_sight: BTreeSet<&str> = around.drains.iter().map(|drain| drain.metadata.name.as_str()).collect();
         let unseen = around.slots.departing.iter().filter(|slot| !in_sight.contains(slot.drain.as_str()));
         Census {
-            most: around.policy.spec.max_unavailable.clone(),
-            selected: selected.iter().filter(|pod| !pod.is_finished()).count(),
+            limit: around.policy.spec.limit(),
+            zones: Zones::of(around, &selected, &concerned),
+            // An owner's number has those of its pods that do not serve.
+            expected: selected.iter().filter(|pod| !pod.is_finished() && (serves(pod) || !by_number(pod))).count()
+                + owners.values().map(|missing| missing.number).sum::<usize>(),
             down: down.map(|pod| seat_of(pod)).collect(),
             drains: concerned.iter().map(counted).filter(|it| it.listed || it.phase != Phase::Completed).collect(),
             unseen: unseen.map(|slot| slot.seat.clone()).collect(),
@@ -137,7 +143,13 @@ impl Census {
         }
         let own = drain.seat();
         let away = self.away(drain, &own);
-        (away.count() >= self.most(&away)).then(|| format!("waits for {away} (maxUnavailable {})", self.most))
+        if away.count() < self.limit.most(self.expected) {
+            return self.zones.as_ref().and_then(|zones| zones.why_not(&own, &away));
+        }
+        if away.count() == 0 {
+            return Some(format!("{} leaves none of {} pods to go", self.limit, self.expected));
+        }
+        Some(format!("waits for {away} ({})", self.limit))
     }
 
     /// How many places there are for those in line. One that has taken its place a moment ago still stands there.
@@ -146,12 +158,8 @@ impl Census {
         let own = drain.seat();
         let away = self.away(drain, &own);
         let just_taken = self.drains.iter().filter(|other| other.listed && other.phase == Phase::Queued).count();
-        self.most(&away).saturating_sub(away.count()) + just_taken
-    }
-
-    /// How many may be away at once.
-    fn most(&self, away: &Away<'_>) -> usize {
-        self.most.of(self.selected + away.missing).unwrap_or(1)
+        let in_zone = self.zones.as_ref().map_or(usize::MAX, |zones| zones.free(&own, &away));
+        self.limit.most(self.expected).saturating_sub(away.count()).min(in_zone) + just_taken
     }
 
     fn away(&self, drain: &Drain, own: &str) -> Away<'_> {

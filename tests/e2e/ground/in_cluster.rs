@@ -251,7 +251,7 @@ impl Ground for InCluster {
         match need {
             Need::SimulatedNodes => Some("needs simulated nodes"),
             Need::Ipv6 => Some("needs pods that run on this machine"),
-            Need::Processes => Some("needs replicas that a test starts as it likes"),
+            Need::Processes | Need::Evictions => Some("needs replicas that a test starts as it likes"),
             Need::Kill if self.on_node.is_none() => Some("needs CASTOFF_TEST_ON_NODE"),
             need => super::lacks(need),
         }

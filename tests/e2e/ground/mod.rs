@@ -78,6 +78,8 @@ pub enum Need {
     Processes,
     /// [`GATE`], which is off as shipped.
     Gate,
+    /// [`EVICTIONS`], which is off as shipped, and not there before Kubernetes 1.37; with replicas that are processes.
+    Evictions,
     /// Pods that run on this machine, at the one address of IPv6 that every machine has for itself.
     Ipv6,
 }
@@ -85,16 +87,21 @@ pub enum Need {
 /// By which a StatefulSet rolls several pods at once, where its `maxUnavailable` says so.
 const GATE: &str = "MaxUnavailableStatefulSet=true";
 
+/// By which the API server has Evictions of its own.
+const EVICTIONS: &str = "EvictionRequestAPI=true";
+
 /// Why the control plane has not what a scenario needs of it.
 fn lacks(need: Need) -> Option<&'static str> {
     let gates = std::env::var("CASTOFF_TEST_CLUSTER_FEATURE_GATES").unwrap_or_default();
+    let is_on = |wanted: &str| gates.split(',').any(|gate| gate == wanted);
     match need {
+        Need::Evictions if !is_on(EVICTIONS) => {
+            Some("needs hack/cluster up --kubernetes 1.37 --feature-gates EvictionRequestAPI=true")
+        }
         Need::OwnControlPlane if std::env::var_os("CASTOFF_TEST_CLUSTER").is_none() => {
             Some("needs a control plane of hack/cluster")
         }
-        Need::Gate if !gates.split(',').any(|gate| gate == GATE) => {
-            Some("needs hack/cluster up --feature-gates MaxUnavailableStatefulSet=true")
-        }
+        Need::Gate if !is_on(GATE) => Some("needs hack/cluster up --feature-gates MaxUnavailableStatefulSet=true"),
         Need::Ipv6 if std::net::TcpListener::bind("[::1]:0").is_err() => Some("needs IPv6"),
         _ => None,
     }

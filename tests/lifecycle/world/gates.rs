@@ -138,8 +138,14 @@ impl World {
         }
         // A place that the owner no longer wants is missed by nobody.
         let is_away = |seat: usize| self.pods[seat].life != Life::Ready && seat < self.replicas || self.is_let_go(seat);
-        let away = (0..self.seats()).filter(|other| *other != seat && is_away(*other)).count();
-        if away + 1 > self.limit() {
+        let away = |other: &usize| *other != seat && is_away(*other);
+        if self.policy.zoned {
+            if (0..self.seats()).filter(away).any(|other| sights::zone(other) != sights::zone(seat)) {
+                self.violated("2: allowed while others are away in another zone");
+            }
+            return;
+        }
+        if (0..self.seats()).filter(away).count() + 1 > self.limit() {
             self.violated("2: allowed while others are away");
         }
     }

@@ -101,6 +101,9 @@ impl World {
         let truly = if seat < self.replicas { Mode::Restart } else { Mode::Removal };
         let told =
             |reason| turn.effects.iter().any(|effect| matches!(effect, Effect::Tell(event) if event.reason == reason));
+        if self.policy.frozen && (told("Draining") || told("Drained")) {
+            self.violated("begun, or called prepared, while the policy is frozen");
+        }
         if told("Reconsidered") && drain.status.mode == truly {
             self.violated("undone though the owner's wish has not changed");
         }
@@ -140,6 +143,8 @@ impl World {
             pods: sights::pods(pods, self.foreign),
             drains: drains.values().cloned().collect(),
             live: &self.drains,
+            frozen: self.policy.frozen && self.broken != Broken::FreezeOfGatesOnly,
+            one_zone: self.broken == Broken::OneZoneForAll,
             list_only: self.broken == Broken::SlotsFromListOnly,
             slots,
             policy: self.policy,

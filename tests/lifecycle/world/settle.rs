@@ -15,6 +15,7 @@ impl World {
         self.copies = None;
         self.old = None;
         self.owner_is_read = true;
+        self.policy.frozen = false;
         let deleted = |drain: &Drain| drain.metadata.kept.deleting;
         for round in 0..ROUNDS {
             for seat in 0..self.seats() {

@@ -69,6 +69,10 @@ pub enum Step {
     Limit(bool),
     /// The owner can be read, or can not.
     Owner(bool),
+    /// A person freezes the policy, or thaws it.
+    Freeze(bool),
+    /// The policy's limit is one zone at a time, or a number again.
+    Zoned(bool),
 }
 
 /// What is broken on purpose, to see that it is noticed.
@@ -94,6 +98,10 @@ pub enum Broken {
     DeleteChangesNothing,
     /// A replacement takes over its predecessor's steps by their places.
     TakeoverByPlace,
+    /// All pods are taken for pods of one zone.
+    OneZoneForAll,
+    /// That the policy is frozen only the gates know.
+    FreezeOfGatesOnly,
     /// An owner that can't be read wants its pods back.
     UnknownIsDefault,
     /// The gate takes the drain's word for it that every step is done.

@@ -1,12 +1,13 @@
 //! What there should be.
 
 /// What each folder builds besides what `BASE` has, and what it leaves out. One that is not here is only built.
-pub const FOLDERS: [(&str, Expected); 6] = [
+pub const FOLDERS: [(&str, Expected); 7] = [
     ("base", Expected { base: true, more: &[], without: &[] }),
     ("overlays/single-node", Expected { base: true, more: &[], without: &["PodDisruptionBudget/castoff"] }),
     ("overlays/cert-manager", Expected { base: true, more: &CERT_MANAGER, without: &[] }),
     ("overlays/gitops", Expected { base: true, more: &["ValidatingWebhookConfiguration/castoff"], without: &[] }),
     ("overlays/network-policy", Expected { base: true, more: &["NetworkPolicy/castoff"], without: &[] }),
+    ("overlays/eviction-responder", Expected { base: true, more: &RESPONDER, without: &[] }),
     (
         "monitoring",
         Expected {
@@ -53,19 +54,29 @@ const BASE: [&str; 25] = [
     "ValidatingAdmissionPolicy/castoff-account",
     "ValidatingAdmissionPolicyBinding/castoff-account",
     "ValidatingAdmissionPolicy/castoff-bypass",
+    "ValidatingAdmissionPolicy/castoff-freeze",
     "ValidatingAdmissionPolicyBinding/castoff-bypass",
+    "ValidatingAdmissionPolicyBinding/castoff-freeze",
     "Deployment/castoff",
     "Service/castoff",
     "PodDisruptionBudget/castoff",
+];
+
+const RESPONDER: [&str; 4] = [
+    "ClusterRole/castoff-eviction-responder",
+    "ClusterRoleBinding/castoff-eviction-responder",
+    "MutatingAdmissionPolicy/castoff-eviction-responder",
+    "MutatingAdmissionPolicyBinding/castoff-eviction-responder",
 ];
 
 const CERT_MANAGER: [&str; 4] =
     ["Issuer/castoff-root", "Issuer/castoff", "Certificate/castoff-ca", "Certificate/castoff"];
 
 /// What the arguments of the Deployment of a folder must hold.
-pub const ARGUMENTS: [(&str, &[&str]); 2] = [
+pub const ARGUMENTS: [(&str, &[&str]); 3] = [
     ("overlays/cert-manager", &["--tls-cert=/certificates/tls.crt", "--inject-ca-from=castoff-system/castoff"]),
     ("overlays/gitops", &["--manage-webhook=false"]),
+    ("overlays/eviction-responder", &["--eviction-responder"]),
 ];
 
 /// What the kustomization in manifests/README.md must make.

@@ -4,6 +4,7 @@ mod control_plane;
 mod cut_off;
 mod doctor_guarding;
 mod doctor_installation;
+mod evictions;
 mod feature_gates;
 mod nodes;
 mod own_trouble;
@@ -15,6 +16,7 @@ pub fn all() -> Vec<Scenario> {
     [
         &control_plane::ALONE[..],
         &cut_off::ALONE,
+        &evictions::GATED,
         &feature_gates::GATED,
         &nodes::ALONE,
         &doctor_guarding::ALONE,

@@ -1,0 +1,194 @@
+//! Castoff as a responder to Evictions of `lifecycle.k8s.io` (KEP-4563): a pod that names it among its
+//! `evictionResponders` is prepared when its turn comes, by the same questions as for every other caller, and evicted.
+//! Where the API server does not know these, nothing is done.
+
+pub mod entry;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::core::{ApiResource, DynamicObject};
+use serde_json::json;
+
+use crate::controller::IsLeader;
+use crate::lifecycle::{Drain, Event, Outcome, Phase};
+use crate::pod::Pod;
+use crate::ports::{Asks, Cluster, Events, Store};
+
+use super::cache::chain;
+use super::resources::pod_drains;
+use entry::{Eviction, RESPONDER, Standing, State, next, whole_seconds};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Before it is looked again whether the API server knows Evictions.
+const NOT_SERVED: Duration = Duration::from_mins(5);
+
+/// As whom requesters ask for a pod: as programs.
+const REQUESTER: &str = "system:eviction-request:";
+
+/// The responder.
+pub struct Responder {
+    /// The API server.
+    pub client: Client,
+    /// The gate, which is asked as by every other caller.
+    pub gate: Arc<dyn Asks>,
+    /// Drains.
+    pub store: Arc<dyn Store>,
+    /// Pods.
+    pub cluster: Arc<dyn Cluster>,
+    /// People.
+    pub events: Arc<dyn Events>,
+    /// Whether this process leads: one replica responds.
+    pub is_leader: IsLeader,
+}
+
+/// What this process remembers of an Eviction.
+#[derive(Default)]
+struct Remembered {
+    state: State,
+    /// How much was left when it was first looked at, and when.
+    first: Option<(Timestamp, i64)>,
+}
+
+fn evictions() -> ApiResource {
+    ApiResource {
+        group: "lifecycle.k8s.io".to_owned(),
+        version: "v1alpha1".to_owned(),
+        api_version: "lifecycle.k8s.io/v1alpha1".to_owned(),
+        kind: "Eviction".to_owned(),
+        plural: "evictions".to_owned(),
+    }
+}
+
+impl Responder {
+    /// Responds while this process leads, for ever.
+    pub async fn run(self) {
+        let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &evictions());
+        // Whoever takes part in an Eviction is one of its labels.
+        let ours = ListParams::default().labels(RESPONDER);
+        let mut remembered = HashMap::new();
+        loop {
+            let pause = match all.list(&ours).await {
+                Ok(found) => {
+                    let found: Vec<Eviction> = found.items.iter().filter_map(entry::read).collect();
+                    remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
+                    for eviction in found {
+                        if (self.is_leader)() {
+                            self.respond(&eviction, remembered.entry(eviction.uid.clone()).or_default()).await;
+                        }
+                    }
+                    LOOK
+                }
+                Err(kube::Error::Api(status)) if status.is_not_found() => NOT_SERVED,
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "evictions.lifecycle.k8s.io could not be listed");
+                    LOOK
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn respond(&self, eviction: &Eviction, remembered: &mut Remembered) {
+        let before = std::mem::replace(&mut remembered.state, eviction.state);
+        match eviction.state {
+            State::Active => {
+                if let Some(standing) = self.standing(eviction, remembered).await {
+                    self.write(eviction, &standing).await;
+                }
+            }
+            // What this process has not seen to be its turn is over for long: nobody is to be undone for it now.
+            State::Canceled if before == State::Active => self.give_up(eviction).await,
+            State::Interrupted if before == State::Active => self.tell_of_interruption(eviction),
+            _ => {}
+        }
+    }
+
+    /// How things stand with the pod; `None` where that can't be told now.
+    async fn standing(&self, eviction: &Eviction, remembered: &mut Remembered) -> Option<Standing> {
+        let live = match self.cluster.pod(&eviction.namespace, &eviction.pod.name).await {
+            Ok(live) => live.filter(|pod| pod.metadata.uid == *eviction.pod.uid && !pod.is_finished()),
+            Err(error) => {
+                tracing::warn!(pod = %eviction.pod.name, %error, "a pod that is to be evicted could not be read");
+                return None;
+            }
+        };
+        let Some(pod) = live else { return Some(Standing::Done(self.how_it_left(eviction).to_owned())) };
+        if pod.is_terminating() {
+            return Some(Standing::Held("it is on its way out".to_owned(), None));
+        }
+        let user = format!("{REQUESTER}{}", eviction.requesters.join(","));
+        let answered = self.gate.ask_for(&pod, &user).await;
+        match (answered.allowed, answered.prepared) {
+            (true, true) => Some(self.evict(&pod).await),
+            (true, false) => Some(Standing::Done(answered.message)),
+            (false, _) => {
+                let left = self.drain(eviction).and_then(|drain| Some(drain.status.progress.as_ref()?.left.remaining));
+                let now = Timestamp::now();
+                let expected = left.and_then(|left| {
+                    let first = *remembered.first.get_or_insert((now, left));
+                    entry::expected(first, (now, left))
+                });
+                Some(Standing::Held(answered.message, expected))
+            }
+        }
+    }
+
+    /// Prepared: asks for its eviction, which a PodDisruptionBudget may still refuse.
+    async fn evict(&self, pod: &Pod<'static>) -> Standing {
+        match self.cluster.evict(pod).await {
+            Ok(()) => Standing::Held("it was prepared, and is evicted".to_owned(), None),
+            Err(error) => Standing::Held(format!("it is prepared, and its eviction waits: {error}"), None),
+        }
+    }
+
+    fn drain(&self, eviction: &Eviction) -> Option<Arc<Drain>> {
+        self.store.by_pod(&eviction.pod.uid)
+    }
+
+    fn how_it_left(&self, eviction: &Eviction) -> &'static str {
+        match self.drain(eviction).and_then(|drain| drain.status.outcome) {
+            Some(Outcome::Prepared) => "it has left, prepared",
+            _ => "it is gone, without having been prepared by Castoff",
+        }
+    }
+
+    async fn write(&self, eviction: &Eviction, standing: &Standing) {
+        let Some(entry) = next(&eviction.told, standing, whole_seconds(Timestamp::now())) else { return };
+        let mut own = json!(entry);
+        own["name"] = json!(RESPONDER);
+        let change = json!({"status": {"responders": [own]}});
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &eviction.namespace, &evictions());
+        // Merged by name: what others say of themselves meanwhile stays.
+        let written = api.patch_status(&eviction.name, &PatchParams::default(), &Patch::Strategic(&change)).await;
+        if let Err(error) = written {
+            let (pod, error) = (&eviction.pod.name, chain(&error));
+            tracing::warn!(namespace = %eviction.namespace, %pod, %error, "an Eviction's status could not be written");
+        }
+    }
+
+    /// Nobody wants the pod gone any more: what was begun for that is undone.
+    async fn give_up(&self, eviction: &Eviction) {
+        let is_open = |drain: &Drain| !matches!(drain.status.phase, Phase::Restoring | Phase::Completed);
+        let is_ours = |drain: &Drain| drain.spec.requester.starts_with(REQUESTER);
+        let Some(drain) = self.drain(eviction).filter(|drain| is_ours(drain) && is_open(drain)) else { return };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &eviction.namespace, &pod_drains());
+        let change = Patch::Merge(json!({"spec": {"cancel": true}}));
+        if let Err(error) = api.patch(&drain.metadata.name, &PatchParams::default(), &change).await {
+            tracing::warn!(pod = %drain.pod_name(), error = %chain(&error), "a canceled eviction could not be given up");
+        }
+    }
+
+    fn tell_of_interruption(&self, eviction: &Eviction) {
+        let Some(drain) = self.drain(eviction) else { return };
+        let message = "its Eviction has gone on to the next responder: Castoff's last word was too long ago";
+        let event = Event { reason: "EvictionInterrupted", warning: true, message: message.to_owned() };
+        self.events.tell(&drain, &event);
+    }
+}
