@@ -25,13 +25,13 @@ pub(super) struct Lane<'a> {
 
 /// A line: all that wait for one lane.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct Link {
     pub awaited: usize,
     pub waiting: Vec<usize>,
 }
 
 /// A lane for each drain, and for each pod without one that somebody waits for; and who waits for whom.
-pub(super) fn lanes<'a>(shown: &[&'a DrainView]) -> (Vec<Lane<'a>>, Vec<Line>) {
+pub(super) fn lanes<'a>(shown: &[&'a DrainView]) -> (Vec<Lane<'a>>, Vec<Link>) {
     let mut lanes: Vec<Lane<'a>> = Vec::new();
     for view in shown {
         lanes.push(Lane { namespace: &view.namespace, pod: view.pod.clone(), view: Some(view) });
@@ -46,15 +46,15 @@ pub(super) fn lanes<'a>(shown: &[&'a DrainView]) -> (Vec<Lane<'a>>, Vec<Line>) {
         }
     }
     lanes.sort_by(|one, other| (one.namespace, &one.pod).cmp(&(other.namespace, &other.pod)));
-    let mut lines: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut links: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (view, pods) in &waits {
         let own = place(&lanes, &view.namespace, &view.pod);
         for (own, awaited) in pods.iter().filter_map(|pod| Some((own?, place(&lanes, &view.namespace, pod)?))) {
-            lines.entry(awaited).or_default().push(own);
+            links.entry(awaited).or_default().push(own);
         }
     }
-    let lines = lines.into_iter().map(|(awaited, waiting)| Line { awaited, waiting }).collect();
-    (lanes, lines)
+    let links = links.into_iter().map(|(awaited, waiting)| Link { awaited, waiting }).collect();
+    (lanes, links)
 }
 
 /// Where the lane of a pod is: not that of a drain of its that is over.
@@ -111,13 +111,13 @@ fn told(view: &DrainView, now: Timestamp) -> String {
 }
 
 /// The lines beside a lane: as far as each leads past it, begins there or ends there.
-pub(super) fn beside(html: &mut Html, lines: &[Line], number: usize) {
-    if lines.is_empty() {
+pub(super) fn beside(html: &mut Html, links: &[Link], number: usize) {
+    if links.is_empty() {
         return;
     }
-    html.tag("<svg class=waits aria-hidden=true width=\"").text(&(lines.len() * LINE + 2).to_string()).tag("\">");
-    for (column, line) in lines.iter().enumerate() {
-        let all = || line.waiting.iter().chain([&line.awaited]);
+    html.tag("<svg class=waits aria-hidden=true width=\"").text(&(links.len() * LINE + 2).to_string()).tag("\">");
+    for (column, link) in links.iter().enumerate() {
+        let all = || link.waiting.iter().chain([&link.awaited]);
         let (first, last) = (all().min().copied().unwrap_or(0), all().max().copied().unwrap_or(0));
         if number < first || number > last {
             continue;
@@ -125,12 +125,12 @@ pub(super) fn beside(html: &mut Html, lines: &[Line], number: usize) {
         let x = (column * LINE + 10).to_string();
         let (top, bottom) = (if number == first { "50%" } else { "0" }, if number == last { "50%" } else { "100%" });
         html.tag("<line x1=").text(&x).tag(" x2=").text(&x).tag(" y1=").text(top).tag(" y2=").text(bottom).tag(" />");
-        if line.awaited == number || line.waiting.contains(&number) {
+        if link.awaited == number || link.waiting.contains(&number) {
             html.tag("<line x1=2 y1=\"50%\" y2=\"50%\" x2=").text(&x).tag(" />");
         }
-        if line.awaited == number {
+        if link.awaited == number {
             html.tag("<svg y=\"50%\" overflow=visible><path d=\"M0 0 l7 -4 v8 z\"/></svg>");
-        } else if line.waiting.contains(&number) {
+        } else if link.waiting.contains(&number) {
             html.tag("<circle cx=3 cy=\"50%\" r=3 />");
         }
     }

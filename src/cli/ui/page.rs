@@ -18,7 +18,7 @@ use super::super::render::{Paint, span};
 use super::super::timeline;
 use super::super::waits::Reasons;
 use super::html::Html;
-use super::lanes::{self, Lane, Line};
+use super::lanes::{self, Lane, Link};
 
 /// All of the page but what it shows: its looks, and the script that takes up what is new.
 const PAGE: &str = include_str!("page.html");
@@ -94,12 +94,12 @@ fn roll_out(html: &mut Html, shown: &[&DrainView], looks: Looks, now: Timestamp)
         return;
     }
     let from = timeline::from(shown, now);
-    let (lanes, lines) = lanes::lanes(&shown[..shown.len().min(MOST)]);
+    let (lanes, links) = lanes::lanes(&shown[..shown.len().min(MOST)]);
     html.tag("<table class=lanes><thead><tr><th scope=col>Pod</th><th scope=col class=axis><span>\u{2212}");
     html.text(&span(now.duration_since(from).as_secs())).tag("</span><span>now</span></th>");
     html.tag("<td></td><th scope=col>State</th><th scope=col>Why</th></tr></thead>\n<tbody>\n");
     for (number, lane) in lanes.iter().enumerate() {
-        row(html, lane, (number, &lines), looks, (from, now));
+        row(html, lane, (number, &links), looks, (from, now));
     }
     html.tag("</tbody></table>\n");
     if shown.len() > MOST {
@@ -120,7 +120,7 @@ fn roll_out(html: &mut Html, shown: &[&DrainView], looks: Looks, now: Timestamp)
 fn row(
     html: &mut Html,
     lane: &Lane<'_>,
-    (number, lines): (usize, &[Line]),
+    (number, links): (usize, &[Link]),
     looks: Looks,
     (from, now): (Timestamp, Timestamp),
 ) {
@@ -139,7 +139,7 @@ fn row(
         html.tag("<span class=track></span>");
     }
     html.tag("</td><td class=beside>");
-    lanes::beside(html, lines, number);
+    lanes::beside(html, links, number);
     html.tag("</td>");
     if let Some(view) = lane.view {
         state(html, view, now);

@@ -226,8 +226,8 @@ fn a_line_leads_from_each_that_waits_to_the_one_that_it_waits_for() {
     };
     let away = crate::cli::drains::DrainView::of(&drain("a-2", &json!({"phase": "Departing"})));
     let (first, second, third) = (waits("a-0", "a-2"), waits("a-1", "a-2"), waits("b-0", "a-9, which is not Ready"));
-    let (lanes, lines) = lanes::lanes(&[&first, &second, &away, &third]);
-    let line = |awaited, waiting: &[usize]| lanes::Line { awaited, waiting: waiting.to_vec() };
-    assert_eq!(lines, [line(2, &[0, 1]), line(3, &[4])]);
+    let (lanes, links) = lanes::lanes(&[&first, &second, &away, &third]);
+    let link = |awaited, waiting: &[usize]| lanes::Link { awaited, waiting: waiting.to_vec() };
+    assert_eq!(links, [link(2, &[0, 1]), link(3, &[4])]);
     assert_eq!((lanes[3].pod.as_str(), lanes[3].view.is_none()), ("a-9", true), "one without a drain has a lane too");
 }
