@@ -11,7 +11,8 @@
 //!
 //! [`kubernetes`] keeps the state in a cluster, and Castoff's own certificates and registration; `standalone` keeps it
 //! where there is none. `simulation` plays backends for the demo and the tests; what users install
-//! is built without it. `app` puts everything together, and `cli` is for people.
+//! is built without it. `app` puts everything together, and `cli` is for people. [`hook`] runs beside an application that
+//! only commands can steer, in its pod.
 
 pub mod admission;
 pub mod app;
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod controller;
 pub mod facts;
 pub mod gate;
+pub mod hook;
 pub mod kubernetes;
 pub mod lifecycle;
 pub mod metrics;

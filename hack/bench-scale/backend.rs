@@ -1,4 +1,4 @@
-//! What stands for all backends: a process of its own that answers at once, late or never, and counts.
+//! What stands for all backends: a process of its own that answers at once, late, at length or never, and counts.
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader};
@@ -28,13 +28,16 @@ struct Seen {
     done: AtomicU64,
     /// Of one pod: when its looks came, in milliseconds.
     one: Mutex<Vec<u128>>,
+    /// An answer of 2.3 MB whose items a plan compares with each other.
+    long: Bytes,
 }
 
 /// Serves on a free port of every address of this machine; prints the port.
 pub async fn serve() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap().port());
-    let (seen, began) = (Arc::new(Seen::default()), Instant::now());
+    let long = format!("{{\"left\": 5, \"items\": {:?}}}", vec![1; 770_000]).into();
+    let (seen, began) = (Arc::new(Seen { long, ..Seen::default() }), Instant::now());
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let _ = stream.set_nodelay(true);
@@ -53,31 +56,32 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let left = if seen.done.load(Ordering::Relaxed) > 0 { 0 } else { 5 };
-    let body = match path.split('/').nth(1).unwrap_or_default() {
+    let body: Bytes = match path.split('/').nth(1).unwrap_or_default() {
         "seen" => {
             let one = std::mem::take(&mut *seen.one.lock().unwrap());
-            format!("{{\"looks\": {}, \"one\": {one:?}}}", seen.looks.load(Ordering::Relaxed))
+            format!("{{\"looks\": {}, \"one\": {one:?}}}", seen.looks.load(Ordering::Relaxed)).into()
         }
         "done" => {
             seen.done.store(1, Ordering::Relaxed);
-            "{}".to_owned()
+            "{}".into()
         }
         "prompt" => {
             seen.looks.fetch_add(1, Ordering::Relaxed);
             if path.ends_with("/p0-0") {
                 seen.one.lock().unwrap().push(began.elapsed().as_millis());
             }
-            format!("{{\"left\": {left}}}")
+            format!("{{\"left\": {left}}}").into()
         }
+        "long" => seen.long.clone(),
         kind => {
             if kind == "hang" {
                 std::future::pending::<()>().await;
             }
             tokio::time::sleep(SLOWNESS).await;
-            "{\"left\": 5}".to_owned()
+            "{\"left\": 5}".into()
         }
     };
-    Ok(Response::new(Full::new(Bytes::from(body))))
+    Ok(Response::new(Full::new(body)))
 }
 
 /// The process, on a processor that Castoff has not.

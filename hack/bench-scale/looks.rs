@@ -48,12 +48,14 @@ pub async fn at_once(drains: usize) -> Vec<Figure> {
 }
 
 /// Ten healthy drains of one policy, beside as many others as are wanted whose backend is in trouble. How far apart the
-/// looks of a healthy one are, and how long from prepared at the backend to prepared here.
+/// looks of a healthy one are, how long a denial of its pod takes, and how long from prepared at the backend to prepared
+/// here.
 pub async fn beside(others: usize, trouble: &str) -> Vec<Figure> {
     let backend = Backend::start();
     let url: fn(&str, usize) -> String = match trouble {
         "hang" => |host, policy| if policy == 0 { format!("{host}/prompt") } else { format!("{host}/hang") },
         "slow" => |host, policy| if policy == 0 { format!("{host}/prompt") } else { format!("{host}/slow") },
+        "long" => |host, policy| if policy == 0 { format!("{host}/prompt") } else { format!("{host}/long") },
         // Nobody listens on that port.
         _ => |host, policy| {
             if policy == 0 { format!("{host}/prompt") } else { format!("http://127.1.9.{}:9", policy % 250 + 1) }
@@ -64,7 +66,7 @@ pub async fn beside(others: usize, trouble: &str) -> Vec<Figure> {
     scene.ask_for_all().await;
     tokio::time::sleep(Duration::from_secs(12)).await;
     backend.asked().await;
-    tokio::time::sleep(WINDOW * 2).await;
+    let denials = scene.denials(WINDOW * 2).await;
     let asked = backend.asked().await;
     #[allow(clippy::cast_precision_loss)] // Some seconds.
     let apart = asked.one.windows(2).map(|two| (two[1] - two[0]) as f64).fold(0.0, f64::max);
@@ -77,6 +79,7 @@ pub async fn beside(others: usize, trouble: &str) -> Vec<Figure> {
         Figure::new("longest time between two looks", if asked.one.len() < 2 { 99.0 } else { apart / 1000.0 }, "s"),
         Figure::new("from prepared at the backend to Drained, the last of ten", began.elapsed().as_secs_f64(), "s"),
         Figure::new("healthy drains that are Drained", drained, ""),
+        Figure::new("p99 of a denial", denials[denials.len() * 99 / 100].as_secs_f64() * 1000.0, "ms"),
     ]
 }
 

@@ -74,7 +74,7 @@ fn run(words: &str) -> Vec<Figure> {
 }
 
 /// The cases, each with its arguments, and the bars that some of its figures are held to.
-const CASES: [(&str, &[(&str, f64)]); 18] = [
+const CASES: [(&str, &[(&str, f64)]); 19] = [
     ("looks 100", &[]),
     ("looks 1000", &[]),
     ("looks 3000", &[]),
@@ -83,6 +83,7 @@ const CASES: [(&str, &[(&str, f64)]); 18] = [
     ("beside 500 hang", &[("longest time between two looks", 2.5)]),
     ("beside 500 refuse", &[("longest time between two looks", 2.5)]),
     ("beside 500 slow", &[("longest time between two looks", 2.5)]),
+    ("beside 20 long", &[("longest time between two looks", 2.5), ("p99 of a denial", 50.0)]),
     ("line 1000", &[("requests at the backend, a period", 1.25)]),
     ("writes 1", &[("writes to the API, a drain, besides progress", 10.0)]),
     ("writes 1000", &[("writes to the API, a drain, besides progress", 10.0)]),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use castoff::app::assemble::{Guard, Standalone};
 use castoff::lifecycle::{Drain, Phase};
 use castoff::pod::{self, Pod};
 use castoff::ports::{Cluster, News, Store, WAKE_ANNOTATION};
 use castoff::runtime::Liveness;
+use castoff::server::Gate;
 use castoff::standalone::cluster::LocalCluster;
 use castoff::standalone::objects::Objects;
 use castoff::standalone::policies;
@@ -35,6 +37,16 @@ spec:
   observe: {left: {url: '${backend}/${pod.metadata.name}'}}
   done: left.body.left == 0
   progress: {remaining: left.body.left, unit: things}
+---
+apiVersion: castoff.dev/v1alpha1
+kind: DrainPlan
+metadata: {name: long}
+spec:
+  summary: goes through all that a backend lists, several times
+  params: {url: {type: string, required: true}}
+  endpoints: {backend: {url: '${params.url}'}}
+  observe: {left: {url: '${backend}/${pod.metadata.name}'}}
+  done: left.body.items.map(a, string(a)).map(a, a + a).exists(a, size(a) == 3)
 ";
 
 /// Policies with pods of theirs, each policy with a namespace and a backend of its own.
@@ -72,11 +84,12 @@ impl Scene {
         let (mut objects, mut pods) = (Objects::default(), Vec::new());
         for policy in 0..plan.policies {
             let url = (plan.url)(&host(policy), policy);
+            let name = if url.ends_with("/long") { "long" } else { "bench" };
             write!(
                 text,
                 "---\napiVersion: castoff.dev/v1alpha1\nkind: DrainPolicy\nmetadata: {{name: p{policy}, namespace: n{policy}}}\n\
                  spec:\n  selector: {{matchLabels: {{app: a{policy}}}}}\n  maxUnavailable: {}\n  pollPeriodSeconds: {}\n{more}  \
-                 steps: [{{name: s, plan: {{name: bench}}, parameters: {{url: '{url}'}}}}]\n",
+                 steps: [{{name: s, plan: {{name: {name}}}, parameters: {{url: '{url}'}}}}]\n",
                 plan.max_unavailable,
                 PERIOD.as_secs()
             )
@@ -119,6 +132,30 @@ impl Scene {
             drain.status.pod = Some(Arc::clone(pod));
             self.store.create(drain).await.unwrap();
         }
+    }
+
+    /// Asks for the first pod, which is being prepared, over and over for so long; how long each denial took, the
+    /// shortest first.
+    pub async fn denials(&self, time: Duration) -> Vec<Duration> {
+        let mut review: serde_json::Value =
+            serde_json::from_str(include_str!("../bench-gate/review-12k.json")).unwrap();
+        let pod = &self.pods[0];
+        review["request"]["name"] = json!(pod.metadata.name);
+        review["request"]["namespace"] = json!(pod.metadata.namespace);
+        review["request"]["oldObject"] = serde_json::to_value(pod.as_ref()).unwrap();
+        let body = Bytes::from(review.to_string());
+        let (began, mut took) = (Instant::now(), Vec::new());
+        while began.elapsed() < time {
+            let asked = Instant::now();
+            let limit = tokio::time::Instant::now() + Duration::from_secs(5);
+            let answer: serde_json::Value =
+                serde_json::from_slice(&self.guard.gate.answer(body.clone(), limit).await.unwrap()).unwrap();
+            took.push(asked.elapsed());
+            assert_eq!(answer["response"]["allowed"], false, "{answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        took.sort_unstable();
+        took
     }
 
     /// Every pod goes, and is replaced by one of its name that is Ready.

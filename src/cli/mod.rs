@@ -16,6 +16,7 @@ mod forget;
 mod guards;
 mod held;
 mod history;
+mod hook;
 mod live;
 mod next;
 mod output;
@@ -36,6 +37,7 @@ mod status;
 mod suggest;
 mod timeline;
 mod trial;
+mod ui;
 mod uninstall;
 mod upgrades;
 mod waits;
@@ -77,6 +79,7 @@ enum Command {
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
     Status(status::Status),
+    Ui(ui::Ui),
     History(history::History),
     Audit(audit::Audit),
     Prepare(prepare::Prepare),
@@ -89,6 +92,7 @@ enum Command {
     Runbook(runbook::Runbook),
     Plans(plans::Plans),
     Plan(plan::PlanCommand),
+    Hook(Box<hook::HookCommand>),
     Certs(certs::Certs),
     Completions(shell::Completions),
     #[cfg(feature = "demo")]
@@ -118,6 +122,7 @@ pub fn run() -> ExitCode {
             Command::Runbook(command) => runbook::run(&command),
             Command::Plans(command) => plans::run(&command),
             Command::Plan(command) => plan::run(&command),
+            Command::Hook(command) => Box::pin(hook::run(*command)).await,
             Command::Certs(command) => certs::run(&command),
             Command::Completions(command) => shell::completions(&command, Arguments::command()),
             Command::Crds => shell::crds(),
@@ -125,6 +130,7 @@ pub fn run() -> ExitCode {
             #[cfg(feature = "demo")]
             Command::Demo(command) => demo::run(command).await,
             Command::Status(command) => status::run(command).await,
+            Command::Ui(command) => ui::run(command).await,
             Command::History(command) => history::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Suggest(command) => suggest::run(command).await,

@@ -85,7 +85,7 @@ impl Listener {
     }
 
     /// Serves without TLS.
-    async fn serve_plain(self, router: Router) -> io::Result<()> {
+    pub async fn serve_plain(self, router: Router) -> io::Result<()> {
         let (limits, shutdown) = (self.limits, self.shutdown.clone());
         self.take_connections(move |stream, place| {
             let (router, shutdown) = (router.clone(), shutdown.clone());

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::Router;
 use bytes::Bytes;
 use prometheus::Registry;
 use tokio::time::Instant;
@@ -36,9 +37,19 @@ use listener::Listener;
 use metrics::Metrics;
 
 pub use paths::WebhookPaths;
+pub(crate) use paths::same;
 
 /// For how long a listener may show no sign of life.
 const SILENCE: Duration = Duration::from_secs(30);
+
+/// What a port for health checks may take, or for few callers.
+const FEW: Limits = Limits {
+    connections: 128,
+    of_one_address: 32,
+    // Less than a probe has.
+    first_request: Duration::from_secs(2),
+    idle: None,
+};
 
 /// Answers AdmissionReviews.
 #[async_trait]
@@ -110,13 +121,7 @@ impl Config {
                 // The API server keeps idle connections for 90 s.
                 idle: Some(Duration::from_secs(100)),
             },
-            admin: Limits {
-                connections: 128,
-                of_one_address: 32,
-                // Less than a probe has.
-                first_request: Duration::from_secs(2),
-                idle: None,
-            },
+            admin: FEW,
             body_timeout: Duration::from_secs(10),
             bytes: 64 * 1024 * 1024,
             bytes_of_one_address: 16 * 1024 * 1024,
@@ -208,5 +213,23 @@ impl Server {
             ended.map_err(io::Error::other)??;
         }
         Ok(())
+    }
+}
+
+/// Serves without TLS until `shutdown` begins, for few callers.
+///
+/// # Errors
+/// When the address can't be had, or the listener can't go on.
+pub async fn serve_plain(address: SocketAddr, router: Router, shutdown: Shutdown) -> io::Result<()> {
+    let listener = Listener {
+        socket: bind(address)?,
+        connections: Connections::new(FEW.connections, FEW.of_one_address, 0),
+        limits: FEW,
+        pulse: Liveness::new().register("listener", SILENCE),
+        shutdown: shutdown.clone(),
+    };
+    tokio::select! {
+        served = listener.serve_plain(router) => served,
+        () = async { shutdown.begun().await; shutdown.close(); std::future::pending().await } => Ok(()),
     }
 }

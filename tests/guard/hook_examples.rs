@@ -16,11 +16,11 @@ use crate::own_plan::policy;
 
 const PAGE: &str = include_str!("../../docs/http-hook.md");
 
-/// An example that runs.
-struct Application {
+/// An application that runs, or what answers for it.
+pub struct Application {
     child: Child,
-    port: u16,
-    _directory: TempDir,
+    pub port: u16,
+    pub directory: TempDir,
 }
 
 impl Application {
@@ -28,44 +28,74 @@ impl Application {
     fn start(file: &str, command: impl FnOnce(&Path, u16) -> Command) -> Application {
         let text = std::fs::read_to_string(example(file)).unwrap();
         assert!(PAGE.contains(&text), "the page shows another text than {file}");
+        Application::on_free_port(|directory, port| {
+            let copy = directory.join(file);
+            std::fs::write(&copy, text.replace("8080", &port.to_string())).unwrap();
+            command(&copy, port)
+        })
+    }
+
+    /// Runs what `command` makes for a directory of its own and a free port.
+    pub fn on_free_port(command: impl FnOnce(&Path, u16) -> Command) -> Application {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = tempfile::tempdir().unwrap();
-        let copy = directory.path().join(file);
-        std::fs::write(&copy, text.replace("8080", &port.to_string())).unwrap();
-        let mut command = command(&copy, port);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Application { child, port, _directory: directory }
+        let child = spawn(command(directory.path(), port));
+        Application { child, port, directory }
     }
 
-    async fn state(&self) -> Option<String> {
+    /// Ends it as a power cut would, and runs it again by this command.
+    pub fn kill_and_restart(&mut self, command: Command) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(command);
+    }
+
+    /// What it answers; `Null` where it does not.
+    pub async fn answer(&self, method: &str) -> Value {
         let client = Clients::new(GuardedDns::new(Arc::new(SystemDns::new()), true)).plain().unwrap();
-        let answer = client.get(format!("http://{POD_IP}:{}/prestop", self.port)).send().await.ok()?;
-        let answer: Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
-        answer["state"].as_str().map(str::to_owned)
+        let url = format!("http://{POD_IP}:{}/prestop", self.port);
+        let Ok(answer) = client.request(method.parse().unwrap(), url).send().await else { return Value::Null };
+        let (status, body) = (answer.status(), answer.bytes().await.unwrap_or_default());
+        let text = || json!({"status": status.as_u16(), "text": String::from_utf8_lossy(&body)});
+        serde_json::from_slice(&body).unwrap_or_else(|_| text())
     }
 
-    /// Waits until it says so.
-    async fn until(&self, state: &str) {
+    /// Waits until it answers so.
+    pub async fn until(&self, what: &str, is_it: impl Fn(&Value) -> bool) {
         let wait = async {
-            while self.state().await.as_deref() != Some(state) {
+            while !is_it(&self.answer("GET").await) {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never {state}"));
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "never {what}: {}", self.answer("GET").await);
+    }
+
+    /// Waits until it says that it is in this state.
+    pub async fn until_state(&self, state: &str) {
+        self.until(state, |answer| answer["state"] == state).await;
     }
 
     /// Prepared by the guard, and taken back once nobody asks any more.
-    async fn keeps_the_contract(self) {
-        self.until("Idle").await;
-        let hasty = policy("{builtIn: http-hook}", &json!({"port": self.port})) + "  abandonAfterSeconds: 3\n";
-        let guard = Guard::start(&hasty);
+    pub async fn keeps_the_contract(&self) {
+        self.until_state("Idle").await;
+        let guard = self.guard();
         // A person: a controller would be waited for longer.
         assert!(!guard.ask(2, By::Person).await.allowed);
-        self.until("Prepared").await;
+        self.until_state("Prepared").await;
         // A dry run is no try: the drain is given up meanwhile.
         guard.ask_until_allowed(2, By::DryRun).await;
-        self.until("Idle").await;
+        self.until_state("Idle").await;
     }
+
+    /// A guard whose policy asks it, and that soon gives up.
+    pub fn guard(&self) -> Guard {
+        Guard::start(&(policy("{builtIn: http-hook}", &json!({"port": self.port})) + "  abandonAfterSeconds: 3\n"))
+    }
+}
+
+fn spawn(mut command: Command) -> Child {
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 impl Drop for Application {

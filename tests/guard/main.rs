@@ -5,6 +5,7 @@ mod harness;
 
 mod audit;
 mod cluster_reads;
+mod hook_command;
 mod hook_examples;
 mod own_plan;
 mod reload;

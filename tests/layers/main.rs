@@ -28,7 +28,7 @@ impl Layer {
     }
 }
 
-const LAYERS: [Layer; 25] = [
+const LAYERS: [Layer; 26] = [
     Layer { name: "nearest", pure: true, knows: "" },
     Layer { name: "printable", pure: true, knows: "" },
     Layer { name: "remedy", pure: true, knows: "" },
@@ -65,6 +65,8 @@ const LAYERS: [Layer; 25] = [
         pure: false,
         knows: "printable facts pod plan policy lifecycle admission metrics ports controller server",
     },
+    // Runs in the pod of an application, and knows nothing of the guard.
+    Layer { name: "hook", pure: false, knows: "printable" },
     // The same in a cluster, and what a cluster needs besides: certificates, the registration.
     Layer {
         name: "kubernetes",
@@ -83,7 +85,7 @@ const LAYERS: [Layer; 25] = [
     Layer {
         name: "cli",
         pure: false,
-        knows: "nearest remedy runbook yaml facts pod plan policy lifecycle admission metrics ports runtime trust backend controller standalone server gate kubernetes simulation app",
+        knows: "nearest printable remedy runbook yaml facts pod plan policy lifecycle admission metrics ports runtime trust backend controller standalone server gate hook kubernetes simulation app",
     },
 ];
 

@@ -11,9 +11,15 @@ use crate::ground::Need;
 use crate::installation::apply;
 use crate::moves::cluster_wide;
 use crate::scene::Scene;
+use crate::witness::Witness;
 
-pub const ALL: [Scenario; 1] = scenarios![Shared:
+pub const ALL: [Scenario; 2] = scenarios![Shared:
     a_pod_of_one_daemonset_is_not_replaced_by_another_ones_on_the_same_node,
+    an_agent_whose_daemonset_is_deleted_leaves_no_hole,
+];
+
+pub const ON_NODES: [Scenario; 1] = scenarios![Shared, Need::Nodes(3) =>
+    a_daemonset_that_may_replace_several_agents_at_once_keeps_to_the_policys_limit,
 ];
 
 pub const ON_SIMULATED_NODES: [Scenario; 2] = scenarios![Shared, Need::SimulatedNodes =>
@@ -81,24 +87,60 @@ async fn a_node_that_is_removed_ends_the_drain_of_its_daemonsets_pod(scene: Arc<
     assert_eq!(scene.slots("agent").await, Vec::<String>::new());
 }
 
-async fn a_pod_of_one_daemonset_is_not_replaced_by_another_ones_on_the_same_node(scene: Arc<Scene>) {
-    scene.daemon_set("one", scene.on_node(1), 1).await;
-    scene.daemon_set("two", scene.on_node(1), 1).await;
-    scene.hook_policy("one", json!({})).await;
-    let pod = scene.pods_of("one").await[0].name_any();
+/// An agent has left, and the one that follows it does not get Ready. Gives the pod that has left.
+async fn away_for_good(scene: &Scene, set: &str) -> String {
+    scene.daemon_set(set, scene.on_node(1), 1).await;
+    scene.hook_policy(set, json!({})).await;
+    let pod = scene.pods_of(set).await[0].name_any();
     let uid = scene.uid(&pod).await;
     let never = r#"{"spec":{"updateStrategy":{"type":"OnDelete"},"template":{"metadata":{"annotations":{"test.castoff.dev/behave":"never-ready"}}}}}"#;
-    scene.must(&["patch", "daemonset", "one", "--type=merge", "-p", never]).await;
+    scene.must(&["patch", "daemonset", set, "--type=merge", "-p", never]).await;
     scene.until_all_left(&[(&pod, &uid)]).await;
     scene
         .until("the next one is there", 30, || async {
-            scene.pods_of("one").await.into_iter().find(|pod| pod.uid().as_deref() != Some(&uid)).map(drop)
+            scene.pods_of(set).await.into_iter().find(|pod| pod.uid().as_deref() != Some(&uid)).map(drop)
         })
         .await;
     scene
         .stays("the drain stays open", Duration::from_secs(5), || async { scene.phase(&pod).await == "Departing" })
         .await;
-    let next = scene.pods_of("one").await.into_iter().find(|pod| pod.uid().as_deref() != Some(&uid)).unwrap();
+    pod
+}
+
+async fn a_pod_of_one_daemonset_is_not_replaced_by_another_ones_on_the_same_node(scene: Arc<Scene>) {
+    scene.daemon_set("two", scene.on_node(1), 1).await;
+    let pod = away_for_good(&scene, "one").await;
+    let next = scene.pods_of("one").await.into_iter().find(|next| next.name_any() != pod).unwrap();
     scene.is_to_serve(&next.name_any(), true).await;
     scene.nothing_left_behind().await;
+}
+
+async fn an_agent_whose_daemonset_is_deleted_leaves_no_hole(scene: Arc<Scene>) {
+    let pod = away_for_good(&scene, "agent").await;
+    scene.must(&["delete", "daemonset", "agent", "--wait=false"]).await;
+    scene.until_phase(&pod, "Completed").await;
+    scene.nothing_left_behind().await;
+}
+
+async fn a_daemonset_that_may_replace_several_agents_at_once_keeps_to_the_policys_limit(scene: Arc<Scene>) {
+    const AGENTS: usize = 3;
+    scene.daemon_set("agent", json!({}), AGENTS as u64).await;
+    scene.hook_policy("agent", json!({})).await;
+    for (share, at_once) in [("30%", 1), ("100%", 3)] {
+        let witness = Witness::of(&scene, "agent", AGENTS).await;
+        let former = scene.pods_of("agent").await;
+        let newer = json!({"spec": {
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": share}},
+            "template": {"metadata": {"annotations": {"replaced-at-once": at_once.to_string()}}},
+        }});
+        scene.must(&["patch", "daemonset", "agent", "--type=merge", "-p", &newer.to_string()]).await;
+        for pod in &former {
+            scene.until_gone(&pod.name_any(), &pod.uid().unwrap()).await;
+        }
+        scene.all_ready("agent", AGENTS as u64).await;
+        assert_eq!(witness.left().len(), AGENTS, "{share}: each agent left once");
+        witness.all_left_prepared_once();
+        assert_eq!(witness.most_away(), 1, "{share}: {at_once} could be replaced at once, the policy allows one");
+        scene.nothing_left_behind().await;
+    }
 }
