@@ -172,6 +172,28 @@ fn a_new_process_that_acts_at_once_is_noticed() {
     assert_eq!(play(Broken::Nothing, &steps), None);
 }
 
+/// What the old leader had sent lands after the new one, whose copies were behind, has heard of the drain at last, and has
+/// seen that there is nothing to undo.
+#[test]
+fn a_new_leader_that_is_not_quiet_about_what_it_hears_of_late_is_noticed() {
+    let act = |broken| {
+        let mut world = World::new(2, broken, false);
+        world.let_leader_lag();
+        let mut play = |steps: &[Step]| steps.iter().for_each(|step| world.step(*step));
+        let works = [Step::SyncLeader, Step::Turn(1), Step::Do, Step::Do, Step::Do];
+        play(&[asks(0, 1)]);
+        play(&works.repeat(2));
+        play(&[Step::Turn(1), Step::HandOver, Step::Cancel(1)]);
+        play(&works.repeat(12));
+        play(&[Step::Land, Step::SyncLeader]);
+        world.settle();
+        world.violation
+    };
+    let noticed = act(Broken::QuietOnlyAtFirst);
+    assert_eq!(noticed.as_deref(), Some("3: our entry of store 1 is left behind"));
+    assert_eq!(act(Broken::Nothing), None);
+}
+
 /// A gate that has seen every step done, up to its claim.
 fn claims(gate: u8, seat: u8) -> [Step; 4] {
     [Step::Sync(gate), asks(gate, seat), Step::Observe(gate), Step::Claim(gate)]

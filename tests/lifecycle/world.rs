@@ -105,6 +105,8 @@ pub struct World {
     old: Option<Operation>,
     /// By then what the old process had under way has landed, or failed.
     old_until: Duration,
+    /// Until then the leader is quiet about what another may have done.
+    quiet_until: Duration,
     gates: [BTreeMap<String, Arc<Drain>>; 2],
     /// When a gate last wrote down a try of a pod.
     written: [BTreeMap<String, Duration>; 2],
@@ -150,6 +152,7 @@ impl World {
             decided: Vec::new(),
             old: None,
             old_until: Duration::ZERO,
+            quiet_until: Duration::ZERO,
             gates: Default::default(),
             written: Default::default(),
             calls: Default::default(),
@@ -240,6 +243,10 @@ impl World {
             Step::HandOver => {
                 self.old = (!self.decided.is_empty()).then(|| self.decided.remove(0));
                 self.old_until = self.now + QUIET;
+                // Where its copies lag, the new one has heard of no drain yet.
+                if let Some(copies) = &mut self.copies {
+                    copies.drains.clear();
+                }
                 self.begin_anew();
             }
             Step::Land => {
@@ -319,6 +326,7 @@ impl World {
             steps.filter(|step| step.ownership == Ownership::Intent).for_each(|step| step.ownership = Ownership::None);
         }
         let quiet = if self.broken == Broken::NoQuiet { Duration::ZERO } else { QUIET };
+        self.quiet_until = self.now + quiet;
         let met = |drain: &Arc<Drain>| (drain.pod_uid().to_owned(), Memory::new(drain, self.now, quiet));
         self.memories = self.known().values().map(met).collect();
     }

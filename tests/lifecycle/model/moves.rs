@@ -105,7 +105,7 @@ pub struct State {
     pub callers: &'static [Caller],
     /// Which pods are asked for: from this one on.
     pub asked_from: usize,
-    /// How many gates there are, and whether the copies of the second one lag.
+    /// How many gates there are, and whether the copies of the last one lag.
     pub gates: u8,
     pub lags: bool,
 }
@@ -192,10 +192,8 @@ impl State {
                 want.get_or_insert(Want { generation: pod.generation, by_owner: true, asked: false });
             }
         }
-        self.world.step(Step::Sync(0));
-        if !self.lags {
-            self.world.step(Step::Sync(1));
-        }
+        let prompt = self.gates - u8::from(self.lags);
+        (0..prompt).for_each(|gate| self.world.step(Step::Sync(gate)));
     }
 
     /// Everything has run its course, and nothing is left behind.
@@ -265,8 +263,9 @@ impl Moves<'_> {
                 self.step(Fault::Dies, Step::Dies(gate));
             }
         }
-        if state.lags && world.gate_lags(1) {
-            self.fair(Step::Sync(1));
+        let last = state.gates - 1;
+        if state.lags && world.gate_lags(last) {
+            self.fair(Step::Sync(last));
         }
     }
 

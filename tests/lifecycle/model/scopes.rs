@@ -17,7 +17,7 @@ pub struct Scope {
     pub gates: u8,
     /// Nobody knows the kind of the pods' owner.
     pub foreign: bool,
-    /// The copies of the second gate lag.
+    /// The copies of the last gate lag.
     pub gate_lags: bool,
     /// Those of the leader do.
     pub leader_lags: bool,

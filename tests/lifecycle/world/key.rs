@@ -40,6 +40,7 @@ impl World {
             self.of_copies(&copies.drains, key);
             (copies.slots.1 == self.slots.1, &copies.slots.0, &copies.pods).hash(key);
         }
+        self.quiet_until.saturating_sub(self.now).hash(key);
         self.decided.len().hash(key);
         for operation in &self.decided {
             self.of_operation(operation, key);

@@ -28,8 +28,8 @@ impl World {
         let Some(stored) = self.drain_to_turn(seat, generation).filter(|_| self.decided.is_empty()).cloned() else {
             return;
         };
-        let new = || Memory::new(&stored, self.now, Duration::ZERO);
-        let memory = self.memories.entry(stored.pod_uid().to_owned()).or_insert_with(new).clone();
+        let new = || Memory::new(&stored, self.now, self.quiet_about(&stored));
+        let memory = self.memories.get(stored.pod_uid()).cloned().unwrap_or_else(new);
         let (mut drain, mut seen) = self.sight_of_leader().seen(&stored, self.now);
         self.spoil(&mut drain, &mut seen);
         let wanted = look(&drain, &memory, &seen.room);
@@ -50,10 +50,22 @@ impl World {
         }
     }
 
-    /// What the leader has in memory comes up to date.
+    /// For how long nothing is done about a drain that the leader hears of only now, as its agenda has it.
+    fn quiet_about(&self, drain: &Drain) -> Duration {
+        let is_quiet = drain.owns_anything() && self.broken != Broken::QuietOnlyAtFirst;
+        if is_quiet { self.quiet_until.saturating_sub(self.now) } else { Duration::ZERO }
+    }
+
+    /// What the leader has in memory comes up to date; also that another has brought a drain on.
     pub(super) fn sync_leader(&mut self) {
-        if self.copies.is_some() {
-            self.let_leader_lag();
+        let Some(before) = self.copies.take() else { return };
+        self.let_leader_lag();
+        for (uid, drain) in &self.drains {
+            let is_news = before.drains.get(uid) != Some(drain);
+            let until = self.now + self.quiet_about(drain);
+            if let Some(memory) = self.memories.get_mut(uid).filter(|_| is_news) {
+                memory.quiet_until = memory.quiet_until.max(until);
+            }
         }
     }
 

@@ -88,6 +88,8 @@ pub enum Broken {
     IntentForgotten,
     /// A new process acts at once.
     NoQuiet,
+    /// A new process is quiet only about drains that it knows from the beginning.
+    QuietOnlyAtFirst,
     /// The limit is asked when a place is taken, and not again.
     LimitAskedOnlyOnce,
     /// Places follow from the policy's list alone.
