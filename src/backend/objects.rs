@@ -116,7 +116,7 @@ impl<'a> Place<'a> {
             !matches!(*segment, "" | "." | "..")
                 && segment.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._:".contains(letter))
         };
-        if !segments.iter().all(is_plain) {
+        if !segments.iter().all(is_plain) || url.fragment().is_some() || url.port().is_some() {
             return Err(wrong());
         }
         let (group, rest) = match segments.as_slice() {
@@ -271,6 +271,8 @@ mod tests {
             "apis/apps/v1/namespaces/shop/",
             "metrics",
             "version",
+            "api:443/v1/namespaces/shop/pods",
+            "api/v1/namespaces/shop/pods/web-0#/pd/api/v1/stores",
         ] {
             assert!(asked("GET", path, None).is_err(), "{path}");
         }

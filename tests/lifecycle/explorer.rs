@@ -20,11 +20,13 @@ fn step() -> impl Strategy<Value = Step> {
         3 => gate.prop_map(Step::Sync),
         3 => seat.clone().prop_map(Step::Kubelet),
         4 => seat.clone().prop_map(Step::Leaders),
-        2 => prop_oneof![Just(2_u8), Just(5), Just(11), Just(60), Just(200)].prop_map(Step::Pass),
+        2 => prop_oneof![Just(2_u16), Just(5), Just(11), Just(60), Just(200)].prop_map(Step::Pass),
         1 => Just(Step::Crash),
         2 => Just(Step::HandOver),
         2 => Just(Step::Land),
+        1 => Just(Step::CutOff),
         1 => prop::bool::ANY.prop_map(Step::Lie),
+        1 => prop::bool::ANY.prop_map(Step::Refuse),
         1 => seat.clone().prop_map(Step::Person),
         1 => seat.clone().prop_map(Step::PastTheGate),
         1 => seat.clone().prop_map(Step::Cancel),
@@ -50,7 +52,7 @@ fn play(broken: Broken, steps: &[Step]) -> Option<String> {
 
 /// The same, where the pods' owner is of a kind that nobody knows, or is a StatefulSet.
 fn play_with(broken: Broken, foreign: bool, steps: &[Step]) -> Option<String> {
-    let mut world = World::new(broken, foreign);
+    let mut world = World::new(3, broken, foreign);
     for step in steps {
         world.step(*step);
         if world.violation.is_some() {

@@ -18,7 +18,7 @@ async fn patch(user: &Client, change: &Value) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn castoffs_account_changes_nothing_of_a_pod_but_its_own_annotations() {
+async fn castoffs_account_changes_nothing_of_a_pod_but_what_is_its_to_change() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let admin = client(None).await;
     let castoff = client(Some(&format!("system:serviceaccount:{OWN}:castoff"))).await;
