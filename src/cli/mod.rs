@@ -20,6 +20,7 @@ mod history;
 mod hook;
 mod live;
 mod next;
+mod operators;
 mod output;
 mod plan;
 mod plans;
