@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::facts::{NamespaceFacts, NodeSeen, OwnerSeen};
@@ -158,6 +160,9 @@ pub trait Store: Send + Sync {
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
+/// The longest answer of the API server that is read for a plan, in bytes.
+pub const BODY_LIMIT: usize = 4 << 20;
+
 /// The pods around, and what they depend on.
 #[async_trait]
 pub trait Cluster: Send + Sync {
@@ -187,6 +192,15 @@ pub trait Cluster: Send + Sync {
     /// # Errors
     /// A sentence for users, when they can't be told.
     async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, StoreError>;
+
+    /// Asks the API server at this path, which may have a query, and sends `body` as a merge patch: the status and the
+    /// body of its answer, at most [`BODY_LIMIT`] bytes.
+    ///
+    /// # Errors
+    /// A sentence for users, when nothing is answered.
+    async fn api_server(&self, _: &str, _: &str, _: Option<Value>) -> Result<(u16, Bytes), StoreError> {
+        Err(StoreError::Unavailable("there is no API server here".to_owned()))
+    }
 
     /// A node, from memory.
     fn node(&self, name: &str) -> NodeSeen;

@@ -19,6 +19,8 @@ pub const NOT_TRUSTED: &str = "shows a certificate that is not trusted";
 pub const TLS_REFUSED: &str = "refuses the TLS connection";
 /// There is no Role.
 pub const MAY_NOT_READ: &str = "may not read the Secret";
+/// An object is asked for, and there is no Role; then verb and resource.
+pub const MUST_LET: &str = "must let Castoff";
 /// It is not there, or has another name.
 pub const NO_SECRET: &str = "there is no Secret";
 /// The step should name one.
@@ -39,6 +41,8 @@ pub enum Cause {
     Unauthorized,
     /// Castoff may not read the step's Secret.
     NoRole,
+    /// Castoff may not do with an object what the plan wants.
+    NoRoleForObject,
     /// The step's Secret is not there.
     NoSecret,
     /// The step names no Secret, and needs one.
@@ -67,6 +71,7 @@ impl Cause {
         let says = |words: &str| message.contains(words);
         match () {
             () if says(MAY_NOT_READ) => Cause::NoRole,
+            () if says(MUST_LET) => Cause::NoRoleForObject,
             () if says(NO_SECRET) => Cause::NoSecret,
             () if says(NAMES_NO_SECRET) => Cause::NamesNoSecret,
             () if says("can't be asked: Secret") => Cause::Keys,
@@ -89,7 +94,7 @@ impl Cause {
             Cause::Certificates => "is ca.crt its authority's, and tls.crt one that it accepts?",
             Cause::Unauthorized => "may the Secret's user do this there?",
             Cause::NoSecret => "is its name right?",
-            Cause::NoRole | Cause::NamesNoSecret | Cause::Keys | Cause::Other => "",
+            Cause::NoRole | Cause::NoRoleForObject | Cause::NamesNoSecret | Cause::Keys | Cause::Other => "",
         }
     }
 }
@@ -101,6 +106,7 @@ pub fn command(message: &str, place: &Place<'_>) -> String {
     let edit = |why: &str| format!("kubectl edit drainpolicy {policy} -n {namespace}   # {why}");
     match (Cause::of(message), secret) {
         (Cause::NoRole, _) => role(message, namespace),
+        (Cause::NoRoleForObject, _) => role_for_object(message, namespace),
         (Cause::NoSecret, _) | (Cause::Keys | Cause::Certificates, None) => {
             format!("kubectl get secrets -n {namespace}")
         }
@@ -124,16 +130,39 @@ fn role(message: &str, namespace: &str) -> String {
     let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.');
     let secret = secret.map_or("", |(_, rest)| rest);
     let secret = secret[..secret.find(|letter| !is_of_name(letter)).unwrap_or(secret.len())].trim_end_matches('.');
+    given(
+        &format!("castoff-{secret}"),
+        &format!("--verb=get --resource=secrets --resource-name={secret}"),
+        user,
+        namespace,
+    )
+}
+
+/// The commands that let Castoff do with an object what the message tells of: as `must let Castoff (USER) VERB RESOURCE`.
+fn role_for_object(message: &str, namespace: &str) -> String {
+    let rest = message.split_once(MUST_LET).map_or("", |(_, rest)| rest.trim_start());
+    let (user, rest) = match rest.strip_prefix('(').and_then(|rest| rest.split_once(") ")) {
+        Some((user, rest)) => (Some(user), rest),
+        None => (None, rest),
+    };
+    let is_of_word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.' | '/');
+    let mut words = rest.split(|letter| !is_of_word(letter));
+    let (verb, resource) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let name = format!("castoff-{verb}-{}", resource.split(['.', '/']).next().unwrap_or_default());
+    given(&name, &format!("--verb={verb} --resource={resource}"), user, namespace)
+}
+
+/// The commands that make a Role and give it to Castoff.
+fn given(name: &str, what: &str, user: Option<&str>, namespace: &str) -> String {
     let account = user.and_then(|user| user.strip_prefix("system:serviceaccount:"));
     let whom = match (account, user) {
         (Some(account), _) => format!("--serviceaccount={account}"),
         (None, Some(user)) => format!("--user={user}"),
         (None, None) => "--serviceaccount=castoff-system:castoff".to_owned(),
     };
-    let name = format!("castoff-{secret}");
     format!(
-        "kubectl create role {name} --verb=get --resource=secrets --resource-name={secret} -n {namespace} && kubectl \
-         create rolebinding {name} --role={name} {whom} -n {namespace}"
+        "kubectl create role {name} {what} -n {namespace} && kubectl create rolebinding {name} --role={name} {whom} -n \
+         {namespace}"
     )
 }
 
@@ -181,5 +210,19 @@ mod tests {
              kubectl create rolebinding castoff-pd-client --role=castoff-pd-client --serviceaccount=guards:castoff -n tidb"
         );
         assert!(typed(&told("alice"), None).contains("--user=alice"));
+    }
+
+    #[test]
+    fn so_is_one_for_an_object() {
+        let told = "kubernetes://apis/x is refused: a Role in namespace tidb must let Castoff \
+                    (system:serviceaccount:guards:castoff) patch clusters.postgresql.cnpg.io/status";
+        assert_eq!(
+            typed(told, None),
+            "kubectl create role castoff-patch-clusters --verb=patch --resource=clusters.postgresql.cnpg.io/status -n tidb \
+             && kubectl create rolebinding castoff-patch-clusters --role=castoff-patch-clusters \
+             --serviceaccount=guards:castoff -n tidb"
+        );
+        let unknown = "kubernetes://api/x is refused: a Role in namespace tidb must let Castoff relabel pods: says it";
+        assert!(typed(unknown, None).contains("castoff-relabel-pods --verb=relabel --resource=pods -n tidb"));
     }
 }

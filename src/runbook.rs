@@ -13,6 +13,7 @@ pub fn section(reason: &str) -> Option<&'static str> {
         "DrainStalled" | "Stalled" => "stalled",
         "DrainBlocked" | "Blocked" => "blocked",
         "BackendSilent" | "BackendNotReached" | "BackendNotBelieved" | "BackendRefuses" => "backend-does-not-answer",
+        "BesideOperator" => "guarded-beside-an-operator",
         "NothingSelected" => "nothing-selected",
         "PolicyChanged" => "policy-changed",
         "LeftUnprepared" => "left-unprepared",

@@ -54,6 +54,29 @@ fn they_are_what_explain_shows() {
     assert_eq!(castoff(&["plans", "--explain"]).status.code(), Some(2));
 }
 
+/// The DrainPlan of a recipe.
+fn of_recipe(file: &Path) -> Option<String> {
+    let recipe = std::fs::read_to_string(file).unwrap();
+    recipe.split("\n---\n").find(|document| document.contains("kind: DrainPlan")).map(str::to_owned)
+}
+
+#[test]
+fn the_tests_of_recipes_plans_hold_and_each_plan_has_some() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let recipes = std::fs::read_dir(root.join("manifests/recipes")).unwrap().map(|entry| entry.unwrap().path());
+    let plans: Vec<(PathBuf, String)> = recipes.filter_map(|file| Some((file.clone(), of_recipe(&file)?))).collect();
+    assert!(plans.len() >= 5);
+    for (file, plan) in plans {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(format!("{name}.yaml")), plan).unwrap();
+        let tests = directory.path().join("tests.yaml");
+        std::fs::copy(root.join(format!("tests/recipes/{name}.test.yaml")), &tests).expect(name);
+        let played = castoff(&["plan", "test", tests.to_str().unwrap()]);
+        assert!(played.status.success(), "{name}: {}{}", text(&played.stdout), text(&played.stderr));
+    }
+}
+
 const PLAN: &str = "
 apiVersion: castoff.dev/v1alpha1
 kind: DrainPlan

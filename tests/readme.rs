@@ -19,10 +19,20 @@ fn page(name: &str) -> String {
 /// The pages that people read first, and those of docs.
 fn pages() -> Vec<PathBuf> {
     let docs = std::fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut pages: Vec<PathBuf> = docs.filter(|path| path.extension().is_some_and(|word| word == "md")).collect();
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|word| word == "md") && !path.ends_with("SUMMARY.md");
+    let mut pages: Vec<PathBuf> = docs.filter(is_page).collect();
     let first = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "manifests/README.md"];
     pages.extend(first.map(|name| repository().join(name)));
     pages
+}
+
+/// All pages of the repository.
+fn markdown() -> Vec<PathBuf> {
+    let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(repository()).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let all: Vec<PathBuf> = listed.lines().map(|name| repository().join(name)).filter(|path| path.exists()).collect();
+    assert!(all.len() > 20, "git lists {all:?}");
+    all
 }
 
 /// Where a page's links lead: what stands in `](...)`.
@@ -60,7 +70,7 @@ fn broken(from: &Path, link: &str) -> Option<String> {
 
 #[test]
 fn what_the_pages_link_to_is_there() {
-    let found = pages().into_iter().flat_map(|path| {
+    let found = markdown().into_iter().flat_map(|path| {
         let text = std::fs::read_to_string(&path).unwrap();
         links(&text).into_iter().filter_map(|link| broken(&path, link)).collect::<Vec<_>>()
     });
@@ -83,6 +93,48 @@ fn a_link_that_leads_nowhere_is_noticed() {
         assert_eq!(broken(&from, link).is_none(), leads, "{link}");
     }
     assert_eq!(links("a [b](c.md) and [d](e.md#f)"), ["c.md", "e.md#f"]);
+}
+
+#[test]
+fn every_page_has_its_place_in_the_site() {
+    let summary = page("docs/SUMMARY.md");
+    let links: BTreeSet<PathBuf> = links(&summary).iter().map(|link| repository().join("docs").join(link)).collect();
+    let canonical = |path: PathBuf| path.canonicalize().unwrap();
+    let listed: BTreeSet<PathBuf> = links.into_iter().map(canonical).collect();
+    let missing: Vec<PathBuf> = pages().into_iter().map(canonical).filter(|page| !listed.contains(page)).collect();
+    assert!(missing.is_empty(), "docs/SUMMARY.md has none of {missing:?}");
+}
+
+/// What plays the commands of which pages that are marked so: each reads the page itself.
+const PLAYED: [(&str, &str); 3] = [
+    ("README.md", "tests/real_node/installation.rs"),
+    ("docs/quickstart.md", "tests/real_node/quickstart.rs"),
+    ("docs/runbook.md", "tests/e2e/scenarios/apart/own_trouble.rs"),
+];
+
+/// What is said of each block of a page, behind the fence that opens it.
+fn fences(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.trim_start().strip_prefix("```")).step_by(2).collect()
+}
+
+#[test]
+fn every_block_says_what_it_is_and_whether_its_commands_are_played() {
+    let languages = ["go", "java", "json", "promql", "python", "rust", "sh", "sh played", "text", "toml", "yaml"];
+    for path in markdown() {
+        let (name, text) = (path.strip_prefix(repository()).unwrap(), std::fs::read_to_string(&path).unwrap());
+        let fences = fences(&text);
+        for fence in &fences {
+            assert!(languages.contains(fence), "{}: a block begins with ```{fence}", name.display());
+        }
+        let played = PLAYED.iter().find(|(page, _)| name == Path::new(page));
+        assert_eq!(played.is_some(), fences.contains(&"sh played"), "{}: who plays it?", name.display());
+        if let Some((page, player)) = played {
+            let player = self::page(player);
+            let reads = player.contains(&format!("/{page}\")")) || player.contains("castoff::runbook::sections()");
+            assert!(reads && player.contains("```sh played"), "{page} is not played");
+        }
+    }
+    assert_eq!(fences("a\n```sh\nx\n```\n\n```text\n```"), ["sh", "text"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
@@ -35,6 +36,14 @@ pub trait SeesCluster: Send + Sync {
     /// # Errors
     /// Why it can't be told.
     async fn has_pod_at(&self, namespace: &str, address: IpAddr) -> Result<bool, Unseen>;
+
+    /// Asks the API server, with Castoff's own rights: the status and the body of its answer. Without one, nobody answers.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    async fn api_server(&self, _: &str, _: &str, _: Option<Value>) -> Result<(u16, Bytes), Unseen> {
+        Err("there is no API server here".into())
+    }
 }
 
 /// The observation of a read named `name`, before `limit`.

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::credentials::{Authorization, Hidden};
 use super::means::{self, ByHttp};
 use super::metrics::Outcome;
+use super::objects::{self, KUBERNETES};
 use super::trouble::{Trouble, excerpt, words};
 use super::{Backend, Scope, resp};
 use crate::plan::Request;
@@ -60,6 +61,7 @@ pub async fn exchange(
                 let means = means::by_resp(backend, scope, request, scheme == "rediss").await?;
                 resp::send(backend, request, commands, &target, &means).await
             }
+            (None, KUBERNETES) => objects::send(backend, scope, request, &target.url).await,
             (None, _) => unfit("can't be asked by HTTP: it is the URL of a Redis server"),
             (Some(_), _) => unfit("can't be asked by command: it begins neither with redis:// nor with rediss://"),
         }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use url::{Host, Url};
 
+use super::objects::KUBERNETES;
 use super::{Scope, address};
 use crate::pod::Pod;
 
@@ -131,12 +132,17 @@ impl From<String> for Refused {
 pub fn allow_url(url: &str, scope: &Scope, settings: &Settings) -> Result<Target, Refused> {
     let url = Url::parse(url).map_err(|error| format!("is no URL: {error}"))?;
     let by_redis = matches!(url.scheme(), "redis" | "rediss");
-    if !by_redis && !matches!(url.scheme(), "http" | "https") {
-        return Err("is not allowed: only http, https, redis and rediss are spoken".to_owned().into());
+    if !by_redis && !matches!(url.scheme(), "http" | "https" | KUBERNETES) {
+        return Err("is not allowed: only http, https, redis, rediss and kubernetes are spoken".to_owned().into());
     }
     if !url.username().is_empty() || url.password().is_some() {
         let why = "is not allowed: it holds a user name or password; name a Secret in its place";
         return Err(why.to_owned().into());
+    }
+    if url.scheme() == KUBERNETES {
+        // What of it may be reached is decided by `objects`, which knows what is to be done there.
+        let host = host_of(&url).ok_or_else(|| "is no URL: it has no path".to_owned())?;
+        return Ok(Target { url, host, port: 443, of_pod: false });
     }
     if by_redis && (!matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some()) {
         return Err("is not allowed: behind host and port of a Redis server nothing has a meaning".to_owned().into());

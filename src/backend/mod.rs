@@ -1,4 +1,5 @@
-//! Sends the requests of plans: rounds of reads, and acts. Reads of the cluster go to whoever sees it ([`SeesCluster`]).
+//! Sends the requests of plans: rounds of reads, and acts. Reads of the cluster go to whoever sees it ([`SeesCluster`]),
+//! and so do those of its objects, as far as `objects` lets them.
 //!
 //! Where a request may go is decided by [`guard`] before and by [`dns`] while it is connected; with which Secrets,
 //! by [`credentials`]; the certificates of a Secret make a `client`; `exchange` is one request from there to its
@@ -14,6 +15,7 @@ mod exchange;
 pub mod guard;
 mod means;
 pub(crate) mod metrics;
+mod objects;
 mod permits;
 mod resp;
 mod shared;

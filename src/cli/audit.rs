@@ -68,11 +68,11 @@ fn tell(command: &Audit) -> Result<(), Failure> {
 }
 
 /// Reads `7d` too, besides what other options take.
-fn ago(text: &str) -> Result<Duration, String> {
+fn ago(text: &str) -> Result<Duration, &'static str> {
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()) {
         return Ok(Duration::from_secs(days.saturating_mul(86_400)));
     }
-    super::serve::duration(text).map_err(|_| "write a time as 7d, 12h or 30m".to_owned())
+    super::serve::duration(text).map_err(|_| "write a time as 7d, 12h or 30m")
 }
 
 /// What a log holds.

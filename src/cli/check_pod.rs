@@ -75,7 +75,7 @@ pub(super) async fn run(command: CheckPod) -> Result<(), Failure> {
     let drains = crate::cli::connect::list(&client, &pod_drains(), Some(&namespace)).await?;
     let is_its = |object: &&kube::core::DynamicObject| pod.metadata.uid == *drains::read(object).drain.pod_uid();
     let mut view = drains.iter().find(is_its).map(DrainView::of);
-    waits::explain(&client, view.as_mut_slice()).await;
+    waits::Reasons::default().explain(&client, view.as_mut_slice()).await;
     let trial = trial::delete(&client, &namespace, &command.pod, &pod.metadata.uid).await;
     let trial = trial.map_err(|error| Failure::No(chain(&error)))?;
     let report = Report::of(&pod.full_name(), guarded_by, view, &trial);
@@ -132,7 +132,7 @@ impl Report {
         for guard in &self.guarded_by {
             let how = match &guard.mistake {
                 Some(mistake) => format!("policy {}, which is not valid: {mistake}", guard.policy),
-                None => format!("policy {}, mode {:?}: {}", guard.policy, guard.mode, guard.steps.join(", then ")),
+                None => format!("policy {}, mode {}: {}", guard.policy, guard.mode, guard.steps.join(", then ")),
             };
             rows.push(vec![plain("guarded by"), plain(&how)]);
         }

@@ -182,7 +182,7 @@ impl Guarding {
     }
 
     /// Whether there is something that it guards.
-    fn guards(&self) -> bool {
+    pub fn guards(&self) -> bool {
         self.ready && self.reason != "NoPods"
     }
 }
@@ -221,7 +221,8 @@ impl Overview {
         lines
     }
 
-    fn sum(&self) -> String {
+    /// How many drains and policies there are.
+    pub fn sum(&self) -> String {
         let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
         let over = self.drains.iter().filter(|view| view.over).count();
         let under_way = count(self.drains.len() - over, "drain");

@@ -53,7 +53,7 @@ pub(super) struct History {
 
 /// All of it.
 #[derive(Debug, PartialEq, Serialize)]
-struct Report {
+pub(super) struct Report {
     drains: Vec<Over>,
     policies: Vec<Figures>,
 }
@@ -106,13 +106,18 @@ pub(super) fn told(policy: &PolicyObject) -> Option<String> {
 }
 
 impl Report {
-    fn of(policies: &[DynamicObject], drains: &[DynamicObject], pod: Option<&str>) -> Self {
+    /// What these objects tell, of one pod or of all.
+    pub fn of<'a>(
+        policies: impl IntoIterator<Item = &'a DynamicObject>,
+        drains: impl IntoIterator<Item = &'a DynamicObject>,
+        pod: Option<&str>,
+    ) -> Self {
         let mut by_policy: BTreeMap<(String, String), Vec<Summary>> = BTreeMap::new();
-        for (_, policy) in policies.iter().filter_map(read_policy) {
+        for (_, policy) in policies.into_iter().filter_map(read_policy) {
             let kept = kept(&policy);
             by_policy.insert((policy.namespace, policy.name), kept);
         }
-        for kept in drains.iter().map(drains::read) {
+        for kept in drains.into_iter().map(drains::read) {
             let Some(summary) = Summary::of(&kept.drain, &kept.times) else { continue };
             let key = (kept.drain.metadata.namespace.clone(), kept.drain.spec.policy.clone());
             let known = by_policy.entry(key).or_default();
@@ -132,14 +137,24 @@ impl Report {
         if self.drains.is_empty() {
             return vec!["no drain is over here, or its policy is gone".to_owned()];
         }
+        let mut lines = table(&self.rows());
+        lines.push(String::new());
+        lines.extend(self.sentences());
+        lines
+    }
+
+    /// The drains as a table, its heads first.
+    pub fn rows(&self) -> Vec<Vec<(String, Paint)>> {
         let plain = |text: &str| (text.to_owned(), Paint::Plain);
         let heads = ["NAMESPACE", "POD", "POLICY", "OUTCOME", "WAITED", "PREPARED IN", "AWAY", "TRIES", "ENDED", "BY"];
         let mut rows = vec![heads.map(plain).to_vec()];
         rows.extend(self.drains.iter().map(Over::row));
-        let mut lines = table(&rows);
-        lines.push(String::new());
-        lines.extend(self.policies.iter().map(Figures::sentence));
-        lines
+        rows
+    }
+
+    /// What is to be told of each policy.
+    pub fn sentences(&self) -> impl Iterator<Item = String> {
+        self.policies.iter().map(Figures::sentence)
     }
 }
 

@@ -20,6 +20,7 @@ mod history;
 mod hook;
 mod live;
 mod next;
+mod operators;
 mod output;
 mod plan;
 mod plans;
@@ -38,6 +39,7 @@ mod status;
 mod suggest;
 mod timeline;
 mod trial;
+mod ui;
 mod uninstall;
 mod upgrades;
 mod waits;
@@ -79,6 +81,7 @@ enum Command {
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
     Status(status::Status),
+    Ui(ui::Ui),
     History(history::History),
     Audit(audit::Audit),
     Prepare(prepare::Prepare),
@@ -131,6 +134,7 @@ pub fn run() -> ExitCode {
             #[cfg(feature = "demo")]
             Command::Demo(command) => demo::run(command).await,
             Command::Status(command) => status::run(command).await,
+            Command::Ui(command) => ui::run(command).await,
             Command::History(command) => history::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Suggest(command) => suggest::run(command).await,

@@ -17,10 +17,14 @@ pub(super) fn about_held(pod: &str, guards: &[GuardedBy], view: Option<&DrainVie
     if let Some(wrong) = guards.iter().find(|guard| guard.mistake.is_some()) {
         return edit(&wrong.policy, "see the mistake above");
     }
+    let policy = guards.first().map_or("", |guard| guard.policy.as_str());
     if let Some(step) = backend.iter().find(|step| step.state == UNKNOWN) {
-        let policy = guards.first().map_or("", |guard| guard.policy.as_str());
         let secret = guards.iter().find_map(|guard| guard.secrets.get(&step.step)).map(String::as_str);
         return called(&remedy::command(&step.text, &Place { namespace, policy, secret }));
+    }
+    // What a look does not show: that an act was refused.
+    if let Some(view) = view.filter(|view| remedy::Cause::of(&view.why) == remedy::Cause::NoRoleForObject) {
+        return called(&remedy::command(&view.why, &Place { namespace, policy, secret: None }));
     }
     let blocked = backend.iter().any(|step| step.state == NOT_NOW);
     match view.map(|view| view.state.as_str()) {

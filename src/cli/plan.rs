@@ -114,7 +114,7 @@ pub(super) fn explain(name: &str, plan: &Plan, form: Output) -> Result<(), Failu
     output::print_as(form, &cases, || {
         output::line(format_args!("{}\nChecked against {}.\n", plan.spec().summary, catalogue::checked(name)));
         for Explained { case, expect } in &cases {
-            output::line(format_args!("{:9}{case}", format!("{:?}", expect.verdict)));
+            output::line(format_args!("{:9}{case}", expect.verdict));
             for told in expect.message.iter().chain(&expect.act) {
                 output::line(format_args!("{:11}{told}", ""));
             }
@@ -166,5 +166,5 @@ fn print(reports: &[Report]) {
 fn told(case: &Played) -> String {
     let what = case.is.message.iter().chain(&case.is.act).map(|text| format!(", {text}"));
     let left = case.is.remaining.map(|count| format!(", {count} left"));
-    format!("{:?}{}", case.is.verdict, what.chain(left).collect::<String>())
+    format!("{}{}", case.is.verdict, what.chain(left).collect::<String>())
 }

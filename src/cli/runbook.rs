@@ -48,8 +48,10 @@ fn means(section: &Section) -> String {
 /// Markdown as a terminal shows it best: links are their words, words that it makes bold stand in capitals, and code
 /// as it is.
 fn plain(markdown: &str) -> String {
+    let lines: Vec<&str> = markdown.lines().filter(|line| !line.starts_with("```")).collect();
+    let markdown = lines.join("\n");
     let mut text = String::with_capacity(markdown.len());
-    let mut rest = markdown;
+    let mut rest = markdown.as_str();
     while let Some(at) = rest.find(['[', '*']) {
         text.push_str(&rest[..at]);
         rest = &rest[at..];
@@ -92,6 +94,7 @@ mod tests {
     fn a_section_is_printed_without_markup_and_a_title_ends_with_its_sentence() {
         let told = plain("**Do** see [no leader](#no-leader) and `kubectl get pdr`: a[0] * 2");
         assert_eq!(told, "DO see no leader and kubectl get pdr: a[0] * 2");
+        assert_eq!(plain("type:\n```sh played\nkubectl get pdr\n```\nthen"), "type:\nkubectl get pdr\nthen");
         let section =
             Section { heading: "X", text: "**Means** the plan says \"not now\", in MESSAGE: another is away. More." };
         assert_eq!(means(&section), "the plan says \"not now\", in MESSAGE: another is away");

@@ -20,7 +20,8 @@ use super::drains::{Looks, Overview};
 use super::live::Live;
 use super::output::{self, Output};
 use super::render::screen;
-use super::{timeline, waits};
+use super::timeline;
+use super::waits::Reasons;
 
 /// Shows drains: how far each is, who waits for what and why; and policies that guard nothing.
 #[derive(Debug, Args)]
@@ -78,7 +79,7 @@ pub(super) async fn run(command: Status) -> Result<(), Failure> {
         return watch(&command, &client, namespace.as_deref()).await;
     }
     let mut overview = Overview::of(&drains, &policies);
-    waits::explain(&client, &mut overview.drains).await;
+    Reasons::default().explain(&client, &mut overview.drains).await;
     output::print_as(command.output, &overview, || {
         let columns = screen().map(|(columns, _)| columns);
         let looks = Looks { bars: columns.is_some_and(|columns| columns >= WIDE), columns, ..command.looks() };
@@ -117,11 +118,12 @@ async fn watch(command: &Status, client: &Client, namespace: Option<&str>) -> Re
     let policies = follow(client, &drain_policies(), namespace, "drainpolicies", &mut tasks);
     let (mut drain_changes, mut policy_changes) = (drains.changes(), policies.changes());
     let mut live = Live::new();
-    let mut before = None;
+    let (mut before, mut reasons) = (None, Reasons::default());
     loop {
         if drains.is_filled() && policies.is_filled() {
             let (drains, policies) = (drains.all(), policies.all());
-            let overview = Overview::of(drains.iter().map(Arc::as_ref), policies.iter().map(Arc::as_ref));
+            let mut overview = Overview::of(drains.iter().map(Arc::as_ref), policies.iter().map(Arc::as_ref));
+            reasons.explain(client, &mut overview.drains).await;
             let changed = before.as_ref() != Some(&overview);
             if command.output == Output::Table {
                 live.show(lines(command, &overview, live.is_drawn().then(screen).flatten()));
@@ -169,7 +171,8 @@ fn print_document(form: Output, overview: &Overview) -> Result<(), Failure> {
     Ok(())
 }
 
-fn follow(
+/// A copy of what is looked at, which follows it.
+pub(super) fn follow(
     client: &Client,
     resource: &ApiResource,
     namespace: Option<&str>,

@@ -8,16 +8,18 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Client;
 use kube::core::{ApiResource, DynamicObject};
 
+use crate::kubernetes::cluster::pod_of;
+use crate::kubernetes::pods;
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_policy};
 use crate::kubernetes::resources::drain_policies;
 
 use super::connect::{Reach, list};
 use super::{Failure, output};
-use workloads::{Found, Suggestion, suggest};
+use workloads::{Found, Suggestion, of_operators, suggest};
 
 /// Looks at the workloads of a namespace and writes policies for them: what is sure, and `# TODO` where it is not.
 ///
-/// What needs no guard, has one, or is held by its operator already, is said in comments. It changes nothing.
+/// What needs no guard, has one, or belongs to an operator with ways of its own, is said in comments. It changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +27,7 @@ Examples:
   castoff check --cluster policies.yaml && kubectl apply -f policies.yaml
 
 Policies with a TODO are in mode Audit: their pods leave as before, and callers are told what would have happened.
-It needs the right to list workloads, Services and policies, as the role view gives it.
+It needs the right to list workloads, pods, Services and policies, as the role view gives it.
 
 Exit codes: 0 fine, 1 the cluster did not answer, 2 wrong usage.")]
 pub(super) struct Suggest {
@@ -37,7 +39,8 @@ pub(super) struct Suggest {
 pub(super) async fn run(command: Suggest) -> Result<(), Failure> {
     let (client, namespace) = command.reach.connect().await?;
     let found = look(&client, &namespace).await?;
-    let suggestions: Vec<Suggestion> = found.workloads.iter().map(|workload| suggest(workload, &found)).collect();
+    let mut suggestions: Vec<Suggestion> = found.workloads.iter().map(|workload| suggest(workload, &found)).collect();
+    suggestions.extend(of_operators(&found));
     output::line(page(&namespace, &suggestions).trim_end());
     Ok(())
 }
@@ -54,12 +57,14 @@ async fn look(client: &Client, namespace: &str) -> Result<Found, Failure> {
         workloads.extend(of(resource).await?.iter().map(|object| workloads::read(&kind, object)));
     }
     let services = of(ApiResource::erase::<Service>(&())).await?.iter().map(workloads::read_service).collect();
+    let pods = of(pods::resource()).await?.iter().filter_map(pod_of).collect();
     let policies: Vec<DynamicObject> = of(drain_policies()).await?;
     let policies: Vec<std::sync::Arc<PolicyObject>> =
         policies.iter().filter_map(read_policy).map(|(_, policy)| policy.into()).collect();
     let no_plans: &[std::sync::Arc<PlanObject>] = &[];
     let index = compile(&policies, no_plans);
-    Ok(Found { namespace: namespace.to_owned(), workloads, services, policies: index.of_namespace(namespace).to_vec() })
+    let policies = index.of_namespace(namespace).to_vec();
+    Ok(Found { namespace: namespace.to_owned(), workloads, services, pods, policies })
 }
 
 /// The page: comments first, then policies.

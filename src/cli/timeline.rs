@@ -8,7 +8,7 @@ use super::drains::{DrainView, Looks};
 use super::render::{Paint, cut, narrowed, painted, span};
 
 /// What a lane shows of each phase, and what that is called.
-const MARKS: [(Phase, char, &str); 6] = [
+pub(super) const MARKS: [(Phase, char, &str); 6] = [
     (Phase::Queued, '.', "queued"),
     (Phase::Draining, '=', "draining"),
     (Phase::Drained, '#', "prepared"),
@@ -37,8 +37,7 @@ pub(super) fn lines(
     (columns, lines): (usize, usize),
     now: Timestamp,
 ) -> Vec<String> {
-    let is_shown = |view: &&DrainView| !view.over || looks.completed || is_recent(view, now);
-    let shown: Vec<&DrainView> = drains.iter().filter(is_shown).collect();
+    let shown = shown(drains, looks, now);
     if shown.is_empty() {
         return Vec::new();
     }
@@ -69,6 +68,11 @@ pub(super) fn lines(
     all
 }
 
+/// The drains that have a lane: those that are not over, or have been for a moment only.
+pub(super) fn shown(drains: &[DrainView], looks: Looks, now: Timestamp) -> Vec<&DrainView> {
+    drains.iter().filter(|view| !view.over || looks.completed || is_recent(view, now)).collect()
+}
+
 impl DrainView {
     /// Whether people are to read why it does not go on.
     fn is_explained(&self) -> bool {
@@ -91,7 +95,7 @@ fn state(view: &DrainView) -> String {
 }
 
 /// The time at the left edge.
-fn from(shown: &[&DrainView], now: Timestamp) -> Timestamp {
+pub(super) fn from(shown: &[&DrainView], now: Timestamp) -> Timestamp {
     let first = shown.iter().filter_map(|view| view.way.first()).map(|(_, since)| *since).min().unwrap_or(now);
     let whole = now.duration_since(first).clamp(SHORTEST, LONGEST);
     now.checked_sub(whole).unwrap_or(first)

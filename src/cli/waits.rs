@@ -1,8 +1,12 @@
 //! Whom a drain waits for, and why that pod is not Ready: from its own conditions.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use kube::core::DynamicObject;
 use kube::{Api, Client};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::kubernetes::pods;
 
@@ -11,17 +15,54 @@ use super::drains::{DrainView, WAITS_FOR_REPLACEMENT};
 /// So many pods are looked at.
 const MOST: usize = 5;
 
-/// Tells, of each drain that waits for other pods, why those are not Ready. What can't be looked at is left out.
-pub(super) async fn explain(client: &Client, views: &mut [DrainView]) {
-    for view in views.iter_mut().filter(|view| !view.over).take(MOST) {
-        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &view.namespace, &pods::resource());
-        for name in awaited(view).into_iter().take(MOST) {
-            let Ok(Some(pod)) = api.get_opt(&name).await else { continue };
-            if let Some(why) = why_not_ready(&pod) {
-                view.why = format!("{}; {name} {why}", view.why);
+/// Pods are looked at again no more often than this.
+const OFTEN: Duration = Duration::from_secs(5);
+
+/// Why pods that are waited for are not Ready, as of a moment ago.
+#[derive(Default)]
+pub(super) struct Reasons {
+    asked: Option<Instant>,
+    /// By namespace and name.
+    known: BTreeMap<(String, String), String>,
+}
+
+impl Reasons {
+    /// Tells, of each drain that waits for other pods, why those are not Ready. What can't be looked at is left out.
+    pub async fn explain(&mut self, client: &Client, views: &mut [DrainView]) {
+        if self.asked.is_none_or(|asked| asked.elapsed() >= OFTEN) {
+            self.known = why_awaited(client, views).await;
+            self.asked = Some(Instant::now());
+        }
+        self.add(views);
+    }
+
+    fn add(&self, views: &mut [DrainView]) {
+        for view in views.iter_mut().filter(|view| !view.over) {
+            for name in awaited(view) {
+                if let Some(why) = self.known.get(&(view.namespace.clone(), name.clone())) {
+                    view.why = format!("{}; {name} {why}", view.why);
+                }
             }
         }
     }
+}
+
+/// Asks for the pods that the first few drains wait for.
+async fn why_awaited(client: &Client, views: &[DrainView]) -> BTreeMap<(String, String), String> {
+    let open = views.iter().filter(|view| !view.over && !awaited(view).is_empty()).take(MOST);
+    let mut pods = BTreeSet::new();
+    for view in open {
+        pods.extend(awaited(view).into_iter().take(MOST).map(|name| (view.namespace.clone(), name)));
+    }
+    let mut known = BTreeMap::new();
+    for (namespace, name) in pods {
+        let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &pods::resource());
+        let Ok(Some(pod)) = api.get_opt(&name).await else { continue };
+        if let Some(why) = why_not_ready(&pod) {
+            known.insert((namespace, name), why);
+        }
+    }
+    known
 }
 
 /// The pods that a drain waits for: those before it, or the next one of its own name.
@@ -35,9 +76,11 @@ pub(super) fn names(why: &str) -> Vec<String> {
     let Some((named, _)) = why.strip_prefix("waits for ").and_then(|rest| rest.split_once(" (")) else {
         return Vec::new();
     };
-    let words =
-        named.split([',', ' ']).filter(|word| !["", "and", "which", "is", "are", "not", "Ready"].contains(word));
-    words.map(str::to_owned).collect()
+    if named.starts_with("pods that are missing") {
+        return Vec::new();
+    }
+    let is_a_word = |word: &&str| ["", "and", "which", "is", "are", "not", "Ready", "others"].contains(word);
+    named.split([',', ' ']).filter(|word| !is_a_word(word)).map(str::to_owned).collect()
 }
 
 /// Why a pod is not Ready; `None` where it is, or where it does not say.
@@ -99,10 +142,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_of_a_pod_is_told_of_every_drain_that_waits_for_it() {
+        let view = |message: &str| {
+            let mut drain = crate::lifecycle::Drain::new(&crate::pod::Pod::default(), "p", "alice");
+            drain.metadata.namespace = "n".to_owned();
+            drain.status.message = message.to_owned();
+            DrainView::of_drain(&drain)
+        };
+        let key = |namespace: &str| (namespace.to_owned(), "db-1".to_owned());
+        let known = [(key("n"), "is Pending: Unschedulable".to_owned()), (key("other"), "is away".to_owned())];
+        let reasons = Reasons { known: known.into(), ..Reasons::default() };
+        let mut views = [view("waits for db-1 (maxUnavailable 1)"), view("waits for db-2 (maxUnavailable 1)")];
+        reasons.add(&mut views);
+        let told = views.each_ref().map(|view| view.why.as_str());
+        let expected = "waits for db-1 (maxUnavailable 1); db-1 is Pending: Unschedulable";
+        assert_eq!(told, [expected, "waits for db-2 (maxUnavailable 1)"]);
+        assert_eq!(names(told[0]), ["db-1"], "whom it waits for is read from it all the same");
+    }
+
+    #[test]
     fn the_pods_that_are_waited_for_are_read_from_the_message() {
         assert_eq!(names("waits for broker-1 (maxUnavailable 1)"), ["broker-1"]);
         assert_eq!(names("waits for a-1 (in another zone by topology.kubernetes.io/zone)"), ["a-1"]);
         assert_eq!(names("waits for a-0 and a-1, a-2, which are not Ready (maxUnavailable 1)"), ["a-0", "a-1", "a-2"]);
-        assert!(names("it is to be prepared").is_empty());
+        assert_eq!(names("waits for a-0 and others (maxUnavailable 3)"), ["a-0"]);
+        for nobody in ["it is to be prepared", "waits for pods that are missing or not Ready (maxUnavailable 1)"] {
+            assert!(names(nobody).is_empty(), "{nobody}");
+        }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Agenda {
     /// Those whose pods have left, by the UID of the pod's owner.
     departing: HashMap<String, BTreeSet<Key>>,
     groups: HashMap<Arc<str>, Group>,
+    /// Until then, in this process's time, what the leader before has sent may still be under way.
+    pub quiet_until: Duration,
     /// How many turns are under way, and those that are due while enough are: as in [`AT_ONCE`].
     under_way: [usize; 3],
     next: [VecDeque<Key>; 3],
@@ -56,7 +58,7 @@ impl Agenda {
             if known.is_as_old_as(drain) {
                 return;
             }
-            known.take_up(drain, since);
+            known.take_up(drain, since, quiet);
             if let Stand::UnderWay { .. } = known.stand {
                 // Whether its own turn has written it is told when that ends.
                 return;

@@ -78,12 +78,13 @@ impl Censuses {
         let key = format!("{}/{}", policy.namespace, policy.name);
         let is_it =
             |it: &OfPolicy| Arc::ptr_eq(&it.policy, policy) && Arc::ptr_eq(&it.pods, pods) && !policy.goes_by_nodes();
-        if let Some(it) = self.known().all.get(&key).filter(|it| is_it(it))
-            && let Some((known, slots, owners, census)) = &it.counted
-            && Arc::ptr_eq(known, drains)
+        if let Some(it) = self.known().all.get_mut(&key).filter(|it| is_it(it))
+            && let Some((known, slots, owners, census)) = &mut it.counted
             && slots == around.slots
             && owners == around.owners
+            && count_alike(known, drains)
         {
+            known.clone_from(drains);
             return Arc::clone(census);
         }
         let census = Arc::new(Census::of(around));
@@ -95,5 +96,103 @@ impl Censuses {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether limits count these drains as they count those: most writes tell of progress, and a policy may have thousands
+/// of pods to be counted anew.
+fn count_alike(some: &Drains, others: &Drains) -> bool {
+    let alike = |(one, other): (&Arc<Drain>, &Arc<Drain>)| Arc::ptr_eq(one, other) || one.counts_as(other);
+    Arc::ptr_eq(some, others) || (some.len() == others.len() && some.iter().zip(others.iter()).all(alike))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+    use crate::lifecycle::Phase;
+    use crate::lifecycle::step::StepProgress;
+    use crate::plan::{Plan, Progress};
+    use crate::policy::spec::PlanReference;
+    use crate::policy::{NoPlan, Plans};
+
+    struct NoPlans;
+
+    impl Plans for NoPlans {
+        fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
+            Err(NoPlan("there is none".to_owned()))
+        }
+    }
+
+    /// A policy's pods and drains, and the count of them as it was made before.
+    struct Scene {
+        policy: Arc<Policy>,
+        pods: Pods,
+        censuses: Censuses,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let spec = json!({"selector": {"matchLabels": {"app": "db"}}, "steps": []});
+            let policy = Policy::new("n", "p", serde_json::from_value(spec).unwrap(), &NoPlans);
+            let pod = |number: u32| {
+                let metadata =
+                    json!({"name": format!("db-{number}"), "uid": number.to_string(), "labels": {"app": "db"}});
+                let pod =
+                    json!({"metadata": metadata, "status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+                Arc::new(crate::pod::deserialize_owned(&pod).unwrap())
+            };
+            let pods = (0..2).map(pod).collect();
+            Scene { policy: Arc::new(policy), pods, censuses: Censuses::default() }
+        }
+
+        fn drain(&self, change: impl FnOnce(&mut Drain)) -> Arc<Drain> {
+            let mut drain = Drain::new(&self.pods[0], "p", "someone").following(Some(&self.pods[0]), None);
+            drain.status.phase = Phase::Draining;
+            change(&mut drain);
+            Arc::new(drain)
+        }
+
+        fn census(&self, drains: &[Arc<Drain>]) -> Arc<Census> {
+            let (policy, owners, slots, node_labels) =
+                (&self.policy, &BTreeMap::new(), &Slots::default(), &|_: &str| None);
+            let around = Neighbourhood { policy, pods: &self.pods, owners, drains, slots, node_labels };
+            self.censuses.owners(policy, &self.pods);
+            self.censuses.census(policy, &self.pods, &drains.into(), &around)
+        }
+    }
+
+    #[test]
+    fn a_write_that_tells_of_progress_has_nothing_counted_anew() {
+        let scene = Scene::new();
+        let first = scene.census(&[scene.drain(|_| ())]);
+        let progress = scene.drain(|drain| {
+            drain.metadata.resource_version = "2".to_owned();
+            drain.status.message = "17 leaders left".to_owned();
+            drain.status.progress = Some(StepProgress {
+                step: "s".to_owned(),
+                total: 20,
+                left: Progress { remaining: 17, unit: "leaders".to_owned() },
+            });
+        });
+        assert!(Arc::ptr_eq(&first, &scene.census(&[Arc::clone(&progress)])));
+        assert!(Arc::ptr_eq(&first, &scene.census(&[progress])), "and the next look goes by the newest");
+    }
+
+    #[test]
+    fn what_limits_go_by_is_counted_anew() {
+        let scene = Scene::new();
+        for change in [
+            |drain: &mut Drain| drain.status.phase = Phase::Drained,
+            |drain: &mut Drain| drain.spec.policy = "another".to_owned(),
+            |drain: &mut Drain| drain.spec.pod.uid = "another".to_owned(),
+            |drain: &mut Drain| drain.metadata.name = "another".to_owned(),
+            |drain: &mut Drain| drain.status.pod = None,
+        ] {
+            let before = scene.census(&[scene.drain(|_| ())]);
+            assert!(!Arc::ptr_eq(&before, &scene.census(&[scene.drain(change)])));
+        }
     }
 }

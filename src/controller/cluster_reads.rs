@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::backend::guard::answers_at;
@@ -37,6 +38,10 @@ impl SeesCluster for ClusterReads {
     async fn has_pod_at(&self, namespace: &str, address: IpAddr) -> Result<bool, Unseen> {
         let pods = self.0.find_pods(Some(namespace), None).await.map_err(|error| error.to_string())?;
         Ok(pods.iter().any(|pod| pod.metadata.namespace == *namespace && answers_at(pod, address)))
+    }
+
+    async fn api_server(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Bytes), Unseen> {
+        self.0.api_server(method, path, body).await.map_err(|error| error.to_string().into())
     }
 }
 

@@ -102,6 +102,7 @@ impl Controller {
         let mut agenda = Agenda::default();
         let mut turns = Turns::default();
         let mut news = self.listen();
+        agenda.quiet_until = self.now() + self.quiet;
         self.take_stock(&mut agenda, self.quiet);
         if agenda.len() > 0 {
             tracing::info!(outcomes = agenda.len(), "goes on with drains that were under way");

@@ -11,7 +11,7 @@ use crate::backend::trouble::shown;
 use crate::backend::{Backend, Scope, Sharing, Silence};
 use crate::lifecycle::{Drain, DrainStep, Look};
 use crate::plan::spec::PlanSpec;
-use crate::plan::{self, ClusterRead, Inputs, Next, Observations, Plan, Round, Source, Task, Verdict};
+use crate::plan::{self, ClusterRead, Inputs, Mistake, Next, Observations, Plan, Round, Source, Task, Verdict};
 
 use super::cluster_reads::ClusterReads;
 use crate::ports::Cluster;
@@ -94,8 +94,8 @@ impl Observer {
     async fn round(&self, scope: &Scope, step: &DrainStep, inputs: Inputs<'_>, limit: Instant) -> Round {
         match self.plan(step) {
             Ok(plan) => self.backend.observe(scope, limit, |seen| plan.next(&inputs, seen)).await,
-            Err(message) => {
-                let detail = String::new();
+            Err(error) => {
+                let (message, detail) = (error.to_string(), String::new());
                 Round { verdict: Verdict::Failed { message, detail }, member: None, progress: None, ours: None }
             }
         }
@@ -148,18 +148,15 @@ impl Observer {
         ActSent { cut_off: sent.cut_off, refused: sent.refused.unwrap_or_default() }
     }
 
-    fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, String> {
+    fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, NotCompiled> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, plan)) =
             plans.get(&step.hash).filter(|(spec, _)| Arc::ptr_eq(spec, &step.plan_spec) || *spec == step.plan_spec)
         {
             return Ok(Arc::clone(plan));
         }
-        let plan = plan::compile(&step.plan_spec).map_err(|mistakes| {
-            let first =
-                mistakes.first().map_or_else(String::new, |mistake| format!("{}: {}", mistake.field, mistake.message));
-            format!("the plan {} that this drain began with does not compile: {first}", step.plan)
-        })?;
+        let plan = plan::compile(&step.plan_spec)
+            .map_err(|mistakes| NotCompiled { plan: step.plan.clone(), first: mistakes.into_iter().next() })?;
         let plan = Arc::new(plan.named(step.plan.as_str()));
         if plans.len() >= MOST_PLANS {
             plans.clear();
@@ -167,6 +164,14 @@ impl Observer {
         plans.insert(step.hash.clone(), (step.plan_spec.clone(), Arc::clone(&plan)));
         Ok(plan)
     }
+}
+
+/// The plan that a drain began with is one for this version no more.
+#[derive(Debug, thiserror::Error)]
+#[error("the plan {plan} that this drain began with does not compile: {}", .first.as_ref().map_or_else(String::new, |it| format!("{}: {}", it.field, it.message)))]
+struct NotCompiled {
+    plan: String,
+    first: Option<Mistake>,
 }
 
 /// What a look at a step, for its own sake, has shown.

@@ -94,9 +94,11 @@ impl Watched {
     }
 
     /// Takes up what somebody has written. What fails is tried again at once when a person ends it.
-    /// What is new in it is known from now on, though the next turn may fail; `since` is how long this process runs.
-    pub fn take_up(&mut self, drain: &Arc<Drain>, since: Duration) {
+    /// What is new in it is known from now on, though the next turn may fail; `since` is how long this process runs, and
+    /// `quiet` for how long the leader before may still be heard.
+    pub fn take_up(&mut self, drain: &Arc<Drain>, since: Duration, quiet: Duration) {
         self.memory.notice(drain, since);
+        self.memory.quiet_until = self.memory.quiet_until.max(since + quiet);
         if drain.is_cancelled() && !self.drain.is_cancelled() {
             self.retry.succeeded();
         }

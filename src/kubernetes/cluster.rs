@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http_body_util::{BodyExt, Limited};
 use k8s_openapi::api::core;
 use kube::Client;
 use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::client::Body;
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -14,7 +18,7 @@ use tokio::sync::watch;
 use crate::facts::{NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, read};
 use crate::pod::{OwnerReference, Pod, deserialize_owned};
 use crate::policy::{Policy, PolicyIndex, selector};
-use crate::ports::{Cluster, Listener, StoreError, WAKE_ANNOTATION};
+use crate::ports::{BODY_LIMIT, Cluster, Listener, StoreError, WAKE_ANNOTATION};
 
 use super::cache::{Cache, chain};
 use super::owners::Owners;
@@ -24,6 +28,9 @@ use super::registration::Seen;
 /// The annotation by which a ReplicaSet chooses which pod goes first.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#pod-deletion-cost>
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply>
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Lower than any other.
 const FIRST_TO_GO: &str = "-2147483648";
@@ -121,6 +128,20 @@ impl WatchedCluster {
 impl Cluster for WatchedCluster {
     fn registration_annotations(&self) -> BTreeMap<String, String> {
         self.registration.borrow().annotations().cloned().unwrap_or_default()
+    }
+
+    async fn api_server(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Bytes), StoreError> {
+        let request = http::Request::builder().method(method).uri(path).header(ACCEPT, "application/json");
+        let request = match body {
+            Some(body) => request.header(CONTENT_TYPE, MERGE_PATCH).body(body.to_string().into_bytes().into()),
+            None => request.body(Body::empty()),
+        };
+        let request = request.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let answer = self.client.send(request).await.map_err(unavailable)?;
+        let code = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), BODY_LIMIT).collect().await;
+        let body = body.map_err(|error| StoreError::Unavailable(format!("the answer can't be read: {error}")))?;
+        Ok((code, body.to_bytes()))
     }
 
     fn sees_pods(&self) -> bool {

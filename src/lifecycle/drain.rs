@@ -154,6 +154,17 @@ impl Drain {
         self.status.pod.as_deref().map_or_else(|| self.spec.pod.name.clone(), seat_of)
     }
 
+    /// Whether limits count this drain as they count the other: by what was asked for, the phase and the pod, and by
+    /// nothing that changes while it is prepared, as progress and messages do.
+    #[must_use]
+    pub fn counts_as(&self, other: &Drain) -> bool {
+        let of_pod = |drain: &Drain| drain.status.pod.as_ref().map(Arc::as_ptr);
+        self.metadata.name == other.metadata.name
+            && self.spec == other.spec
+            && self.status.phase == other.status.phase
+            && (of_pod(self) == of_pod(other) || self.status.pod == other.status.pod)
+    }
+
     /// Whether anything at a backend is, or may be, ours to undo.
     #[must_use]
     pub fn owns_anything(&self) -> bool {

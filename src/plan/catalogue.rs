@@ -6,7 +6,7 @@ use super::{Mistake, Plan, compile};
 use crate::yaml;
 
 /// Names and texts of the built-in plans.
-pub const SOURCES: [(&str, &str); 20] = [
+pub const SOURCES: [(&str, &str); 21] = [
     ("consul", include_str!("builtin/consul.yaml")),
     ("etcd", include_str!("builtin/etcd.yaml")),
     ("http-hook", include_str!("builtin/http-hook.yaml")),
@@ -16,6 +16,7 @@ pub const SOURCES: [(&str, &str); 20] = [
     ("nats", include_str!("builtin/nats.yaml")),
     ("neighbours", include_str!("builtin/neighbours.yaml")),
     ("opensearch", include_str!("builtin/opensearch.yaml")),
+    ("out-of-service", include_str!("builtin/out-of-service.yaml")),
     ("patroni", include_str!("builtin/patroni.yaml")),
     ("pd", include_str!("builtin/pd.yaml")),
     ("quorum", include_str!("builtin/quorum.yaml")),
@@ -54,6 +55,7 @@ pub fn checked(name: &str) -> &'static str {
         "pd" | "tikv" => "answers of PD 8.5.7",
         "rabbitmq" => "RabbitMQ 3.10.8",
         "redis-cluster" | "redis-sentinel" => "Redis 7.0.15 and Valkey 9.1.2",
+        "out-of-service" => "Kubernetes 1.36.3",
         "zookeeper" => "ZooKeeper 3.9.5",
         // Its backend is whatever keeps to the page of its contract, or the cluster itself.
         _ => "its own tests alone",
@@ -73,6 +75,7 @@ pub fn tests(name: &str) -> Option<&'static str> {
         "nats" => Some(include_str!("builtin/nats.test.yaml")),
         "neighbours" => Some(include_str!("builtin/neighbours.test.yaml")),
         "opensearch" => Some(include_str!("builtin/opensearch.test.yaml")),
+        "out-of-service" => Some(include_str!("builtin/out-of-service.test.yaml")),
         "patroni" => Some(include_str!("builtin/patroni.test.yaml")),
         "pd" => Some(include_str!("builtin/pd.test.yaml")),
         "quorum" => Some(include_str!("builtin/quorum.test.yaml")),

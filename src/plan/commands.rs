@@ -54,9 +54,9 @@ impl Compiler {
                 ("command", vec![command])
             }
         };
-        if protocol == Some(Protocol::Http) {
+        if matches!(protocol, Some(Protocol::Http | Protocol::Kubernetes)) {
             let hint = Some("commands go to redis:// and rediss://");
-            self.mistake(&format!("{field}.{word}"), "does not go with a URL that is asked by HTTP", hint);
+            self.mistake(&format!("{field}.{word}"), "goes to Redis alone", hint);
         }
         for other in &asked.of_http {
             self.mistake(&format!("{field}.{other}"), format!("does not go with {word}"), Some("leave it out"));

@@ -1,4 +1,4 @@
-//! By HTTP or by Redis commands: what the words of a plan say of that.
+//! By HTTP, by Redis commands, or Kubernetes' own objects: what the words of a plan say of that.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,17 @@ use super::spec::{Accept, ActSpec, Parse, PlanSpec, ReadSpec};
 pub(super) enum Protocol {
     Http,
     Redis,
+    Kubernetes,
 }
 
 impl Protocol {
     /// By how a URL begins, where that tells.
     pub fn of(url: &str) -> Option<Self> {
-        let begins = |schemes: [&str; 2]| schemes.iter().any(|scheme| url.starts_with(scheme));
-        match url {
-            _ if begins(["http://", "https://"]) => Some(Protocol::Http),
-            _ if begins(["redis://", "rediss://"]) => Some(Protocol::Redis),
+        let (scheme, _) = url.split_once("://")?;
+        match scheme {
+            "http" | "https" => Some(Protocol::Http),
+            "redis" | "rediss" => Some(Protocol::Redis),
+            "kubernetes" => Some(Protocol::Kubernetes),
             _ => None,
         }
     }

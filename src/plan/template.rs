@@ -172,26 +172,20 @@ fn after_scheme(before: &str, value: String) -> String {
     if before.ends_with("://") && value.parse::<Ipv6Addr>().is_ok() { format!("[{value}]") } else { value }
 }
 
-/// A JSON document with templates for its texts.
+/// A JSON document with templates for its texts and the names of its fields.
 #[derive(Clone, Debug)]
 pub(super) enum Body {
     Fixed(Json),
     Text(Template),
     List(Vec<Body>),
-    Map(Vec<(String, Body)>),
+    Map(Vec<(Template, Body)>),
 }
 
 impl Body {
     /// Compiles the document that stands at `field`; mistakes are added with their places.
     pub fn compile(field: &str, document: &Json, mistakes: &mut Vec<super::Mistake>) -> Self {
         match document {
-            Json::String(text) => match Template::compile(field, text) {
-                Ok(template) => Body::Text(template),
-                Err(error) => {
-                    mistakes.push(super::Mistake { field: field.to_owned(), message: error.to_string(), hint: None });
-                    Body::Fixed(Json::Null)
-                }
-            },
+            Json::String(text) => Body::template(field, text, mistakes).map_or(Body::Fixed(Json::Null), Body::Text),
             Json::Array(items) => Body::List(
                 items
                     .iter()
@@ -199,14 +193,24 @@ impl Body {
                     .map(|(index, item)| Body::compile(&format!("{field}[{index}]"), item, mistakes))
                     .collect(),
             ),
-            Json::Object(fields) => Body::Map(
-                fields
-                    .iter()
-                    .map(|(name, value)| (name.clone(), Body::compile(&format!("{field}.{name}"), value, mistakes)))
-                    .collect(),
-            ),
+            Json::Object(fields) => {
+                let mut compiled = Vec::new();
+                for (name, value) in fields {
+                    let place = format!("{field}.{name}");
+                    let value = Body::compile(&place, value, mistakes);
+                    if let Some(name) = Body::template(&place, name, mistakes) {
+                        compiled.push((name, value));
+                    }
+                }
+                Body::Map(compiled)
+            }
             fixed => Body::Fixed(fixed.clone()),
         }
+    }
+
+    fn template(field: &str, text: &str, mistakes: &mut Vec<super::Mistake>) -> Option<Template> {
+        let wrong = |error: String| super::Mistake { field: field.to_owned(), message: error, hint: None };
+        Template::compile(field, text).map_err(|error| mistakes.push(wrong(error.to_string()))).ok()
     }
 
     pub fn json(&self, scope: &Scope<'_>) -> Result<Json, Trouble> {
@@ -216,7 +220,7 @@ impl Body {
             Body::List(items) => items.iter().map(|item| item.json(scope)).collect::<Result<_, _>>().map(Json::Array),
             Body::Map(fields) => fields
                 .iter()
-                .map(|(name, value)| Ok((name.clone(), value.json(scope)?)))
+                .map(|(name, value)| Ok((name.text(scope)?, value.json(scope)?)))
                 .collect::<Result<_, Trouble>>()
                 .map(Json::Object),
         }
@@ -227,7 +231,9 @@ impl Body {
             Body::Fixed(_) => Vec::new(),
             Body::Text(template) => vec![template],
             Body::List(items) => items.iter().flat_map(Body::templates).collect(),
-            Body::Map(fields) => fields.iter().flat_map(|(_, value)| value.templates()).collect(),
+            Body::Map(fields) => {
+                fields.iter().flat_map(|(name, value)| value.templates().into_iter().chain([name])).collect()
+            }
         }
     }
 }

@@ -139,6 +139,15 @@ pub enum PolicyMode {
     Audit,
 }
 
+impl std::fmt::Display for PolicyMode {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            PolicyMode::Enforce => "Enforce",
+            PolicyMode::Audit => "Audit",
+        })
+    }
+}
+
 /// A plan with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

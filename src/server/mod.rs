@@ -37,6 +37,7 @@ use listener::Listener;
 use metrics::Metrics;
 
 pub use paths::WebhookPaths;
+pub(crate) use paths::same;
 
 /// For how long a listener may show no sign of life.
 const SILENCE: Duration = Duration::from_secs(30);

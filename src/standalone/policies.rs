@@ -61,15 +61,20 @@ struct Known {
     unread: bool,
 }
 
-/// What is said of a step whose plan has mistakes. They are told already.
-const BROKEN: &str = "its DrainPlan has mistakes";
+impl Known {
+    /// Whether this plan is there, and its mistakes are told where it stands.
+    fn has_mistakes_in(&self, reference: &PlanReference) -> bool {
+        let is_there = |name: &String| !self.plans.contains_key(name) && (self.unread || self.broken.contains(name));
+        reference.built_in.is_none() && reference.name.as_ref().is_some_and(is_there)
+    }
+}
 
 impl Plans for Known {
     fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
         match (&reference.built_in, &reference.name) {
             (None, Some(name)) => self.plans.get(name).cloned().ok_or_else(|| {
-                if self.unread || self.broken.contains(name) {
-                    return NoPlan(BROKEN.to_owned());
+                if self.has_mistakes_in(reference) {
+                    return NoPlan("its DrainPlan has mistakes".to_owned());
                 }
                 let known = self.plans.keys().map(String::as_str).chain(catalogue::names());
                 let meant = did_you_mean(name, known.filter(|known| known != name));
@@ -218,11 +223,9 @@ impl Checked {
 
 type Complaints = Vec<Complaint>;
 
-/// The mistakes that are to be told: not those that follow from what could not be read, nor those of a plan that are
-/// told where it stands.
+/// The mistakes that are to be told: not those that follow from what could not be read.
 fn told<T>(reading: &Reading<T>, mistakes: Vec<Mistake>, prefix: &str) -> Vec<Mistake> {
-    let is_news =
-        |mistake: &Mistake| mistake.message != BROKEN && !reading.explains(&format!("{prefix}{}", mistake.field));
+    let is_news = |mistake: &Mistake| !reading.explains(&format!("{prefix}{}", mistake.field));
     mistakes.into_iter().filter(is_news).collect()
 }
 
@@ -285,8 +288,11 @@ impl Source<'_> {
         }
         let Metadata { namespace, name, annotations } = resource.metadata;
         let policy = Policy::new(&namespace, &name, resource.spec, plans).annotated(&annotations);
-        let mistakes = policy.steps.as_ref().err().cloned().unwrap_or_default();
+        let mut mistakes = policy.steps.as_ref().err().cloned().unwrap_or_default();
         let is_followed = mistakes.is_empty();
+        for (index, _) in policy.spec.steps.iter().enumerate().filter(|(_, step)| plans.has_mistakes_in(&step.plan)) {
+            mistakes.retain(|mistake| mistake.field != format!("spec.steps[{index}].plan"));
+        }
         complaints.extend(self.complaints(&told(&reading, mistakes, ""), ""));
         match (complaints.is_empty(), is_followed) {
             (true, true) => Ok(Some(policy)),

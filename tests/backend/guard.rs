@@ -189,8 +189,8 @@ fn allows_loopback_without_a_cluster() {
 #[test]
 fn refuses_what_is_no_plain_http_url() {
     let rows = [
-        ("ftp://10.1.2.3/", "only http, https, redis and rediss"),
-        ("file:///etc/passwd", "only http, https, redis and rediss"),
+        ("ftp://10.1.2.3/", "only http, https, redis, rediss and kubernetes"),
+        ("file:///etc/passwd", "only http, https, redis, rediss and kubernetes"),
         ("http://me:hunter2@10.1.2.3/", "name a Secret"),
         ("http://me@10.1.2.3/", "name a Secret"),
         ("10.1.2.3/x", "is no URL"),
@@ -235,7 +235,7 @@ fn redis_urls_go_by_the_same_rules_however_their_address_is_written() {
         ("redis://10.1.2.3?protocol=2", "has a meaning"),
         ("redis://10.1.2.3:99999", "is no URL"),
         ("redis://", "is no URL"),
-        ("unix:///run/redis.sock", "only http, https, redis and rediss"),
+        ("unix:///run/redis.sock", "only http, https, redis, rediss and kubernetes"),
     ] {
         let message = refused(url, &Settings::default());
         assert!(message.contains(expected) && !message.contains("hunter2"), "{url}: {message}");

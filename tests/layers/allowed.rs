@@ -26,6 +26,7 @@ pub const CIRCLES: [(&[&str], &str); 15] = [
             "backend/guard.rs",
             "backend/means.rs",
             "backend/mod.rs",
+            "backend/objects.rs",
             "backend/resp/connection.rs",
             "backend/resp/mod.rs",
             "backend/trouble.rs",

@@ -85,7 +85,7 @@ const LAYERS: [Layer; 26] = [
     Layer {
         name: "cli",
         pure: false,
-        knows: "nearest remedy runbook yaml facts pod plan policy lifecycle admission metrics ports runtime trust backend controller standalone server gate hook kubernetes simulation app",
+        knows: "nearest printable remedy runbook yaml facts pod plan policy lifecycle admission metrics ports runtime trust backend controller standalone server gate hook kubernetes simulation app",
     },
 ];
 

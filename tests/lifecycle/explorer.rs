@@ -20,11 +20,13 @@ fn step() -> impl Strategy<Value = Step> {
         3 => gate.prop_map(Step::Sync),
         3 => seat.clone().prop_map(Step::Kubelet),
         4 => seat.clone().prop_map(Step::Leaders),
-        2 => prop_oneof![Just(2_u8), Just(5), Just(11), Just(60), Just(200)].prop_map(Step::Pass),
+        2 => prop_oneof![Just(2_u16), Just(5), Just(11), Just(60), Just(200)].prop_map(Step::Pass),
         1 => Just(Step::Crash),
         2 => Just(Step::HandOver),
         2 => Just(Step::Land),
+        1 => Just(Step::CutOff),
         1 => prop::bool::ANY.prop_map(Step::Lie),
+        1 => prop::bool::ANY.prop_map(Step::Refuse),
         1 => seat.clone().prop_map(Step::Person),
         1 => seat.clone().prop_map(Step::PastTheGate),
         1 => seat.clone().prop_map(Step::Cancel),
@@ -52,7 +54,7 @@ fn play(broken: Broken, steps: &[Step]) -> Option<String> {
 
 /// The same, where the pods' owner is of a kind that nobody knows, or is a StatefulSet.
 fn play_with(broken: Broken, foreign: bool, steps: &[Step]) -> Option<String> {
-    let mut world = World::new(broken, foreign);
+    let mut world = World::new(3, broken, foreign);
     for step in steps {
         world.step(*step);
         if world.violation.is_some() {
@@ -168,6 +170,28 @@ fn a_new_process_that_acts_at_once_is_noticed() {
     let noticed = play(Broken::NoQuiet, &steps);
     assert_eq!(noticed.as_deref(), Some("3: our entry of store 1 is left behind"));
     assert_eq!(play(Broken::Nothing, &steps), None);
+}
+
+/// What the old leader had sent lands after the new one, whose copies were behind, has heard of the drain at last, and has
+/// seen that there is nothing to undo.
+#[test]
+fn a_new_leader_that_is_not_quiet_about_what_it_hears_of_late_is_noticed() {
+    let act = |broken| {
+        let mut world = World::new(2, broken, false);
+        world.let_leader_lag();
+        let mut play = |steps: &[Step]| steps.iter().for_each(|step| world.step(*step));
+        let works = [Step::SyncLeader, Step::Turn(1), Step::Do, Step::Do, Step::Do];
+        play(&[asks(0, 1)]);
+        play(&works.repeat(2));
+        play(&[Step::Turn(1), Step::HandOver, Step::Cancel(1)]);
+        play(&works.repeat(12));
+        play(&[Step::Land, Step::SyncLeader]);
+        world.settle();
+        world.violation
+    };
+    let noticed = act(Broken::QuietOnlyAtFirst);
+    assert_eq!(noticed.as_deref(), Some("3: our entry of store 1 is left behind"));
+    assert_eq!(act(Broken::Nothing), None);
 }
 
 /// A gate that has seen every step done, up to its claim.

@@ -12,7 +12,7 @@ use castoff::lifecycle::wish::{mode, wish};
 use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, Room, Settings, Slots, Wish, World as Seen};
 use castoff::plan::{Plan, compile};
 use castoff::pod::{Pod, deserialize_owned};
-use castoff::policy::freeze::Frozen;
+use castoff::policy::freeze::{self, Frozen};
 use castoff::policy::{NoPlan, Plans, Policy, PolicyIndex, spec::PlanReference};
 use serde_json::json;
 
@@ -44,13 +44,15 @@ pub struct Form {
     pub two: bool,
     /// All that are away must be in one zone, and nothing else limits how many.
     pub zoned: bool,
+    /// A person has frozen it.
+    pub frozen: bool,
     pub edit: usize,
 }
 
 static POLICIES: LazyLock<HashMap<Form, PolicyIndex>> = LazyLock::new(|| {
-    let forms = (0..8 * EDITS.len()).map(|number| {
+    let forms = (0..16 * EDITS.len()).map(|number| {
         let (bits, edit) = (number / EDITS.len(), number % EDITS.len());
-        Form { renamed: bits & 1 > 0, two: bits & 2 > 0, zoned: bits & 4 > 0, edit }
+        Form { renamed: bits & 1 > 0, two: bits & 2 > 0, zoned: bits & 4 > 0, frozen: bits & 8 > 0, edit }
     });
     forms.map(|form| (form, PolicyIndex::new([policy(form)]))).collect()
 });
@@ -61,18 +63,28 @@ fn policy(form: Form) -> Policy {
         "selector": {"matchLabels": {"app": "db"}},
         "steps": EDITS[form.edit].iter().map(step).collect::<Vec<_>>(),
         "abandonAfterSeconds": 100,
+        "progressDeadlineSeconds": 60,
     });
     if form.zoned {
         spec["spread"] = json!({"topologyKey": "zone"});
     } else {
         spec["maxUnavailable"] = json!(if form.two { 2 } else { 1 });
     }
-    Policy::new("n", if form.renamed { "q" } else { "p" }, serde_json::from_value(spec).unwrap(), &OnePlan)
+    let policy =
+        Policy::new("n", if form.renamed { "q" } else { "p" }, serde_json::from_value(spec).unwrap(), &OnePlan);
+    // The clock of the gates stands at the epoch.
+    let freeze = [(freeze::REASON, "INC-4711"), (freeze::UNTIL, "1970-01-02T00:00:00Z"), (freeze::BY, "alice")];
+    let freeze = freeze.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    if form.frozen { policy.annotated(&freeze.into()) } else { policy }
 }
 
 impl Form {
     pub fn policy(self) -> &'static Arc<Policy> {
-        &POLICIES[&self].of_namespace("n")[0]
+        &self.policies().of_namespace("n")[0]
+    }
+
+    pub fn policies(self) -> &'static PolicyIndex {
+        &POLICIES[&self]
     }
 }
 
@@ -105,7 +117,9 @@ thread_local! {
 fn read_once(seat: usize, played: &Played, foreign: bool) -> Arc<Pod<'static>> {
     READ.with_borrow_mut(|read| {
         let shown = || Arc::new(shown(seat, played, foreign));
-        read.entry((seat, Played { wakes: Vec::new(), ..played.clone() }, foreign)).or_insert_with(shown).clone()
+        read.entry((seat, Played { wakes: Vec::new(), by_our_yes: false, drains: 0, ..played.clone() }, foreign))
+            .or_insert_with(shown)
+            .clone()
     })
 }
 
@@ -145,8 +159,10 @@ fn frozen() -> Frozen {
 pub struct Sight<'a> {
     pub pods: Vec<Arc<Pod<'static>>>,
     pub drains: Vec<Arc<Drain>>,
+    /// The drains as a read of one of them shows it.
+    pub live: &'a BTreeMap<String, Arc<Drain>>,
     pub slots: &'a Slots,
-    pub policy: &'static Arc<Policy>,
+    pub policy: Form,
     pub owner: OwnerSeen,
     /// A person has frozen the policy.
     pub frozen: bool,
@@ -164,7 +180,7 @@ impl Sight<'_> {
     fn ask<T>(&self, slots: &Slots, ask: impl FnOnce(&Neighbourhood<'_>) -> T) -> T {
         let owners = BTreeMap::from([("db".to_owned(), self.owner.clone())]);
         ask(&Neighbourhood {
-            policy: self.policy,
+            policy: self.policy.policy(),
             pods: &self.pods,
             owners: &owners,
             drains: if self.list_only { &[] } else { &self.drains },
@@ -180,18 +196,20 @@ impl Sight<'_> {
     pub fn seen(&self, stored: &Drain, now: Duration) -> (Drain, Seen) {
         let seen = sight::pod_of(stored, &self.pods);
         let found = seen.map(Arc::as_ref);
-        let holds = |index: &&PolicyIndex| Arc::ptr_eq(&index.of_namespace("n")[0], self.policy);
-        let policies = POLICIES.values().find(holds).expect("it comes from there");
-        let drain = sight::as_of_now(stored, seen, policies, Some(self.policy));
+        let policy = self.policy.policy();
+        let drain = sight::as_of_now(stored, seen, self.policy.policies(), Some(policy));
         let pod = sight::pod_seen(found);
         let known = found.or(drain.status.pod.as_deref());
         let others = || self.drains.iter().filter(|other| other.metadata.name != drain.metadata.name);
         let starts = found.is_some_and(|pod| !pod.is_ready());
         let predecessor = others().find(|other| starts && sight::may_be_taken_over(other, &drain, &self.pods));
         let name = predecessor.map(|drain| drain.metadata.name.as_str());
+        let is_open = |drain: &Drain, slot: &castoff::lifecycle::Slot| {
+            drain.metadata.name == slot.drain && drain.status.phase != Phase::Completed
+        };
         let is_over = |slot: &&castoff::lifecycle::Slot| {
-            let drain = self.drains.iter().find(|drain| drain.metadata.name == slot.drain);
-            drain.is_none_or(|drain| drain.status.phase == Phase::Completed)
+            !self.drains.iter().any(|drain| is_open(drain, slot))
+                && !self.live.values().any(|drain| is_open(drain, slot))
         };
         let over: Vec<String> = self.slots.departing.iter().filter(is_over).map(|slot| slot.drain.clone()).collect();
         let slots = self.slots.mended(&over, std::iter::empty());
@@ -217,7 +235,7 @@ impl Sight<'_> {
                 .find(|other| other.status.predecessor.as_deref() == Some(&drain.metadata.name))
                 .map(|drain| Box::new(Drain::clone(drain))),
             namespace_ending: false,
-            policy: sight::policy_seen(&drain, Some(self.policy)),
+            policy: sight::policy_seen(&drain, Some(policy)),
             wrong: None,
             ahead: false,
             settings: Settings {

@@ -3,11 +3,13 @@
 
 mod backend;
 mod gates;
+mod key;
 mod leader;
 mod people;
 mod settle;
+mod step;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,104 +21,16 @@ use castoff::plan::{Mode, Task, Verdict};
 
 use crate::sights::{self, Form};
 use backend::Store;
+pub use step::{Broken, Step};
 
-/// Pods of the set; one of them may be away.
+/// Pods of the set, at the most; one of them may be away.
 pub const SEATS: usize = 3;
+
+/// A webhook's call, and what the API server does after it, take no longer.
+const LONGEST_CALL: Duration = Duration::from_secs(30);
 
 /// How long a new process keeps quiet: no operation of the old one is under way any longer.
 pub const QUIET: Duration = Duration::from_secs(10);
-
-/// One thing that happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Seconds pass.
-    Pass(u8),
-    /// The leader looks at the drain of a seat and decides.
-    Turn(u8),
-    /// The leader does the next thing that it decided: the write, or an effect.
-    Do,
-    /// The leader dies and begins anew.
-    Crash,
-    /// The other process comes into charge; what the old one has under way may still land.
-    HandOver,
-    /// What the old process had under way lands.
-    Land,
-    /// A gate is asked for the pod of a seat.
-    Try { gate: u8, seat: u8, caller: Caller },
-    /// A gate that has read the drain looks at the backend.
-    Observe(u8),
-    /// A gate that has seen every step done claims.
-    Claim(u8),
-    /// The API server carries an allow out, or does not.
-    CarryOut { gate: u8, really: bool },
-    /// A gate's copies come up to date.
-    Sync(u8),
-    /// A pod ends, is made anew, becomes Ready: one of these.
-    Kubelet(u8),
-    /// A pod goes past the gate.
-    PastTheGate(u8),
-    /// The leaders of an evicted store leave; those of others come back.
-    Leaders(u8),
-    /// The backend begins to lie, or stops.
-    Lie(bool),
-    /// A person sets the entry of a store.
-    Person(u8),
-    /// A person cancels the drain of a seat.
-    Cancel(u8),
-    /// A person deletes the newest PodDrain of a seat.
-    Delete(u8),
-    /// A pod is no longer Ready, or is again.
-    Flap(u8),
-    /// A pod ends by itself; its object stays.
-    End(u8),
-    /// The policy is made anew: its list of slots is empty.
-    Renew,
-    /// The same, under another name.
-    Rename,
-    /// The policy's steps are others now.
-    Edit(u8),
-    /// The set is scaled in by one pod, or out again.
-    ScaledIn(bool),
-    /// The limit is raised to two, or lowered to one.
-    Limit(bool),
-    /// The owner can be read, or can not.
-    Owner(bool),
-    /// A person freezes the policy, or thaws it.
-    Freeze(bool),
-    /// The policy's limit is one zone at a time, or a number again.
-    Zoned(bool),
-}
-
-/// What is broken on purpose, to see that it is noticed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Broken {
-    #[default]
-    Nothing,
-    /// The claim is written whatever was written meanwhile.
-    ClaimUnconditional,
-    /// Slots are written whatever was written meanwhile.
-    SlotsUnconditional,
-    /// A new process does not find what was about to be set, only what is known to have been.
-    IntentForgotten,
-    /// A new process acts at once.
-    NoQuiet,
-    /// The limit is asked when a place is taken, and not again.
-    LimitAskedOnlyOnce,
-    /// Places follow from the policy's list alone.
-    SlotsFromListOnly,
-    /// A hole is never closed by what an owner of an unknown kind shows.
-    HoleByKind,
-    /// That a PodDrain is deleted changes nothing.
-    DeleteChangesNothing,
-    /// A replacement takes over its predecessor's steps by their places.
-    TakeoverByPlace,
-    /// All pods are taken for pods of one zone.
-    OneZoneForAll,
-    /// That the policy is frozen only the gates know.
-    FreezeOfGatesOnly,
-    /// An owner that can't be read wants its pods back.
-    UnknownIsDefault,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Life {
@@ -133,6 +47,10 @@ pub enum Life {
 pub struct Pod {
     pub generation: u32,
     pub life: Life,
+    /// It, or the one before it in its seat, left by our yes.
+    pub by_our_yes: bool,
+    /// How many PodDrains were made of it.
+    pub drains: u8,
     pub mark: Option<String>,
     pub wakes: Vec<String>,
 }
@@ -141,8 +59,8 @@ pub struct Pod {
 #[derive(Clone, Debug)]
 enum Operation {
     Write(Box<Drain>, Box<Turn>, u64),
-    /// Of the drain of the pod with this UID, where the list of slots was of this version.
-    Effect(Effect, String, u64),
+    /// Of the drain of the pod with this UID, where the list of slots was of this version, and the drain of that one.
+    Effect(Effect, String, u64, String),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -150,10 +68,20 @@ enum Call {
     #[default]
     None,
     Read(Arc<Drain>),
-    Done(Arc<Drain>),
+    /// Every step was seen done, and the limit to hold, which was of so many pods.
+    Done(Arc<Drain>, usize),
     Allowed(String),
 }
 
+/// What the leader has in memory of what the API server holds.
+#[derive(Clone)]
+struct Copies {
+    drains: BTreeMap<String, Arc<Drain>>,
+    slots: (Slots, u64),
+    pods: Vec<Pod>,
+}
+
+#[derive(Clone)]
 pub struct World {
     broken: Broken,
     now: Duration,
@@ -164,18 +92,24 @@ pub struct World {
     /// How many pods the owner wants.
     replicas: usize,
     owner_is_read: bool,
-    frozen: bool,
     /// Its kind is none that is known.
     foreign: bool,
     pods: Vec<Pod>,
     stores: Vec<Store>,
     lies: bool,
-    memories: HashMap<String, Memory>,
+    refuses: bool,
+    /// The leader's copies, where they lag.
+    copies: Option<Copies>,
+    memories: BTreeMap<String, Memory>,
     decided: Vec<Operation>,
     old: Option<Operation>,
     /// By then what the old process had under way has landed, or failed.
     old_until: Duration,
+    /// Until then the leader is quiet about what another may have done.
+    quiet_until: Duration,
     gates: [BTreeMap<String, Arc<Drain>>; 2],
+    /// When a gate last wrote down a try of a pod.
+    written: [BTreeMap<String, Duration>; 2],
     calls: [Call; 2],
     /// What went wrong, in words.
     pub violation: Option<String>,
@@ -196,8 +130,8 @@ pub fn seat_name(seat: usize) -> String {
 }
 
 impl World {
-    pub fn new(broken: Broken, foreign: bool) -> World {
-        let pod = Pod { generation: 0, life: Life::Ready, mark: None, wakes: Vec::new() };
+    pub fn new(seats: usize, broken: Broken, foreign: bool) -> World {
+        let pod = Pod { generation: 0, life: Life::Ready, by_our_yes: false, drains: 0, mark: None, wakes: Vec::new() };
         let store = Store::with_leaders();
         World {
             broken,
@@ -205,33 +139,114 @@ impl World {
             version: 0,
             drains: BTreeMap::new(),
             slots: (Slots::default(), 0),
-            policy: Form { renamed: false, two: false, zoned: false, edit: 0 },
-            replicas: SEATS,
+            policy: Form { renamed: false, two: false, zoned: false, frozen: false, edit: 0 },
+            replicas: seats,
             owner_is_read: true,
-            frozen: false,
             foreign,
-            pods: vec![pod; SEATS],
-            stores: vec![store; SEATS],
+            pods: vec![pod; seats],
+            stores: vec![store; seats],
             lies: false,
-            memories: HashMap::new(),
+            refuses: false,
+            copies: None,
+            memories: BTreeMap::new(),
             decided: Vec::new(),
             old: None,
             old_until: Duration::ZERO,
+            quiet_until: Duration::ZERO,
             gates: Default::default(),
+            written: Default::default(),
             calls: Default::default(),
             violation: None,
         }
     }
 
+    /// The pods of the set.
+    pub fn seats(&self) -> usize {
+        self.pods.len()
+    }
+
+    pub fn pods(&self) -> &[Pod] {
+        &self.pods
+    }
+
+    /// The leader is in the midst of a turn.
+    pub fn is_deciding(&self) -> bool {
+        !self.decided.is_empty()
+    }
+
+    /// Something of a process that leads no longer, or that was cut off, may still land.
+    pub fn has_old(&self) -> bool {
+        self.old.is_some()
+    }
+
+    /// The pods whose drains the leader may look at: their seats and numbers.
+    pub fn turns(&self) -> Vec<(u8, u8)> {
+        let all = (0..self.seats()).flat_map(|seat| (0..=self.pods[seat].generation).map(move |number| (seat, number)));
+        let open = all.filter(|(seat, number)| self.drain_to_turn(*seat, *number).is_some());
+        open.filter_map(|(seat, number)| Some((seat.try_into().ok()?, number.try_into().ok()?))).collect()
+    }
+
+    /// How far a gate's call is: none, read, seen done, allowed.
+    pub fn stage(&self, gate: u8) -> u8 {
+        match self.calls[usize::from(gate)] {
+            Call::None => 0,
+            Call::Read(_) => 1,
+            Call::Done(..) => 2,
+            Call::Allowed(_) => 3,
+        }
+    }
+
+    pub fn is_past_the_replicas(&self, seat: usize) -> bool {
+        seat >= self.replicas
+    }
+
+    /// One more try of this pod does something else than to be noted.
+    pub fn is_answered_otherwise(&self, seat: usize) -> bool {
+        let drain = self.drains.get(&uid(seat, self.pods[seat].generation));
+        !drain.is_some_and(|it| matches!(it.status.phase, Phase::Queued | Phase::Draining | Phase::Restoring))
+    }
+
+    pub fn gate_lags(&self, gate: u8) -> bool {
+        self.gates[usize::from(gate)] != self.drains
+    }
+
+    pub fn leader_lags(&self) -> bool {
+        let lags = |copies: &Copies| {
+            copies.drains != self.drains || copies.pods != self.pods || copies.slots.1 != self.slots.1
+        };
+        self.copies.as_ref().is_some_and(lags)
+    }
+
+    pub fn leaders_move(&self, seat: usize) -> bool {
+        !self.lies && self.stores[seat].leaders != self.has_leaders_next(seat)
+    }
+
+    /// The backend lies; it refuses; the owner can be read.
+    pub fn trouble(&self) -> (bool, bool, bool) {
+        (self.lies, self.refuses, self.owner_is_read)
+    }
+
     pub fn step(&mut self, step: Step) {
+        let seats = self.seats();
+        let of = |seat: u8| usize::from(seat) % seats;
         match step {
             Step::Pass(seconds) => self.pass(Duration::from_secs(seconds.into())),
-            Step::Turn(seat) => self.turn(usize::from(seat) % SEATS),
+            Step::Turn(seat) => self.turn(of(seat)),
+            Step::TurnOf { seat, generation } => self.turn_of_pod(of(seat), generation.into()),
             Step::Do => self.act(),
-            Step::Crash => self.begin_anew(),
+            Step::CutOff => self.cut_off(),
+            Step::SyncLeader => self.sync_leader(),
+            Step::Crash => {
+                self.sync_leader();
+                self.begin_anew();
+            }
             Step::HandOver => {
                 self.old = (!self.decided.is_empty()).then(|| self.decided.remove(0));
                 self.old_until = self.now + QUIET;
+                // Where its copies lag, the new one has heard of no drain yet.
+                if let Some(copies) = &mut self.copies {
+                    copies.drains.clear();
+                }
                 self.begin_anew();
             }
             Step::Land => {
@@ -239,27 +254,28 @@ impl World {
                     self.carry_out(operation, false);
                 }
             }
-            Step::Try { gate, seat, caller } => self.attempt(usize::from(gate) % 2, usize::from(seat) % SEATS, caller),
+            Step::Try { gate, seat, caller } => self.attempt(usize::from(gate) % 2, of(seat), caller),
             Step::Observe(gate) => self.observe_at(usize::from(gate) % 2),
             Step::Claim(gate) => self.claim(usize::from(gate) % 2),
             Step::CarryOut { gate, really } => self.carry_out_allow(usize::from(gate) % 2, really),
+            Step::Dies(gate) => self.calls[usize::from(gate) % 2] = Call::None,
             Step::Sync(gate) => self.gates[usize::from(gate) % 2] = self.drains.clone(),
-            Step::Kubelet(seat) => self.kubelet(usize::from(seat) % SEATS),
+            Step::Kubelet(seat) => self.kubelet(of(seat)),
             Step::PastTheGate(seat) => {
-                let pod = &mut self.pods[usize::from(seat) % SEATS];
-                if pod.is_up() {
-                    pod.life = Life::Terminating;
+                let seat = of(seat);
+                if self.pods[seat].is_up() {
+                    self.terminates(seat);
                 }
             }
-            Step::Leaders(seat) => self.move_leaders(usize::from(seat) % SEATS),
+            Step::Leaders(seat) => self.move_leaders(of(seat)),
             Step::Lie(lies) => self.lies = lies,
-            Step::Person(seat) => self.person(usize::from(seat) % SEATS),
+            Step::Refuse(refuses) => self.refuses = refuses,
+            Step::Lose(seat) => self.stores[of(seat)].lose(),
+            Step::Person(seat) => self.person(of(seat)),
             Step::Cancel(seat) => self.of_person(seat, |drain| drain.spec.cancel = true),
-            Step::Delete(seat) => self.of_person(seat, |drain| {
-                (drain.metadata.kept.deleting, drain.metadata.kept.finalizer) = (true, true);
-            }),
+            Step::Delete(seat) => self.delete(seat),
             Step::Flap(seat) => {
-                let pod = &mut self.pods[usize::from(seat) % SEATS];
+                let pod = &mut self.pods[of(seat)];
                 pod.life = match pod.life {
                     Life::Ready => Life::NotReady,
                     Life::NotReady => Life::Ready,
@@ -267,7 +283,7 @@ impl World {
                 };
             }
             Step::End(seat) => {
-                let pod = &mut self.pods[usize::from(seat) % SEATS];
+                let pod = &mut self.pods[of(seat)];
                 if pod.is_up() {
                     pod.life = Life::Ended;
                 }
@@ -279,13 +295,12 @@ impl World {
             }
             Step::Edit(edit) => self.policy.edit = usize::from(edit) % sights::EDITS.len(),
             // What an owner of a kind that nobody knows wants can't be told.
-            Step::ScaledIn(is_in) => self.replicas = if is_in && !self.foreign { SEATS - 1 } else { SEATS },
+            Step::ScaledIn(is_in) => self.replicas = self.seats() - usize::from(is_in && !self.foreign),
             Step::Limit(two) => self.policy.two = two,
             Step::Owner(is_read) => self.owner_is_read = is_read,
-            Step::Freeze(frozen) => self.frozen = frozen,
+            Step::Freeze(frozen) => self.policy.frozen = frozen,
             Step::Zoned(zoned) => self.policy.zoned = zoned,
         }
-        self.check();
     }
 
     fn violated(&mut self, what: &str) {
@@ -297,6 +312,10 @@ impl World {
         if self.now >= self.old_until {
             self.old = None;
         }
+        // No call takes as long: it was given up, and by whom it was made too.
+        if time >= LONGEST_CALL {
+            self.calls = Default::default();
+        }
     }
 
     /// A process that remembers nothing.
@@ -307,11 +326,14 @@ impl World {
             steps.filter(|step| step.ownership == Ownership::Intent).for_each(|step| step.ownership = Ownership::None);
         }
         let quiet = if self.broken == Broken::NoQuiet { Duration::ZERO } else { QUIET };
-        self.memories = self
-            .drains
-            .values()
-            .map(|drain| (drain.pod_uid().to_owned(), Memory::new(drain, self.now, quiet)))
-            .collect();
+        self.quiet_until = self.now + quiet;
+        let met = |drain: &Arc<Drain>| (drain.pod_uid().to_owned(), Memory::new(drain, self.now, quiet));
+        self.memories = self.known().values().map(met).collect();
+    }
+
+    /// The drains as the leader knows them.
+    fn known(&self) -> &BTreeMap<String, Arc<Drain>> {
+        self.copies.as_ref().map_or(&self.drains, |copies| &copies.drains)
     }
 
     /// A conditional write; false where something was written meanwhile.

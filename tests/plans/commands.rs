@@ -25,11 +25,8 @@ fn every_builtin_plan_compiles() {
 #[test]
 fn what_does_not_go_together_is_told_with_its_place() {
     for (read, expected) in [
-        (r#"{url: "${h}/x", command: [PING]}"#, "observe.one.command: does not go with a URL that is asked by HTTP"),
-        (
-            r#"{url: "http://a", commands: [[PING]]}"#,
-            "observe.one.commands: does not go with a URL that is asked by HTTP",
-        ),
+        (r#"{url: "${h}/x", command: [PING]}"#, "observe.one.command: goes to Redis alone"),
+        (r#"{url: "http://a", commands: [[PING]]}"#, "observe.one.commands: goes to Redis alone"),
         (r#"{url: "${r}"}"#, "observe.one: says no command, and its URL is that of a Redis server"),
         (r#"{url: "${q}", method: POST}"#, "observe.one: says no command, and its URL is that of a Redis server"),
         (r#"{url: "${r}", command: [PING], method: GET}"#, "observe.one.method: does not go with command"),

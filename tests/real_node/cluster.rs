@@ -17,7 +17,7 @@ pub struct Printed {
     pub err: String,
 }
 
-/// Runs a command from the repository, with this build's castoff in PATH.
+/// Runs such a command until it ends.
 pub fn run(program: &str, arguments: &[&str]) -> Printed {
     let output = command(program, arguments).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
@@ -28,7 +28,8 @@ pub fn run(program: &str, arguments: &[&str]) -> Printed {
     }
 }
 
-fn command(program: &str, arguments: &[&str]) -> Command {
+/// A command from the repository, with this build's castoff in PATH.
+pub fn command(program: &str, arguments: &[&str]) -> Command {
     let here = Path::new(env!("CARGO_BIN_EXE_castoff")).parent().unwrap().display().to_string();
     let mut command = Command::new(program);
     command

@@ -17,7 +17,7 @@ static COMMANDS: OnceLock<Vec<(String, Printed)>> = OnceLock::new();
 pub fn installed() {
     let commands = COMMANDS.get_or_init(|| {
         let readme = include_str!("../../README.md");
-        let block = readme.split("<!-- install -->\n```\n").nth(1).unwrap().split("```").next().unwrap();
+        let block = readme.split("```sh played\n").nth(1).unwrap().split("```").next().unwrap();
         let commands = block.lines().map(|line| (line.to_owned(), run("bash", &["-c", line])));
         commands.collect()
     });

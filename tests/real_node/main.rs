@@ -9,6 +9,8 @@ mod agents;
 mod cluster;
 mod guarded;
 mod installation;
+mod page;
+mod quickstart;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -29,8 +31,10 @@ fn main() {
     arguments.test_threads = Some(1);
     let all = scenarios![
         installation::castoff_is_installed_from_nothing_by_the_commands_of_the_readme,
+        quickstart::the_quickstart_is_played_word_by_word,
         guarded::a_roll_out_of_an_application_that_is_guarded_loses_no_request,
         guarded::without_a_guard_the_same_roll_out_loses_some,
+        page::the_page_shows_each_pod_of_a_roll_out_as_a_lane,
         guarded::leaders_are_moved_off_by_a_pd_that_a_service_names,
         agents::an_agent_that_a_label_replaces_stays_for_as_long_as_a_neighbour_needs_it,
         agents::an_agent_that_a_taint_replaces_leaves_after_its_neighbours,

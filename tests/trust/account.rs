@@ -2,8 +2,9 @@
 //! `patch pods`.
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{OWN, client, eventually, make_namespace};
@@ -17,7 +18,7 @@ async fn patch(user: &Client, change: &Value) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn castoffs_account_changes_nothing_of_a_pod_but_its_own_annotations() {
+async fn castoffs_account_changes_nothing_of_a_pod_but_what_is_its_to_change() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let admin = client(None).await;
     let castoff = client(Some(&format!("system:serviceaccount:{OWN}:castoff"))).await;
@@ -54,6 +55,28 @@ async fn castoffs_account_changes_nothing_of_a_pod_but_its_own_annotations() {
     patch(&castoff, &json!({"metadata": {"annotations": {drained: "uid.1", cost: "-1"}}})).await.unwrap();
     patch(&castoff, &json!({"metadata": {"annotations": {drained: "uid.2", cost: null}}})).await.unwrap();
     patch(&castoff, &json!({"metadata": {"annotations": {drained: null}}})).await.unwrap();
+    // Where a Role lets it, labels and annotations, and nothing else.
+    let role = json!({"metadata": {"name": "relabel"}, "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["relabel"]}]});
+    let binding = json!({
+        "metadata": {"name": "relabel"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "relabel"},
+        "subjects": [{"kind": "ServiceAccount", "name": "castoff", "namespace": OWN}],
+    });
+    let roles: Api<Role> = Api::namespaced(admin.clone(), NAMESPACE);
+    let _ = roles.create(&PostParams::default(), &serde_json::from_value(role).unwrap()).await;
+    let bindings: Api<RoleBinding> = Api::namespaced(admin.clone(), NAMESPACE);
+    let _ = bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await;
+    let both = json!({"metadata": {"labels": {"serving": "no"}, "annotations": {"former": "yes"}}});
+    eventually("the Role is in force", async || patch(&castoff, &both).await.ok()).await;
+    for refused in [
+        json!({"metadata": {"labels": {"serving": "yes"}, "finalizers": ["castoff.dev/hold"]}}),
+        json!({"metadata": {"ownerReferences": owner}}),
+        json!({"spec": {"activeDeadlineSeconds": 1}}),
+    ] {
+        let error = patch(&castoff, &refused).await.unwrap_err();
+        assert!(error.contains("castoff-account"), "{refused}: {error}");
+    }
+    bindings.delete("relabel", &DeleteParams::default()).await.unwrap();
     // Others are not concerned.
     patch(&admin, &json!({"metadata": {"labels": {"app": "another"}, "annotations": {"theirs": "2"}}})).await.unwrap();
     patch(&admin, &json!({"metadata": {"labels": {"app": "db"}, "annotations": {"theirs": "1"}}})).await.unwrap();

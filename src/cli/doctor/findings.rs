@@ -30,7 +30,7 @@ pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
     if let Some(absent) = installation::absent(seen) {
         return vec![absent];
     }
-    let checks: [fn(&Seen) -> Vec<Finding>; 17] = [
+    let checks: [fn(&Seen) -> Vec<Finding>; 18] = [
         installation::definitions,
         installation::versions,
         installation::replicas,
@@ -43,6 +43,7 @@ pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
         webhook::certificates,
         webhook::gate_open,
         guarding::policies,
+        guarding::operators,
         guarding::called,
         guarding::others,
         guarding::backends,

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::cli::connect::refused;
 use crate::cli::history;
+use crate::cli::operators;
 use crate::cli::trial;
 use crate::cli::{Failure, clock};
 use crate::kubernetes::policies::{PlanObject, PolicyObject, compile, read_plan, read_policy};
@@ -197,12 +198,14 @@ impl Look<'_> {
                     now: self.seen.now,
                 };
                 let object = objects.iter().find(|it| it.namespace == namespace && it.name == policy.name);
-                self.seen.policies.push(judged(policy, &known, object.map(Arc::as_ref)));
+                let judged = judged(policy, &known, object.map(Arc::as_ref));
                 let selected: Vec<&Arc<Pod<'static>>> = pods
                     .iter()
                     .filter(|pod| !pod.is_finished() && !pod.is_terminating() && !pod.spec.node_name.is_empty())
                     .filter(|pod| policy.selects_by(pod, &|node| nodes.labels(node)))
                     .collect();
+                let operator = selected.first().and_then(|pod| operators::operator(pod));
+                self.seen.policies.push(PolicySeen { operator, ..judged });
                 wanted.extend(selected.first().map(|pod| (Arc::clone(policy), Arc::clone(pod))));
                 guarded.extend(selected.into_iter().map(Arc::clone));
             }
@@ -274,5 +277,6 @@ fn judged(policy: &Policy, known: &Known<'_>, object: Option<&PolicyObject>) -> 
         message: judged.message,
         told: ready.map(|ready| (ready.reason.clone(), ready.message.clone())),
         took: object.and_then(history::told),
+        operator: None,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::admission::dry_run::State;
 use crate::cli::next;
+use crate::cli::operators::{Guard, Operator};
 use crate::cli::render::{program, span};
 use crate::cli::trial::Said;
 use crate::cli::upgrades::UPGRADES;
@@ -11,7 +12,7 @@ use crate::remedy::{self, Place};
 
 use super::findings::{Finding, finding, ours};
 use super::installation::{restart, whereabouts};
-use super::seen::{Budget, Seen};
+use super::seen::{Budget, PolicySeen, Seen};
 
 /// A plan that says "not now" for longer than this waits for somebody, not for something; in seconds.
 const BLOCKED_PATIENCE: i64 = 600;
@@ -39,6 +40,19 @@ pub(super) fn policies(seen: &Seen) -> Vec<Finding> {
         found.push(finding(reason, &what, why, &edit));
     }
     found
+}
+
+/// Policies that guard pods whose operator has ways of its own with them.
+pub(super) fn operators(seen: &Seen) -> Vec<Finding> {
+    let of = |policy: &PolicySeen| {
+        let (namespace, name) = (&policy.namespace, &policy.name);
+        let Operator { name: operator, guard: Guard::OfNoUse(why), .. } = policy.operator? else { return None };
+        let what = format!("policy {namespace}/{name} guards pods of {operator}, which {why}");
+        let risk = "a guard is of no use there, and each of the two may wait for the other";
+        let fix = format!("kubectl delete drainpolicy {name} -n {namespace}   # docs/beside-an-operator.md");
+        Some(Finding { note: true, ..finding("BesideOperator", &what, risk, &fix) })
+    };
+    seen.policies.iter().filter_map(of).collect()
 }
 
 /// What the API server says of Castoff when a delete is tried out.
@@ -157,4 +171,26 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::cli::operators::operator;
+    use crate::pod::Pod;
+
+    #[test]
+    fn a_policy_is_told_where_its_pods_operator_has_no_use_for_it() {
+        let policy = |label: &'static str| {
+            let mut pod = Pod::default();
+            pod.metadata.labels = [(label.into(), "x".into())].into_iter().collect();
+            PolicySeen { namespace: "db".into(), name: "db".into(), operator: operator(&pod), ..PolicySeen::default() }
+        };
+        let policies = ["app", "scylla/cluster", "couchbase_cluster"].map(policy).to_vec();
+        let found = operators(&Seen { policies, ..Seen::default() });
+        assert_eq!(found.len(), 1);
+        assert!(found[0].what.contains("ScyllaDB Operator, which drains the node"), "{}", found[0].what);
+        assert!(found[0].note && found[0].runbook == Some("guarded-beside-an-operator"));
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::cli::drains::DrainView;
+use crate::cli::operators::Operator;
 use crate::cli::trial::Trial;
 use crate::policy::spec::LabelSelector;
 
@@ -104,6 +105,8 @@ pub(super) struct PolicySeen {
     pub told: Option<(String, String)>,
     /// How long its last preparations took, and whether that fits; `None` where there were none.
     pub took: Option<String>,
+    /// Whose pods it guards, where they are an operator's.
+    pub operator: Option<&'static Operator>,
 }
 
 /// One delete, tried out.

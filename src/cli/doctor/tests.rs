@@ -63,7 +63,7 @@ fn policy(reason: &str) -> PolicySeen {
         reason: reason.to_owned(),
         message: "so it is".into(),
         told: Some((reason.to_owned(), "so it is".into())),
-        took: None,
+        ..PolicySeen::default()
     }
 }
 

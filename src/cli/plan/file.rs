@@ -1,11 +1,12 @@
 //! Tests of a plan, as they are written in YAML.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::plan::Parameters;
+use crate::plan::{Mistake, Parameters};
 
 /// What backends answered, and what the plan is to make of it.
 #[derive(Debug, Deserialize)]
@@ -111,6 +112,36 @@ pub(super) enum Word {
     Blocked,
     Unknown,
     Failed,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.pad(match self {
+            Word::Done => "Done",
+            Word::Waiting => "Waiting",
+            Word::Act => "Act",
+            Word::Blocked => "Blocked",
+            Word::Unknown => "Unknown",
+            Word::Failed => "Failed",
+        })
+    }
+}
+
+/// What is wrong with a test itself.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WrongTest {
+    #[error("there is no pod {0} under pods")]
+    NoPod(String),
+    #[error("pod {0}: {1}")]
+    Pod(String, serde_json::Error),
+    #[error("{}", .0.iter().map(|it| format!("parameters.{}: {}", it.field, it.message)).collect::<Vec<_>>().join("; "))]
+    Parameters(Vec<Mistake>),
+    #[error("the recording has no moment \"{0}\"")]
+    NoMoment(String),
+    #[error("a recorded request is METHOD PATH, not {0:?}")]
+    Request(String),
+    #[error("the round does not end")]
+    Endless,
 }
 
 /// Recorded answers, by the moment in which they were given.

@@ -12,7 +12,7 @@ use crate::plan::{
 };
 use crate::pod::Pod;
 
-use super::file::{Answer, Case, Outcome, Recording, TestFile, Word};
+use super::file::{Answer, Case, Outcome, Recording, TestFile, Word, WrongTest};
 
 /// More turns than any plan takes: names that follow one from another are at most twelve.
 const MOST_TURNS: usize = 20;
@@ -43,24 +43,18 @@ struct Surroundings<'a> {
 ///
 /// # Errors
 /// What is wrong with the test itself.
-pub(super) fn play(plan: &Plan, file: &TestFile, recording: &Recording, case: &Case) -> Result<Played, String> {
+pub(super) fn play(plan: &Plan, file: &TestFile, recording: &Recording, case: &Case) -> Result<Played, WrongTest> {
     let mut pods = file.pods();
     let answers = answers(file, recording, case, &pods)?;
     let is = |pod: &Value, name: &str| pod.pointer("/metadata/name").and_then(Value::as_str) == Some(name);
     let pod = pods.iter().find(|pod| is(pod, &case.pod)).cloned();
-    let pod = pod.ok_or_else(|| format!("there is no pod {} under pods", case.pod))?;
+    let pod = pod.ok_or_else(|| WrongTest::NoPod(case.pod.clone()))?;
     // Plans see of a pod what Castoff reads of it.
-    let pod = json!(Pod::deserialize(&pod).map_err(|error| format!("pod {}: {error}", case.pod))?);
+    let pod = json!(Pod::deserialize(&pod).map_err(|error| WrongTest::Pod(case.pod.clone(), error))?);
     pods.retain(|pod| !case.missing.iter().any(|name| is(pod, name)));
     let mut given = file.parameters.clone();
     given.extend(case.parameters.clone());
-    let parameters = plan.parameters(&given).map_err(|mistakes| {
-        mistakes
-            .iter()
-            .map(|mistake| format!("parameters.{}: {}", mistake.field, mistake.message))
-            .collect::<Vec<_>>()
-            .join("; ")
-    })?;
+    let parameters = plan.parameters(&given).map_err(WrongTest::Parameters)?;
     let inputs = Inputs {
         pod: &pod,
         parameters: &parameters,
@@ -80,13 +74,13 @@ fn answers(
     recording: &Recording,
     case: &Case,
     pods: &[Value],
-) -> Result<BTreeMap<String, Answer>, String> {
+) -> Result<BTreeMap<String, Answer>, WrongTest> {
     let mut answers = file.answers.clone();
     for moment in &case.moments {
-        let exchanges =
-            recording.moments.get(moment).ok_or_else(|| format!("the recording has no moment \"{moment}\""))?;
+        let exchanges = recording.moments.get(moment).ok_or_else(|| WrongTest::NoMoment(moment.clone()))?;
         for exchange in exchanges {
-            let (method, path) = exchange.request.split_once(' ').ok_or("a recorded request is METHOD PATH")?;
+            let (method, path) =
+                exchange.request.split_once(' ').ok_or_else(|| WrongTest::Request(exchange.request.clone()))?;
             let of = |pod: &&Value| pod.pointer("/metadata/name").and_then(Value::as_str) == Some(&exchange.member);
             let ip = pods.iter().find(of).and_then(|pod| pod.pointer("/status/podIP")).and_then(Value::as_str);
             let base = file.address.as_deref().unwrap_or_default();
@@ -99,7 +93,7 @@ fn answers(
     Ok(answers)
 }
 
-fn round(plan: &Plan, inputs: &Inputs<'_>, around: &mut Surroundings<'_>) -> Result<Round, String> {
+fn round(plan: &Plan, inputs: &Inputs<'_>, around: &mut Surroundings<'_>) -> Result<Round, WrongTest> {
     let mut seen = Observations::new();
     for _ in 0..MOST_TURNS {
         match plan.next(inputs, &seen) {
@@ -112,7 +106,7 @@ fn round(plan: &Plan, inputs: &Inputs<'_>, around: &mut Surroundings<'_>) -> Res
             }
         }
     }
-    Err("the round does not end".to_owned())
+    Err(WrongTest::Endless)
 }
 
 impl Surroundings<'_> {
@@ -171,7 +165,7 @@ fn compared(case: &Case, round: Round, unanswered: Vec<String>) -> Played {
             differs.push(format!("{what}: expected {expected}, is {is}"));
         }
     };
-    differ("verdict", format!("{:?}", expect.verdict), format!("{verdict:?}"));
+    differ("verdict", expect.verdict.to_string(), verdict.to_string());
     let told = message.as_deref().unwrap_or("nothing");
     if let Some(part) = expect.message.as_deref().filter(|part| !told.contains(part)) {
         differ("message", part.to_owned(), told.to_owned());

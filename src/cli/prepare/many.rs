@@ -247,7 +247,9 @@ fn tell(rows: &[Row], command: &Prepare) {
         output::line("nothing is guarded there: all of it may leave as it is");
         return;
     }
-    rows.iter().for_each(|row| output::line(row.line()));
+    for row in rows {
+        output::line(row.line());
+    }
     let waiting = rows.iter().filter(|row| !row.is_settled()).count();
     if waiting > 0 && command.wait {
         output::line(format_args!("# {waiting} have their turn once those that are prepared have left"));

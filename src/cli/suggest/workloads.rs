@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
+use crate::cli::operators::{Operator, operator};
 use crate::pod::Pod;
 use crate::policy::Policy;
 
@@ -16,6 +17,7 @@ pub(super) struct Found {
     pub namespace: String,
     pub workloads: Vec<Workload>,
     pub services: Vec<Service>,
+    pub pods: Vec<Pod<'static>>,
     /// The policies that are there already.
     pub policies: Vec<Arc<Policy>>,
 }
@@ -107,10 +109,8 @@ pub(super) fn suggest(workload: &Workload, found: &Found) -> Suggestion {
     if workload.selector.is_empty() {
         return told("selects its pods by expressions: write its policy by hand".to_owned());
     }
-    if let Some(holder) = held_by_its_operator(workload) {
-        return told(format!(
-            "is {holder}, whose operator moves work away before it deletes a pod: no guard is needed"
-        ));
+    if let Some(advice) = operator(&workload.pod()).and_then(Operator::advice) {
+        return told(format!("its pods are {advice}"));
     }
     match step_of(workload, found) {
         Some(step) => Suggestion::Policy(policy(workload, &found.namespace, &step)),
@@ -118,21 +118,18 @@ pub(super) fn suggest(workload: &Workload, found: &Found) -> Suggestion {
     }
 }
 
-/// Operators that do by themselves what a guard would.
-const OPERATORS: [(&str, &str); 4] = [
-    ("cnpg.io/cluster", "a cluster of CloudNativePG"),
-    ("strimzi.io/cluster", "a cluster of Strimzi"),
-    ("app.kubernetes.io/managed-by=tidb-operator", "a cluster of TiDB operator 2"),
-    ("rabbitmq.com/pauseReconciliation", "a cluster of the RabbitMQ operator"),
-];
-
-fn held_by_its_operator(workload: &Workload) -> Option<&'static str> {
-    let bears = |mark: &str| match mark.split_once('=') {
-        // TiDB operator 1 makes StatefulSets, and does not hold all that deletes their pods.
-        Some((key, value)) => workload.kind != "StatefulSet" && workload.labels.get(key).is_some_and(|it| it == value),
-        None => workload.labels.contains_key(mark),
-    };
-    OPERATORS.iter().find(|(mark, _)| bears(mark)).map(|(_, holder)| *holder)
+/// What is written about pods that operators make themselves, without a workload of Kubernetes' own: for each operator.
+pub(super) fn of_operators(found: &Found) -> Vec<Suggestion> {
+    let mut pods: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for pod in &found.pods {
+        let own = pod.controller().is_some_and(|owner| !["apps/v1", "batch/v1"].contains(&owner.api_version.as_str()));
+        let guarded = found.policies.iter().any(|policy| policy.selects(pod, None));
+        if let Some(advice) = operator(pod).filter(|_| own && !guarded).and_then(Operator::advice) {
+            pods.entry(advice).or_default().push(&pod.metadata.name);
+        }
+    }
+    let told = |(advice, names): (String, Vec<&str>)| format!("Pods {}: are {advice}", names.join(", "));
+    pods.into_iter().map(told).map(Suggestion::Nothing).collect()
 }
 
 fn step_of(workload: &Workload, found: &Found) -> Option<Step> {

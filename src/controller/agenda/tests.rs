@@ -238,3 +238,26 @@ fn however_many_are_slow_those_that_are_not_begin_at_once() {
     }
     assert_eq!(scene.begin().len(), AT_ONCE[2], "and so are those of which nothing is known");
 }
+
+/// Its copies were behind: of one drain it hears late, of another that the leader before had begun to act for it.
+#[test]
+fn a_new_leader_is_quiet_about_what_the_one_before_did_also_where_it_hears_of_that_late() {
+    let mut scene = Scene::new();
+    scene.agenda.quiet_until = Duration::from_secs(10);
+    let owning = |name: &str, version| {
+        let mut drain = Drain::clone(&drain("p", name, version, Phase::Draining));
+        let step = json!({"name": "s", "plan": "p", "planSpec": {"summary": "", "done": "true"}, "parameters": {},
+            "ownership": "Intent"});
+        drain.status.steps = vec![serde_json::from_value(step).unwrap()];
+        Arc::new(drain)
+    };
+    let mut quiet_of = |drain: &Arc<Drain>, since| {
+        scene.agenda.take_up(drain, (Duration::from_secs(since), Duration::ZERO), scene.now);
+        scene.agenda.all[&key_of(drain)].memory.quiet_until
+    };
+    let ten = Duration::from_secs(10);
+    assert_eq!(quiet_of(&owning("late", 1), 4), ten);
+    assert_eq!(quiet_of(&drain("p", "stale", 1, Phase::Queued), 4), Duration::from_secs(4), "nothing of it is ours");
+    assert_eq!(quiet_of(&owning("stale", 2), 5), ten, "another has brought it on meanwhile");
+    assert_eq!(quiet_of(&owning("new", 1), 11), Duration::from_secs(11), "no other leader is heard any more");
+}

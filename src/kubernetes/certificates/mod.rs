@@ -18,6 +18,7 @@ mod secret;
 pub use follow::{Access, Served, follow};
 pub use keep::keep;
 pub use lives::Lives;
+pub(crate) use path::nobody_guesses;
 pub use secret::Place;
 
 use path::Paths;

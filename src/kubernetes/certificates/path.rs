@@ -90,10 +90,15 @@ impl Paths {
 }
 
 fn random() -> Result<String, rustls::Error> {
+    Ok(format!("{BEGINNING}{}", nobody_guesses()?))
+}
+
+/// Random letters that nobody guesses.
+pub(crate) fn nobody_guesses() -> Result<String, rustls::Error> {
     let mut bytes = [0; RANDOM];
     let provider = ring::default_provider();
     provider.secure_random.fill(&mut bytes)?;
-    Ok(bytes.iter().fold(BEGINNING.to_owned(), |path, byte| format!("{path}{byte:02x}")))
+    Ok(bytes.iter().fold(String::new(), |letters, byte| format!("{letters}{byte:02x}")))
 }
 
 #[cfg(test)]

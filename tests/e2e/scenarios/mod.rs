@@ -14,6 +14,7 @@ mod leaving;
 mod limits;
 mod looking;
 mod mended;
+mod objects;
 mod ordered;
 mod own_pods;
 mod owners;
@@ -121,6 +122,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(agents::ON_NODES);
     all.extend(agents::ON_SIMULATED_NODES);
     all.extend(ended::ALL);
+    all.extend(objects::ALL);
     all.extend(ordered::ALL);
     all.extend(unasked::ALL);
     all.extend(unasked::ALONE);

@@ -8,7 +8,7 @@ use super::*;
 /// Kinds of entries: by a step's name and parameter.
 const KINDS: usize = 3;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {
     entries: [bool; KINDS],
     /// Which of them a person has set.
@@ -16,6 +16,10 @@ pub struct Store {
     pub leaders: bool,
     /// It was asked to leave for good: once its pod is gone, so is it.
     removed: bool,
+    /// It has lost what was set since a gate last saw it done.
+    pub lost: bool,
+    /// People were told that something may be left.
+    pub told: bool,
 }
 
 fn kind(step: &DrainStep) -> usize {
@@ -42,6 +46,11 @@ impl Store {
         self.removed = sets && mode == Mode::Removal;
     }
 
+    /// What we have set is lost; what people set is kept elsewhere too.
+    pub fn lose(&mut self) {
+        (self.entries, self.lost) = (self.persons, true);
+    }
+
     /// A person sets an entry by hand.
     pub fn set_by_a_person(&mut self) {
         (self.entries[0], self.persons[0]) = (true, true);
@@ -50,6 +59,7 @@ impl Store {
     /// What is wrong with it, once all is over.
     pub fn wrong(self, seat: usize) -> Option<String> {
         self.entries.iter().zip(self.persons).find_map(|(entry, persons)| match (*entry, persons) {
+            (true, false) if self.told => None,
             (true, false) => Some(format!("3: our entry of store {seat} is left behind")),
             (false, true) => Some(format!("3: a person's entry of store {seat} is gone")),
             _ => None,
@@ -79,26 +89,34 @@ impl World {
                 let store = &mut self.stores[seat];
                 store.leaders = false;
                 if store.removed {
-                    *store = Store::default();
+                    *store = Store { told: store.told, ..Store::default() };
                 }
                 Life::Gone
             }
             Life::Gone if seat >= self.replicas => return,
             Life::Gone => {
                 pod.generation += 1;
-                (pod.mark, pod.wakes) = (None, Vec::new());
+                (pod.mark, pod.wakes, pod.drains) = (None, Vec::new(), 0);
                 Life::Starting
             }
-            Life::Starting => Life::Ready,
+            Life::Starting => {
+                pod.by_our_yes = false;
+                Life::Ready
+            }
         };
+    }
+
+    /// Whether leaders will be on a store, once they have moved.
+    pub(super) fn has_leaders_next(&self, seat: usize) -> bool {
+        let up = self.pods[seat].is_up() || self.pods[seat].life == Life::Terminating;
+        up && !self.stores[seat].has_entries()
     }
 
     pub(super) fn move_leaders(&mut self, seat: usize) {
         if self.lies {
             return;
         }
-        let up = self.pods[seat].is_up() || self.pods[seat].life == Life::Terminating;
-        self.stores[seat].leaders = up && !self.stores[seat].has_entries();
+        self.stores[seat].leaders = self.has_leaders_next(seat);
     }
 }
 

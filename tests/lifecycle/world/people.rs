@@ -4,11 +4,23 @@ use super::*;
 
 impl World {
     pub(super) fn of_person(&mut self, seat: u8, change: impl FnOnce(&mut Drain)) {
-        let seat = usize::from(seat) % SEATS;
+        let seat = usize::from(seat) % self.seats();
         if let Some(drain) = self.drains.get(&uid(seat, self.pods[seat].generation)) {
             let mut drain = Drain::clone(drain);
             change(&mut drain);
             self.write(drain, false);
+        }
+    }
+
+    /// The API server keeps what has a finalizer.
+    pub(super) fn delete(&mut self, seat: u8) {
+        let seat = usize::from(seat) % self.seats();
+        let uid = uid(seat, self.pods[seat].generation);
+        if self.drains.get(&uid).is_some_and(|drain| drain.metadata.kept.finalizer) {
+            self.of_person(seat as u8, |drain| drain.metadata.kept.deleting = true);
+        } else {
+            self.drains.remove(&uid);
+            self.memories.remove(&uid);
         }
     }
 

@@ -83,8 +83,12 @@ fn what_needs_no_guard_has_one_or_is_held_by_its_operator_is_said() {
     };
     let plain = workload("Deployment", "shop", "shop:1", &json!({}));
     assert!(told(&plain, &found(Vec::new())).ends_with("no guard is needed"));
-    let of_operator = json!({"labels": {"app": "pg", "cnpg.io/cluster": "pg"}});
-    assert!(told(&workload("StatefulSet", "pg", "pg:1", &of_operator), &found(Vec::new())).contains("CloudNativePG"));
+    let of_operator = json!({"labels": {"app": "es", "elasticsearch.k8s.elastic.co/cluster-name": "es"}});
+    assert_eq!(
+        told(&workload("StatefulSet", "es", "elasticsearch:9.1.0", &of_operator), &found(Vec::new())),
+        "StatefulSet es: its pods are of ECK, which a guard would keep from upgrading the cluster: no guard is of use \
+         (docs/beside-an-operator.md)"
+    );
     let text = written(&workload("StatefulSet", "queue", "queue:1", &json!({})), &found(Vec::new()));
     let checked = policies::check(&[("suggested.yaml".into(), text)]);
     let policies = checked.policies.into_iter().map(|found| Arc::new(found.policy)).collect();
@@ -93,4 +97,29 @@ fn what_needs_no_guard_has_one_or_is_held_by_its_operator_is_said() {
         told(&workload("StatefulSet", "queue", "queue:1", &json!({})), &guarded)
             .contains("guarded by the policy queue")
     );
+}
+
+#[test]
+fn pods_that_an_operator_makes_itself_are_told_by_operator_unless_they_are_guarded() {
+    let pod = |name: &str, labels: Value, owner: &str| {
+        let metadata = json!({"name": name, "namespace": "web", "uid": name, "labels": labels, "ownerReferences": [
+            {"apiVersion": owner, "kind": "Any", "name": "any", "uid": "o", "controller": true}]});
+        crate::pod::deserialize_owned(&json!({"metadata": metadata})).unwrap()
+    };
+    let instance = json!({"cnpg.io/cluster": "pg", "cnpg.io/podRole": "instance", "app": "pg"});
+    let pods = vec![
+        pod("pg-1", instance.clone(), "postgresql.cnpg.io/v1"),
+        pod("pg-2", instance.clone(), "postgresql.cnpg.io/v1"),
+        pod("es-0", json!({"elasticsearch.k8s.elastic.co/cluster-name": "es"}), "apps/v1"),
+        pod("any", json!({}), "other.example/v1"),
+    ];
+    let told = |found: &Found| of_operators(found);
+    let found = Found { pods, ..found(Vec::new()) };
+    let advice = "Pods pg-1, pg-2: are of CloudNativePG: a policy to begin with is in \
+                  manifests/recipes/cloudnative-pg.yaml";
+    assert_eq!(told(&found), [Suggestion::Nothing(advice.to_owned())]);
+    let text = written(&workload("StatefulSet", "pg", "queue:1", &json!({})), &Found::default());
+    let checked = policies::check(&[("suggested.yaml".into(), text)]);
+    let policies = checked.policies.into_iter().map(|found| Arc::new(found.policy)).collect();
+    assert_eq!(told(&Found { policies, ..found }), []);
 }

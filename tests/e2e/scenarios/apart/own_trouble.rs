@@ -26,7 +26,7 @@ pub const ALONE: [Scenario; 6] = scenarios![Alone, Need::Processes =>
 /// The commands of a section of the runbook.
 fn runbook(section: &str) -> Vec<&'static str> {
     let section = castoff::runbook::sections().find(|found| found.heading == section).unwrap();
-    let block = section.text.split("```\n").nth(1).unwrap();
+    let block = section.text.split("```sh played\n").nth(1).unwrap();
     block.lines().filter(|line| line.starts_with("kubectl ")).collect()
 }
 
