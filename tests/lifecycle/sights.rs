@@ -38,6 +38,7 @@ pub const EDITS: [&[(&str, u16)]; 4] =
     [&[("a", 80), ("b", 80)], &[("b", 80), ("a", 80)], &[("b", 81)], &[("a", 80), ("b", 81)]];
 
 /// A policy as it is now: how often it was renamed, how many pods may be away, and its steps.
+#[allow(clippy::struct_excessive_bools)] // Each is a thing that people may set, beside the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Form {
     pub renamed: bool,
@@ -224,9 +225,10 @@ impl Sight<'_> {
             pod,
             wish: known.map_or(Wish::None, |pod| wish(pod, &self.owner, &NodeSeen::Unknown, caller, &self.pods)),
             mode: known.and_then(|pod| mode(pod, &self.owner)),
-            room: match self.frozen {
-                true => Room::frozen(&drain, &frozen()),
-                false => self.ask(&slots, |all| all.ask(&drain, name, &over)),
+            room: if self.frozen {
+                Room::frozen(&drain, &frozen())
+            } else {
+                self.ask(&slots, |all| all.ask(&drain, name, &over))
             },
             listed: self.slots.held_by(&drain.metadata.name),
             rounds: BTreeMap::new(),

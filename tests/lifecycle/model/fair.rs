@@ -23,7 +23,9 @@ pub fn never_quiet(graph: &Graph) -> Option<u32> {
     let mut walk = Walk { number: vec![NONE; graph.len()], lowest: vec![NONE; graph.len()], open: Vec::new() };
     while let Some(states) = left.pop() {
         groups += 1;
-        states.iter().for_each(|state| group[*state as usize] = groups);
+        for state in &states {
+            group[*state as usize] = groups;
+        }
         for together in walk.components(graph, &states, &|state| group.get(state as usize) == Some(&groups)) {
             let within: BTreeSet<u32> = together.iter().copied().collect();
             let steps = || together.iter().flat_map(|state| graph.steps_of(*state));
@@ -53,7 +55,9 @@ struct Walk {
 impl Walk {
     /// The states, by which can be reached from each other.
     fn components(&mut self, graph: &Graph, states: &[u32], within: &dyn Fn(u32) -> bool) -> Vec<Vec<u32>> {
-        states.iter().for_each(|state| self.number[*state as usize] = NONE);
+        for state in states {
+            self.number[*state as usize] = NONE;
+        }
         let (mut next, mut found) = (0, Vec::new());
         for start in states {
             if self.number[*start as usize] != NONE {
@@ -106,7 +110,9 @@ impl Walk {
     fn close(&mut self, state: u32) -> Vec<u32> {
         let begins = self.open.iter().rposition(|other| *other == state).expect("it was entered");
         let component = self.open.split_off(begins);
-        component.iter().for_each(|state| self.number[*state as usize] = NONE - 1);
+        for state in &component {
+            self.number[*state as usize] = NONE - 1;
+        }
         component
     }
 }

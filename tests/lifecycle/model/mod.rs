@@ -4,6 +4,9 @@
 //!
 //! `hack/test model` plays all of it, optimised; `hack/test model --long` more.
 
+// How far a search came is what a person wants to see of it.
+#![allow(clippy::print_stdout)]
+
 mod fair;
 mod mistakes;
 mod moves;

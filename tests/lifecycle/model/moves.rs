@@ -132,11 +132,11 @@ pub struct Move {
 
 impl Move {
     /// Time passes: not while the leader, which is quicker than that, has something to do.
-    pub fn is_time(&self) -> bool {
+    pub fn is_time(self) -> bool {
         matches!(self.what, What::World(Step::Pass(_)))
     }
 
-    pub fn is_of_leader(&self) -> bool {
+    pub fn is_of_leader(self) -> bool {
         matches!(self.what, What::World(Step::TurnOf { .. } | Step::Do | Step::SyncLeader))
     }
 }
@@ -161,7 +161,7 @@ impl State {
     }
 
     /// The state after that.
-    pub fn after(&self, next: &Move) -> State {
+    pub fn after(&self, next: Move) -> State {
         let mut state = self.clone();
         if let Some(fault) = next.fault {
             state.left[fault as usize] -= 1;
@@ -340,7 +340,7 @@ impl Moves<'_> {
             let number = small(seat);
             match self.state.wants[seat] {
                 None if self.state.world.pods()[seat].is_up() && seat >= self.state.asked_from => {
-                    self.fault(Fault::Ask, What::Ask(number))
+                    self.fault(Fault::Ask, What::Ask(number));
                 }
                 Some(want) if want.asked => self.fault(Fault::GiveUp, What::GiveUp(number)),
                 _ => {}

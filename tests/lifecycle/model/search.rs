@@ -114,7 +114,7 @@ impl Search {
             if leader_is_busy && next.is_time() {
                 continue;
             }
-            let after = state.after(&next);
+            let after = state.after(next);
             if let Some(wrong) = &after.world.violation {
                 let way = self.tell(wrong, own_number);
                 return Some(format!("{way}\n  {:?}", next.what));
