@@ -241,7 +241,7 @@ fn however_many_are_slow_those_that_are_not_begin_at_once() {
 
 /// Its copies were behind: of one drain it hears late, of another that the leader before had begun to act for it.
 #[test]
-fn a_new_leader_is_quiet_about_what_the_one_before_did_also_where_it_hears_of_that_late() {
+fn a_new_leader_is_quiet_also_about_a_drain_that_it_hears_of_late() {
     let mut scene = Scene::new();
     scene.agenda.quiet_until = Duration::from_secs(10);
     let owning = |name: &str, version| {
