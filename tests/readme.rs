@@ -126,9 +126,9 @@ fn every_block_says_what_it_is_and_whether_its_commands_are_played() {
         for fence in &fences {
             assert!(languages.contains(fence), "{}: a block begins with ```{fence}", name.display());
         }
-        let played = PLAYED.iter().find(|(page, _)| name == Path::new(page));
-        assert_eq!(played.is_some(), fences.contains(&"sh played"), "{}: who plays it?", name.display());
-        if let Some((page, player)) = played {
+        let listed = PLAYED.iter().find(|(page, _)| name == Path::new(page));
+        assert_eq!(listed.is_some(), fences.contains(&"sh played"), "{}: who plays it?", name.display());
+        if let Some((page, player)) = listed {
             let player = self::page(player);
             let reads = player.contains(&format!("/{page}\")")) || player.contains("castoff::runbook::sections()");
             assert!(reads && player.contains("```sh played"), "{page} is not played");

@@ -218,7 +218,7 @@ fn a_frozen_policy_holds_whatever_is_prepared_and_says_who_why_and_until_when() 
 }
 
 #[test]
-fn a_pod_asked_for_under_a_freeze_is_written_down_and_one_that_is_let_go_is_not_held() {
+fn a_pod_asked_for_under_a_freeze_is_written_down_and_an_exempt_one_goes() {
     let mut scene = Scene::new(|_| {});
     freeze(&mut scene, "2030-01-31T12:30:00Z");
     assert!(matches!(scene.decide(), Decision::Create(answer) if answer.reason == Reason::Frozen));

@@ -81,6 +81,7 @@ struct Copies {
     pods: Vec<Pod>,
 }
 
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 #[derive(Clone)]
 pub struct World {
     broken: Broken,

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_written_at_once_then_no_more_often_than_every_20_seconds_and_at_least_every_5_minutes() {
+    fn it_is_written_at_once_then_every_20_seconds_at_most_and_5_minutes_at_least() {
         assert_eq!(next(&told(None, ""), &held("a"), at(1)).unwrap().heartbeat_time, Some(at(1)));
         for (after, message, is_written) in
             [(19, "b", false), (20, "b", true), (20, "a", false), (299, "a", false), (300, "a", true)]

@@ -13,7 +13,7 @@ use crate::witness::Witness;
 
 pub const ALL: [Scenario; 4] = scenarios![Shared:
     everything_guarded_on_a_node_is_prepared_as_far_as_the_limits_go,
-    a_node_that_shows_that_it_will_go_has_its_pods_prepared_and_a_cordon_is_no_such_sign,
+    a_node_that_shows_that_it_will_go_has_its_pods_prepared_but_no_cordon_does,
     an_autoscaler_that_gives_up_and_comes_back_moves_leaders_once,
     pods_of_one_zone_leave_together_and_those_of_another_after_them,
 ];
@@ -50,7 +50,7 @@ async fn everything_guarded_on_a_node_is_prepared_as_far_as_the_limits_go(scene:
     scene.nothing_left_behind().await;
 }
 
-async fn a_node_that_shows_that_it_will_go_has_its_pods_prepared_and_a_cordon_is_no_such_sign(scene: Arc<Scene>) {
+async fn a_node_that_shows_that_it_will_go_has_its_pods_prepared_but_no_cordon_does(scene: Arc<Scene>) {
     let (key, node) = (taint(&scene), scene.node_name(2));
     scene.stateful_set("app", 1, json!({"template": {"spec": {"nodeSelector": scene.on_node(2)}}})).await;
     scene.hook_policy("app", json!({"prepareAhead": [{"taint": key}], "abandonAfterSeconds": 5})).await;

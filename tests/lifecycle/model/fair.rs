@@ -13,7 +13,7 @@ const NONE: u32 = u32::MAX;
 /// leads out of them for good would be taken some day: what can take it is not among them, and the rest is looked at
 /// again.
 pub fn never_quiet(graph: &Graph) -> Option<u32> {
-    let restless: Vec<u32> = (0..graph.len() as u32).filter(|state| !graph.quiet[*state as usize]).collect();
+    let restless: Vec<u32> = graph.states().filter(|state| !graph.quiet[*state as usize]).collect();
     if let Some(stuck) = restless.iter().find(|state| graph.steps_of(**state).is_empty()) {
         return Some(*stuck);
     }

@@ -49,12 +49,20 @@ fn each_fault_at_any_moment() {
     let asked = two_pods().with(&[(Fault::Ask, 1)]);
     let by_a_person = Scope { callers: &[Caller::Person], ..asked.clone() };
     let foreign = Scope { foreign: true, ..asked.clone() };
-    let both = Scope { asked_from: 0, ..two_pods().with(&[(Fault::Ask, 2)]) };
-    let scopes = [each(&asked, &ALL), each(&by_a_person, &ALL), each(&foreign, &ALL), vec![both]].concat();
+    let scopes = [each(&asked, &ALL), each(&by_a_person, &ALL), each(&foreign, &ALL)].concat();
     nothing_is_wrong(&scopes, usize::MAX, true);
 }
 
-/// The same, where what the gate has in memory lags.
+/// Both pods are asked for, or one of them and its replacement.
+#[test]
+#[ignore = "hack/test model plays it, optimised"]
+fn both_pods_are_asked_for() {
+    let both = Scope { asked_from: 0, ..two_pods().with(&[(Fault::Ask, 2)]) };
+    let again = two_pods().with(&[(Fault::Ask, 2)]);
+    nothing_is_wrong(&[both, again], most(100_000), is_long());
+}
+
+/// What the gate has in memory lags.
 #[test]
 #[ignore = "hack/test model plays it, optimised"]
 fn each_fault_while_a_gate_lags() {
@@ -62,7 +70,7 @@ fn each_fault_while_a_gate_lags() {
     nothing_is_wrong(&each(&scope, &ALL), most(100_000), is_long());
 }
 
-/// The same, where what the leader has in memory lags.
+/// What the leader has in memory lags.
 #[test]
 #[ignore = "hack/test model plays it, optimised"]
 fn each_fault_while_the_leader_lags() {
@@ -76,7 +84,7 @@ fn each_fault_while_the_leader_lags() {
 fn any_two_faults() {
     let asked = Scope { gates: if is_long() { 2 } else { 1 }, ..two_pods().with(&[(Fault::Ask, 1)]) };
     let pairs = ALL.iter().enumerate().flat_map(|(at, fault)| each(&asked.with(&[(*fault, 1)]), &ALL[at..]));
-    nothing_is_wrong(&pairs.collect::<Vec<_>>(), most(4_000), is_long());
+    nothing_is_wrong(&pairs.collect::<Vec<_>>(), most(1_000), is_long());
 }
 
 /// Three pods and one replica, all of them asked for: as far as there is time.
@@ -84,5 +92,5 @@ fn any_two_faults() {
 #[ignore = "hack/test model plays it, optimised"]
 fn three_pods_are_asked_for() {
     let asked = three_pods().with(&[(Fault::Ask, 3)]);
-    nothing_is_wrong(&each(&asked, &ALL), most(20_000), false);
+    nothing_is_wrong(&each(&asked, &ALL), most(5_000), false);
 }

@@ -66,6 +66,10 @@ pub const ALL: [Fault; FAULTS - 1] = [
 /// How often what may still happen.
 pub type Left = [u8; FAULTS];
 
+fn small(seat: usize) -> u8 {
+    u8::try_from(seat).expect("a few pods")
+}
+
 /// How much each fault may happen.
 pub fn left(faults: &[(Fault, u8)]) -> Left {
     let mut left = [0; FAULTS];
@@ -248,7 +252,7 @@ impl Moves<'_> {
                         if let Some(want) = want.filter(|want| !want.asked || world.is_answered_otherwise(seat)) {
                             let others = state.callers[seat % state.callers.len()];
                             let caller = if want.by_owner { Caller::Owner } else { others };
-                            self.fair(Step::Try { gate, seat: seat as u8, caller });
+                            self.fair(Step::Try { gate, seat: small(seat), caller });
                         }
                     }
                 }
@@ -272,7 +276,7 @@ impl Moves<'_> {
     fn of_pods(&mut self) {
         let world = &self.state.world;
         for seat in 0..world.seats() {
-            let number = seat as u8;
+            let number = small(seat);
             match world.pods()[seat].life {
                 Life::Ready => {
                     self.step(Fault::Flap, Step::Flap(number));
@@ -333,7 +337,7 @@ impl Moves<'_> {
 
     fn of_people(&mut self) {
         for seat in 0..self.state.world.seats() {
-            let number = seat as u8;
+            let number = small(seat);
             match self.state.wants[seat] {
                 None if self.state.world.pods()[seat].is_up() && seat >= self.state.asked_from => {
                     self.fault(Fault::Ask, What::Ask(number))

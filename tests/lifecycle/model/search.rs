@@ -38,11 +38,20 @@ impl Graph {
         self.quiet.len()
     }
 
+    pub fn states(&self) -> std::ops::Range<u32> {
+        0..number(self.len())
+    }
+
     pub fn steps_of(&self, state: u32) -> &[(u32, u16)] {
         let state = state as usize;
         let end = self.begins.get(state + 1).copied().unwrap_or(self.steps.len());
         &self.steps[self.begins[state]..end]
     }
+}
+
+/// States are numbered from 0.
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("no memory holds so many states")
 }
 
 struct Search {
@@ -96,7 +105,7 @@ pub fn search(start: State, most: usize) -> Outcome {
 impl Search {
     /// Looks at what may come of a state; tells what goes wrong.
     fn look_at(&mut self, state: &State) -> Option<String> {
-        let number = self.graph.len() as u32;
+        let own_number = number(self.graph.len());
         let own = key(state);
         self.graph.begins.push(self.graph.steps.len());
         self.graph.quiet.push(state.is_quiet());
@@ -107,7 +116,7 @@ impl Search {
             }
             let after = state.after(&next);
             if let Some(wrong) = &after.world.violation {
-                let way = self.tell(wrong, number);
+                let way = self.tell(wrong, own_number);
                 return Some(format!("{way}\n  {:?}", next.what));
             }
             let key = key(&after);
@@ -115,14 +124,14 @@ impl Search {
                 continue;
             }
             leader_is_busy |= next.is_of_leader();
-            let new = self.found.len() as u32;
+            let new = number(self.found.len());
             let to = *self.numbers.entry(key).or_insert(new);
             if to == new {
-                self.found.push((number, Some(next.what)));
+                self.found.push((own_number, Some(next.what)));
                 self.queue.push_back(after);
             }
             if next.fair {
-                let name = self.names.len() as u16;
+                let name = u16::try_from(self.names.len()).expect("few kinds of steps");
                 let name = *self.names.entry(next.what).or_insert(name);
                 self.graph.steps.push((to, name));
             }

@@ -8,6 +8,7 @@ use super::*;
 /// Kinds of entries: by a step's name and parameter.
 const KINDS: usize = 3;
 
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Store {
     entries: [bool; KINDS],

@@ -204,7 +204,12 @@ fn of_effect(effect: &Effect, key: &mut DefaultHasher) {
         Effect::TakeSlot(slots) => slots.hash(key),
         Effect::Send(step, act) => (step, act.index).hash(key),
         Effect::Wake(mark) => mark.hash(key),
-        Effect::GiveSlot | Effect::Unmark | Effect::Delete | Effect::Release | Effect::Remove => {}
-        Effect::Tell(_) | Effect::Count(_) => {}
+        Effect::GiveSlot
+        | Effect::Unmark
+        | Effect::Delete
+        | Effect::Release
+        | Effect::Remove
+        | Effect::Tell(_)
+        | Effect::Count(_) => {}
     }
 }

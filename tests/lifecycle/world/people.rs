@@ -14,10 +14,10 @@ impl World {
 
     /// The API server keeps what has a finalizer.
     pub(super) fn delete(&mut self, seat: u8) {
-        let seat = usize::from(seat) % self.seats();
-        let uid = uid(seat, self.pods[seat].generation);
+        let number = usize::from(seat) % self.seats();
+        let uid = uid(number, self.pods[number].generation);
         if self.drains.get(&uid).is_some_and(|drain| drain.metadata.kept.finalizer) {
-            self.of_person(seat as u8, |drain| drain.metadata.kept.deleting = true);
+            self.of_person(seat, |drain| drain.metadata.kept.deleting = true);
         } else {
             self.drains.remove(&uid);
             self.memories.remove(&uid);

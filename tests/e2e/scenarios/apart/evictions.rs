@@ -14,7 +14,7 @@ use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 
 pub const GATED: [Scenario; 2] = scenarios![Alone, Need::Evictions =>
-    an_eviction_whose_turn_has_come_prepares_its_pod_evicts_it_and_says_how_far_it_is,
+    an_eviction_whose_turn_has_come_prepares_and_evicts_its_pod_and_says_so,
     an_eviction_that_all_withdraw_from_is_undone_whatever_the_phase,
 ];
 
@@ -54,8 +54,9 @@ impl Controller<'_> {
             let target =
                 |name: &str, priority: u32, state: &str| json!({"name": name, "priority": priority, "state": state});
             let targets = [(BEFORE, 30_000, "Active"), (RESPONDER, 20_000, "Inactive"), (AFTER, 100, "Inactive")];
+            let requesters = ["a.example/x", "b.example/y"].map(|name| json!({"name": name, "intent": "Eviction"}));
             *status = json!({
-                "requesters": ["a.example/x", "b.example/y"].map(|name| json!({"name": name, "intent": "Eviction"})),
+                "requesters": requesters,
                 "targetResponders": targets.map(|(name, priority, state)| target(name, priority, state)),
                 "responders": [{"name": BEFORE, "startTime": now()}, {"name": RESPONDER}, {"name": AFTER}],
             });
@@ -129,7 +130,7 @@ async fn guarded(scene: &Scene) {
     scene.hook_policy("app", json!({})).await;
 }
 
-async fn an_eviction_whose_turn_has_come_prepares_its_pod_evicts_it_and_says_how_far_it_is(scene: Arc<Scene>) {
+async fn an_eviction_whose_turn_has_come_prepares_and_evicts_its_pod_and_says_so(scene: Arc<Scene>) {
     respond(&scene).await;
     guarded(&scene).await;
     // A pod that is made after the policy names Castoff by the policy that mutates.
