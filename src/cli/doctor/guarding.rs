@@ -175,7 +175,6 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::cli::operators::operator;
     use crate::pod::Pod;

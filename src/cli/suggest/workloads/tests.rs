@@ -113,13 +113,12 @@ fn pods_that_an_operator_makes_itself_are_told_by_operator_unless_they_are_guard
         pod("es-0", json!({"elasticsearch.k8s.elastic.co/cluster-name": "es"}), "apps/v1"),
         pod("any", json!({}), "other.example/v1"),
     ];
-    let told = |found: &Found| of_operators(found);
+    let text = written(&workload("StatefulSet", "pg", "queue:1", &json!({})), &found(Vec::new()));
     let found = Found { pods, ..found(Vec::new()) };
     let advice = "Pods pg-1, pg-2: are of CloudNativePG: a policy to begin with is in \
                   manifests/recipes/cloudnative-pg.yaml";
-    assert_eq!(told(&found), [Suggestion::Nothing(advice.to_owned())]);
-    let text = written(&workload("StatefulSet", "pg", "queue:1", &json!({})), &Found::default());
+    assert_eq!(of_operators(&found), [Suggestion::Nothing(advice.to_owned())]);
     let checked = policies::check(&[("suggested.yaml".into(), text)]);
     let policies = checked.policies.into_iter().map(|found| Arc::new(found.policy)).collect();
-    assert_eq!(told(&Found { policies, ..found }), []);
+    assert_eq!(of_operators(&Found { policies, ..found }), []);
 }
