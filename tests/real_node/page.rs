@@ -20,12 +20,12 @@ impl Served {
     }
 
     fn shows(&self, what: &str) {
-        until(&format!("the page shows {what}"), 120, || self.get(&self.url).contains(what).then_some(()));
+        until(&format!("the page shows {what}"), 120, || get(&self.url).contains(what).then_some(()));
     }
+}
 
-    fn get(&self, url: &str) -> String {
-        run("curl", &["--silent", "--write-out", "%{http_code}", url]).out
-    }
+fn get(url: &str) -> String {
+    run("curl", &["--silent", "--write-out", "%{http_code}", url]).out
 }
 
 impl Drop for Served {
@@ -44,7 +44,7 @@ pub fn the_page_shows_each_pod_of_a_roll_out_as_a_lane() {
     let page = Served::of(&namespace);
     page.shows("No pod is being drained.");
     let other = format!("{}0/", page.url.trim_end_matches('/'));
-    assert!(page.get(&other).ends_with("403"), "another token");
+    assert!(get(&other).ends_with("403"), "another token");
     // Both at once: one of them waits for the other.
     for pod in ["tikv-0", "tikv-1"] {
         namespace.run(&["delete", "pod", pod, "--wait=false"]);

@@ -160,7 +160,7 @@ impl Search {
         self.way(state).into_iter().fold(first, |state, what| {
             let moves = state.moves();
             let next = moves.iter().find(|next| next.what == what).expect("it was possible before");
-            state.after(next)
+            state.after(*next)
         })
     }
 }

@@ -35,7 +35,8 @@ impl World {
                 }
             }
             (Decision::Answer(_), Some(drain)) => {
-                let last = self.written[gate].get(&pod_uid).map_or(Duration::MAX, |written| self.now - *written);
+                let last =
+                    self.written[gate].get(&pod_uid).map_or(Duration::MAX, |written| self.now.saturating_sub(*written));
                 if let Some(tried) = claim::tried(&drain, caller, last) {
                     self.written[gate].insert(pod_uid, self.now);
                     self.write(tried, false);

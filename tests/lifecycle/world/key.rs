@@ -63,7 +63,7 @@ impl World {
         let key = &mut DefaultHasher::new();
         self.of_copies(&self.gates[gate], key);
         for (uid, drain) in self.drains.iter().filter(|(uid, _)| self.is_up(uid)) {
-            let last = self.written[gate].get(uid).map(|written| self.now - *written);
+            let last = self.written[gate].get(uid).map(|written| self.now.saturating_sub(*written));
             last.is_some_and(|last| last < claim::between_tries(drain)).hash(key);
         }
         let call = &self.calls[gate];

@@ -232,8 +232,13 @@ impl World {
             // Which the gate is asked for as for any other.
             Effect::Delete if is_its => self.attempt(0, seat, Caller::Program),
             Effect::Release | Effect::Remove if drain.metadata.resource_version == version => self.release(&drain),
-            Effect::Release | Effect::Remove => {}
-            Effect::Wake(_) | Effect::Unmark | Effect::Delete | Effect::Tell(_) | Effect::Count(_) => {}
+            Effect::Release
+            | Effect::Remove
+            | Effect::Wake(_)
+            | Effect::Unmark
+            | Effect::Delete
+            | Effect::Tell(_)
+            | Effect::Count(_) => {}
         }
     }
 
