@@ -54,6 +54,9 @@ impl Agenda {
     /// long this process runs, and `quiet` for how long it is to be quiet about a drain that it meets.
     pub fn take_up(&mut self, drain: &Arc<Drain>, (since, quiet): (Duration, Duration), now: Instant) {
         let key = key_of(drain);
+        // What the leader before has sent for it may still be under way, however late this one hears of that.
+        let rest = if drain.owns_anything() { self.quiet_until.saturating_sub(since) } else { Duration::ZERO };
+        let quiet = quiet.max(rest);
         if let Some(known) = self.all.get_mut(&key) {
             if known.is_as_old_as(drain) {
                 return;
