@@ -32,7 +32,7 @@ impl Expected {
     }
 }
 
-const BASE: [&str; 25] = [
+const BASE: [&str; 27] = [
     "Namespace/castoff-system",
     "ResourceQuota/castoff-critical",
     "CustomResourceDefinition/drainplans.castoff.dev",
