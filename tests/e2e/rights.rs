@@ -83,9 +83,13 @@ fn needed(line: &Line) -> impl Iterator<Item = &str> {
     [line.verb()].into_iter().chain((line.code() == Some(201)).then_some("create"))
 }
 
-/// The verb that a request was refused for want of. Secrets of other namespaces are read only where a Role allows it.
+/// What of other namespaces Castoff reads only where a Role there lets it: Secrets, and what the plans of the scenarios
+/// ask of the API server.
+const OPT_IN: [&str; 3] = ["secrets", "services", "endpointslices"];
+
+/// The verb that a request was refused for want of.
 fn refused(line: &Line) -> Option<&str> {
-    let is_opt_in = line.about("resource") == "secrets" && line.about("namespace") != NAMESPACE;
+    let is_opt_in = OPT_IN.contains(&line.about("resource")) && line.about("namespace") != NAMESPACE;
     let (_, what) = line.message().split_once(&format!("User \"{GUARD}\" cannot "))?;
     what.split(' ').next().filter(|_| !is_opt_in)
 }
