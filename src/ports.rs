@@ -160,9 +160,6 @@ pub trait Store: Send + Sync {
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
-/// The longest answer of the API server that is read for a plan, in bytes.
-pub const BODY_LIMIT: usize = 4 << 20;
-
 /// The pods around, and what they depend on.
 #[async_trait]
 pub trait Cluster: Send + Sync {
@@ -194,7 +191,7 @@ pub trait Cluster: Send + Sync {
     async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, StoreError>;
 
     /// Asks the API server at this path, which may have a query, and sends `body` as a merge patch: the status and the
-    /// body of its answer, at most [`BODY_LIMIT`] bytes.
+    /// body of its answer, which is no longer than what is read of a backend.
     ///
     /// # Errors
     /// A sentence for users, when nothing is answered.

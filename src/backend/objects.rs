@@ -5,7 +5,7 @@
 //! never Secrets and nothing of Castoff's; of pods it changes labels and annotations of the one that is to leave; and the
 //! pod's own node is read. What Castoff may do there is for a Role in that namespace.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use url::Url;
 
 use super::exchange::Exchange;
@@ -196,17 +196,16 @@ fn narrowing(url: &Url) -> Result<Option<&str>, String> {
 
 /// A patch of the pod that is to leave: of its labels and annotations alone, and of no other pod of its name.
 fn of_pod(body: &Value, scope: &Scope) -> Result<Value, String> {
-    let no =
-        || Err("is not allowed: of a pod, labels and annotations are changed, and none of castoff.dev/".to_owned());
-    let fields = |value: &'_ Value| value.as_object().cloned().unwrap_or_default();
-    let (whole, metadata) = (fields(body), fields(&body["metadata"]));
-    let alone = |map: &Map<String, Value>, known: &[&str]| map.keys().all(|key| known.contains(&key.as_str()));
-    if metadata.is_empty() || !alone(&whole, &["metadata"]) || !alone(&metadata, &["labels", "annotations"]) {
-        return no();
-    }
-    let mut names = metadata.values().filter_map(Value::as_object).flat_map(Map::keys);
-    if metadata.values().any(|value| !value.is_object()) || names.any(|name| name.starts_with("castoff.dev/")) {
-        return no();
+    let is_ours = |name: &String| name.starts_with("castoff.dev/");
+    let may_be = |(part, names): (&String, &Value)| {
+        ["labels", "annotations"].contains(&part.as_str())
+            && names.as_object().is_some_and(|names| !names.keys().any(is_ours))
+    };
+    let metadata = body["metadata"].as_object().filter(|metadata| !metadata.is_empty());
+    let is_all = body.as_object().is_some_and(|fields| fields.len() == 1);
+    if !is_all || !metadata.is_some_and(|metadata| metadata.iter().all(may_be)) {
+        let why = "is not allowed: of a pod, labels and annotations are changed, and none of castoff.dev/";
+        return Err(why.to_owned());
     }
     let mut body = body.clone();
     body["metadata"]["uid"] = json!(scope.pod.metadata.uid);

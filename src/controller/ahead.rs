@@ -61,10 +61,11 @@ impl Controller {
         for policy in policies.all().filter(prepares) {
             for pod in self.cluster.pods(&policy.namespace).iter() {
                 let is_there = matches!(sight::pod_seen(Some(pod)), PodSeen::Present { .. });
-                let Some(signal) = ahead::signal(policy, &self.cluster.node(&pod.spec.node_name)) else { continue };
-                let its = policies.of_pod(&policy.namespace, &pod.metadata.labels);
-                let selecting = its.filter(|policy| policy.selects_by(pod, &node_labels)).count();
-                if is_there && selecting == 1 && policy.selects_by(pod, &node_labels) {
+                let selecting = sight::selecting(Some(pod), &policies, &node_labels);
+                if !is_there || !matches!(selecting[..], [only] if Arc::ptr_eq(only, policy)) {
+                    continue;
+                }
+                if let Some(signal) = ahead::signal(policy, &self.cluster.node(&pod.spec.node_name)) {
                     found.push((Arc::clone(pod), Arc::clone(policy), signal.clone()));
                 }
             }

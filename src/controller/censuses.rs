@@ -114,17 +114,8 @@ mod tests {
     use super::*;
     use crate::lifecycle::Phase;
     use crate::lifecycle::step::StepProgress;
-    use crate::plan::{Plan, Progress};
-    use crate::policy::spec::PlanReference;
-    use crate::policy::{NoPlan, Plans};
-
-    struct NoPlans;
-
-    impl Plans for NoPlans {
-        fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
-            Err(NoPlan("there is none".to_owned()))
-        }
-    }
+    use crate::plan::Progress;
+    use crate::policy::NoPlans;
 
     /// A policy's pods and drains, and the count of them as it was made before.
     struct Scene {

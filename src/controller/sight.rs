@@ -28,16 +28,15 @@ pub fn pod_seen(pod: Option<&Pod<'_>>) -> PodSeen {
     }
 }
 
-/// The policies that select the drain's pod, as it is seen or was last, by name.
+/// The policies that select this pod, by name.
 #[must_use]
 pub fn selecting<'a>(
-    drain: &'a Drain,
     pod: Option<&'a Pod<'_>>,
     policies: &'a PolicyIndex,
     node_labels: &dyn Fn(&str) -> Option<BTreeMap<String, String>>,
 ) -> Vec<&'a Arc<Policy>> {
-    let Some(pod) = pod.or(drain.status.pod.as_deref()) else { return Vec::new() };
-    let selecting = policies.of_pod(&drain.metadata.namespace, &pod.metadata.labels);
+    let Some(pod) = pod else { return Vec::new() };
+    let selecting = policies.of_pod(&pod.metadata.namespace, &pod.metadata.labels);
     let mut selecting: Vec<_> = selecting.filter(|policy| policy.selects_by(pod, node_labels)).collect();
     selecting.sort_by(|one, other| one.name.cmp(&other.name));
     selecting
@@ -177,7 +176,7 @@ mod tests {
     }
 
     fn seen(drain: &Drain, policies: &PolicyIndex) -> PolicySeen {
-        let selecting = selecting(drain, None, policies, &|_| None);
+        let selecting = selecting(drain.status.pod.as_deref(), policies, &|_| None);
         policy_seen(drain, guarding(drain, &selecting).map(Arc::as_ref))
     }
 
@@ -240,11 +239,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_the_policies_of_a_pod_is_told_as_the_gate_holds_it() {
-        let drain = Drain::new(&pod(""), "db", "alice");
         let told = |policies: Vec<Policy>| {
             let policies = index(policies);
             let pod = pod("");
-            let selecting = selecting(&drain, Some(&pod), &policies, &|_| None);
+            let selecting = selecting(Some(&pod), &policies, &|_| None);
             wrong(&selecting).map(|wrong| (wrong.reason, wrong.message))
         };
         assert_eq!(told(vec![policy("db", "db", 80), policy("other", "web", 80)]), None);

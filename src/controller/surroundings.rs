@@ -26,8 +26,8 @@ pub(super) struct Surroundings {
     owner: OwnerSeen,
     policy: PolicySeen,
     wrong: Option<Wrong>,
-    /// The pod's node shows what its policy prepares ahead for.
-    ahead: bool,
+    /// The policy that guards the pod now.
+    guarding: Option<Arc<Policy>>,
     /// What the policy's limit says.
     pub room: Room,
     /// The policy whose list of slots is to be written, and the version of it.
@@ -72,7 +72,7 @@ impl Controller {
         let found_pod = seen.as_deref();
         let pod = if self.cluster.sees_pods() { sight::pod_seen(found_pod) } else { PodSeen::Unseen };
         let node_labels = |node: &str| self.cluster.node(node).labels();
-        let selecting = sight::selecting(stored, found_pod, policies, &node_labels);
+        let selecting = sight::selecting(found_pod.or(stored.status.pod.as_deref()), policies, &node_labels);
         let guarding = sight::guarding(stored, &selecting);
         let drain = sight::as_of_now(stored, found.as_ref(), policies, guarding.map(Arc::as_ref));
         let policy = sight::policy_seen(&drain, guarding.map(Arc::as_ref));
@@ -81,10 +81,8 @@ impl Controller {
         let is_new = found_pod.is_some_and(|pod| !pod.is_ready());
         let predecessor = drains.iter().find(|other| is_new && sight::may_be_taken_over(other, &drain, &pods));
         let successor = drains.iter().find(|other| other.status.predecessor.as_deref() == Some(&drain.metadata.name));
-        let node = || self.cluster.node(found_pod.map_or("", |pod| pod.spec.node_name.as_str()));
-        let ahead = guarding.is_some_and(|policy| ahead::signal(policy, &node()).is_some());
         let mut around = Surroundings {
-            ahead,
+            guarding: guarding.cloned(),
             pod,
             owner,
             policy,
@@ -137,9 +135,28 @@ impl Controller {
         if drain.status.phase == Phase::Queued {
             around.over = self.entries_that_are_over(namespace, &listed.slots, drains).await?;
         }
+        around.room = match policy.freeze.in_force_anywhere(jiff::Timestamp::now()) {
+            Some(frozen) => Room::frozen(drain, &frozen),
+            None => self.room_by_limit(around, policy, drains, &listed.slots, before).await,
+        };
+        around.far_behind = before >= OF_A_POLICY && matches!(around.room, Room::Wait(_));
+        around.slots_of = Some((policy.name.clone(), listed.version));
+        Ok(())
+    }
+
+    /// What the policy's limit says.
+    async fn room_by_limit(
+        &self,
+        around: &Surroundings,
+        policy: &Arc<Policy>,
+        drains: &Arc<[Arc<Drain>]>,
+        listed: &Slots,
+        before: usize,
+    ) -> Room {
+        let drain = &around.drain;
         let owners = self.owners_around(around, policy).await;
         let node_labels = |node: &str| self.cluster.node(node).labels();
-        let slots = listed.slots.mended(&around.over, std::iter::empty());
+        let slots = listed.mended(&around.over, std::iter::empty());
         let neighbourhood = Neighbourhood {
             policy,
             pods: &around.pods,
@@ -150,17 +167,13 @@ impl Controller {
         };
         let census = self.censuses.census(policy, &around.pods, drains, &neighbourhood);
         let predecessor = around.predecessor.as_ref().map(|drain| drain.metadata.name.as_str());
-        around.room = census.ask(drain, predecessor, &around.over);
-        if before > 0 && matches!(around.room, Room::Take(_)) && census.free(drain) <= before {
+        match census.ask(drain, predecessor, &around.over) {
             // Only those ask their backend who would get the next places.
-            around.room = Room::Wait("waits in line: others of its policy have the next places".to_owned());
+            Room::Take(_) if before > 0 && census.free(drain) <= before => {
+                Room::Wait("waits in line: others of its policy have the next places".to_owned())
+            }
+            room => room,
         }
-        if let Some(frozen) = policy.freeze.in_force_anywhere(jiff::Timestamp::now()) {
-            around.room = Room::frozen(drain, &frozen);
-        }
-        around.far_behind = before >= OF_A_POLICY && matches!(around.room, Room::Wait(_));
-        around.slots_of = Some((policy.name.clone(), listed.version));
-        Ok(())
     }
 
     /// The entries of a list whose drain a live look shows absent or over.
@@ -210,7 +223,8 @@ impl Controller {
             },
             wish: now
                 .map_or(Wish::None, |pod| wish::wish(pod, &around.owner, &node, drain.status.caller, &around.pods)),
-            ahead: around.ahead,
+            ahead: around.found.is_some()
+                && around.guarding.as_deref().is_some_and(|policy| ahead::signal(policy, &node).is_some()),
             mode: now.and_then(|pod| wish::mode(pod, &around.owner)),
             room: around.room.clone(),
             listed: around.listed,

@@ -15,10 +15,11 @@ use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::backend::BODY_LIMIT;
 use crate::facts::{NamespaceFacts, NodeFacts, NodeSeen, OwnerSeen, read};
 use crate::pod::{OwnerReference, Pod, deserialize_owned};
 use crate::policy::{Policy, PolicyIndex, selector};
-use crate::ports::{BODY_LIMIT, Cluster, Listener, StoreError, WAKE_ANNOTATION};
+use crate::ports::{Cluster, Listener, StoreError, WAKE_ANNOTATION};
 
 use super::cache::{Cache, chain};
 use super::owners::Owners;

@@ -59,15 +59,7 @@ mod tests {
     use super::*;
     use crate::facts::read;
     use crate::lifecycle::Caller;
-    use crate::policy::{NoPlan, Plans, spec::PlanReference};
-
-    struct NoPlans;
-
-    impl Plans for NoPlans {
-        fn find(&self, _: &PlanReference) -> Result<std::sync::Arc<crate::plan::Plan>, NoPlan> {
-            Err(NoPlan("there is none".to_owned()))
-        }
-    }
+    use crate::policy::NoPlans;
 
     fn policy(ahead: &serde_json::Value) -> Policy {
         let spec = json!({"selector": {}, "steps": [], "prepareAhead": ahead});

@@ -337,20 +337,23 @@ fn mistake(field: &str, message: &str) -> Mistake {
     Mistake { field: field.to_owned(), message: message.to_owned(), hint: None }
 }
 
+/// For tests of policies whose steps are none of their matter.
+#[cfg(test)]
+pub(crate) struct NoPlans;
+
+#[cfg(test)]
+impl Plans for NoPlans {
+    fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
+        Err(NoPlan("there is none".to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use serde_json::{Value, json};
 
     use super::*;
-
-    struct NoPlans;
-
-    impl Plans for NoPlans {
-        fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
-            Err(NoPlan("there is none".to_owned()))
-        }
-    }
 
     #[test]
     fn a_pods_policies_are_found_by_its_labels_whatever_others_there_are() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use castoff_test_support::proxy::Proxy;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::installation::{self, Printed};
 use crate::scene::Scene;
@@ -35,6 +35,20 @@ struct Report {
 pub async fn shell(line: &str) -> Printed {
     let programs = Path::new(env!("CARGO_BIN_EXE_castoff")).parent().unwrap().display();
     installation::run("bash", &["-c", &format!("PATH='{programs}':\"$PATH\"\n{line}")]).await
+}
+
+/// What `castoff check-pod` says is next for a pod, once that has these words; typed as it stands, by somebody whose
+/// editor changes nothing.
+pub async fn type_next(scene: &Scene, pod: &str, words: &str) {
+    let line = format!("castoff check-pod {pod} -n {} -o json", scene.namespace);
+    let next = scene
+        .until(&format!("what is next has {words}"), 40, || async {
+            let told: Value = serde_json::from_str(&shell(&line).await.stdout).ok()?;
+            told["next"].as_str().filter(|next| next.contains(words)).map(str::to_owned)
+        })
+        .await;
+    let printed = shell(&format!("export KUBE_EDITOR=true\n{next}")).await;
+    assert_eq!(printed.code, 0, "{next}: {printed:?}");
 }
 
 /// What the doctor finds. Its exit code tells whether that is anything.

@@ -1,20 +1,15 @@
 //! A drain under test, with the leader of it and what that is shown.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use castoff::lifecycle::{
-    Drain, Effect, Event, Hole, Memory, Outcome, Ownership, Phase, PodSeen, PolicySeen, Room, Settings, Turn, Wish,
-    World, reconcile,
-};
-use castoff::plan::{Act, Mode, Progress, Request, Round, Verdict, spec::Accept};
+use castoff::lifecycle::{Drain, Effect, Event, Memory, Outcome, Ownership, Phase, PodSeen, Turn, World, reconcile};
+use castoff::plan::{Act, Progress, Request, Round, Verdict, spec::Accept};
 
 use castoff_test_support::drains;
+pub use castoff_test_support::world::CLAIM_PATIENCE;
+use castoff_test_support::world::world;
 
 pub const SECOND: Duration = Duration::from_secs(1);
-
-/// How long an allow is believed in.
-pub const CLAIM_PATIENCE: Duration = Duration::from_secs(50);
 
 pub struct Case {
     pub drain: Drain,
@@ -27,28 +22,7 @@ pub fn case(phase: &str, steps: usize) -> Case {
     let steps: Vec<_> = (0..steps).map(|number| drains::step(&format!("s{number}"))).collect();
     let drain = drains::drain(&drains::pod("db-0", "a", true), phase, &steps);
     let memory = Memory::new(&drain, Duration::ZERO, Duration::ZERO);
-    let world = World {
-        now: Duration::ZERO,
-        pod: present(None),
-        hole: Hole::Open,
-        wish: Wish::None,
-        mode: Some(Mode::Restart),
-        room: Room::Held,
-        listed: true,
-        rounds: BTreeMap::new(),
-        predecessor: None,
-        successor: None,
-        namespace_ending: false,
-        policy: PolicySeen::AsBegun,
-        wrong: None,
-        ahead: false,
-        settings: Settings {
-            claim_patience: CLAIM_PATIENCE,
-            progress_every: Duration::from_mins(1),
-            completed_ttl: Duration::from_hours(1),
-        },
-    };
-    Case { drain, memory, world }
+    Case { drain, memory, world: world() }
 }
 
 /// A pod that is there, with this mark, and has a controller.

@@ -5,9 +5,9 @@ use castoff::kubernetes::drains;
 use castoff::lifecycle::{Memory, Phase, Room, look, must_be_written, reconcile, stored};
 use castoff::plan::{Mode, Task, catalogue};
 use castoff_test_support::plans::{Backend, Case, builtin, pod};
+use castoff_test_support::world::world;
 use serde_json::{Value, json};
 
-use crate::world::world;
 use crate::{files, mutations};
 
 /// Whatever stands in a PodDrain, it is read, a turn of it comes to a decision, and what is written is read again as it

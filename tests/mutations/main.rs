@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod kept;
-mod world;
 
 use std::path::{Path, PathBuf};
 

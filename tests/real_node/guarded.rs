@@ -61,12 +61,18 @@ fn roll(namespace: &Namespace, before: impl FnOnce()) -> (Vec<String>, Value) {
     (logs.collect(), figures)
 }
 
-pub fn leaders_are_moved_off_by_a_pd_that_a_service_names() {
-    let namespace = Namespace::new("tikv");
+/// A namespace with a simulated PD, and two guarded pods of a TiKV.
+pub fn tikv(name: &str) -> Namespace {
+    let namespace = Namespace::new(name);
     namespace.apply(include_str!("tikv.yaml"));
     namespace.all_ready("app=pd", 1);
     namespace.all_ready("app=tikv", 2);
     namespace.guarding("tikv");
+    namespace
+}
+
+pub fn leaders_are_moved_off_by_a_pd_that_a_service_names() {
+    let namespace = tikv("tikv");
     let leaders = || namespace.ask("pd", "pd/api/v1/store/1")["status"]["leader_count"].as_u64();
     assert_eq!(leaders(), Some(100));
     let before = namespace.uid("tikv-0");

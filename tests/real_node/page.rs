@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
 use crate::cluster::{Namespace, command, run, until};
+use crate::guarded::tikv;
 
 /// The page of a namespace, for as long as it is served.
 struct Served {
@@ -36,11 +37,7 @@ impl Drop for Served {
 }
 
 pub fn the_page_shows_each_pod_of_a_roll_out_as_a_lane() {
-    let namespace = Namespace::new("page");
-    namespace.apply(include_str!("tikv.yaml"));
-    namespace.all_ready("app=pd", 1);
-    namespace.all_ready("app=tikv", 2);
-    namespace.guarding("tikv");
+    let namespace = tikv("page");
     let page = Served::of(&namespace);
     page.shows("No pod is being drained.");
     let other = format!("{}0/", page.url.trim_end_matches('/'));

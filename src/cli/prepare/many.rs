@@ -237,7 +237,7 @@ async fn wait(client: &Client, all: &mut [One], command: &Prepare) -> Result<boo
             _ = tokio::signal::ctrl_c() => break false,
         }
     };
-    live.end();
+    live.leave();
     Ok(in_time)
 }
 
@@ -247,7 +247,8 @@ fn tell(rows: &[Row], command: &Prepare) {
         output::line("nothing is guarded there: all of it may leave as it is");
         return;
     }
-    for row in rows {
+    // Who has waited has seen them already.
+    for row in rows.iter().filter(|_| !command.wait) {
         output::line(row.line());
     }
     let waiting = rows.iter().filter(|row| !row.is_settled()).count();

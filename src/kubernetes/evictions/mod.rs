@@ -74,25 +74,34 @@ impl Responder {
         let ours = ListParams::default().labels(RESPONDER);
         let mut remembered = HashMap::new();
         loop {
-            let pause = match all.list(&ours).await {
-                Ok(found) => {
-                    let found: Vec<Eviction> = found.items.iter().filter_map(entry::read).collect();
-                    remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
-                    for eviction in found {
-                        if (self.is_leader)() {
-                            self.respond(&eviction, remembered.entry(eviction.uid.clone()).or_default()).await;
-                        }
-                    }
-                    LOOK
-                }
-                Err(kube::Error::Api(status)) if status.is_not_found() => NOT_SERVED,
-                Err(error) => {
-                    tracing::warn!(error = %chain(&error), "evictions.lifecycle.k8s.io could not be listed");
-                    LOOK
-                }
-            };
+            let pause = if (self.is_leader)() { self.look(&all, &ours, &mut remembered).await } else { LOOK };
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// Looks once at all Evictions that Castoff is a responder of; how long until the next look.
+    async fn look(
+        &self,
+        all: &Api<DynamicObject>,
+        ours: &ListParams,
+        remembered: &mut HashMap<String, Remembered>,
+    ) -> Duration {
+        let found = match all.list(ours).await {
+            Ok(found) => found,
+            Err(kube::Error::Api(status)) if status.is_not_found() => return NOT_SERVED,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "evictions.lifecycle.k8s.io could not be listed");
+                return LOOK;
+            }
+        };
+        let found: Vec<Eviction> = found.items.iter().filter_map(entry::read).collect();
+        remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
+        for eviction in found {
+            if (self.is_leader)() {
+                self.respond(&eviction, remembered.entry(eviction.uid.clone()).or_default()).await;
+            }
+        }
+        LOOK
     }
 
     async fn respond(&self, eviction: &Eviction, remembered: &mut Remembered) {

@@ -6,17 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::facts::{OwnerFacts, OwnerKind, read};
 use crate::lifecycle::Phase;
-use crate::plan::Plan;
-use crate::policy::NoPlan;
-use crate::policy::spec::PlanReference;
-
-struct NoPlans;
-
-impl crate::policy::Plans for NoPlans {
-    fn find(&self, _: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
-        Err(NoPlan("there is none".to_owned()))
-    }
-}
+use crate::policy::NoPlans;
 
 fn policy(name: &str, more: &serde_json::Value) -> Policy {
     let mut spec = json!({"selector": {"matchLabels": {"app": "db"}}, "steps": []});

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Scenario, scenarios};
-use crate::doctor::shell;
+use crate::doctor::{shell, type_next};
 use crate::scene::Scene;
 
 pub const ALL: [Scenario; 5] = scenarios![Shared:
@@ -67,26 +67,13 @@ async fn what_is_over_is_kept_in_the_policys_history(scene: Arc<Scene>) {
     assert_eq!(told["policies"][0]["drains"], 1, "{told}");
 }
 
-/// What `castoff check-pod` says is next; each is typed as it stands, by somebody whose editor changes nothing.
-async fn next(scene: &Scene, words: &str) {
-    let line = format!("castoff check-pod app-0 -n {} -o json", scene.namespace);
-    let next = scene
-        .until(&format!("what is next has {words}"), 40, || async {
-            let told: Value = serde_json::from_str(&shell(&line).await.stdout).ok()?;
-            told["next"].as_str().filter(|next| next.contains(words)).map(str::to_owned)
-        })
-        .await;
-    let printed = shell(&format!("export KUBE_EDITOR=true\n{next}")).await;
-    assert_eq!(printed.code, 0, "{next}: {printed:?}");
-}
-
 async fn what_a_held_pod_says_is_to_be_typed_can_be_typed(scene: Arc<Scene>) {
     scene.stateful_set("app", 1, json!({})).await;
     scene.policy("app", "http-hook", json!({"port": 1}), json!({})).await;
-    next(&scene, "kubectl edit drainpolicy app").await;
+    type_next(&scene, "app-0", "kubectl edit drainpolicy app").await;
     let wrong = json!([{"name": "prepare", "plan": {"name": "no-such-plan"}}]);
     scene.named_policy("app", "app", "http-hook", json!({}), json!({"steps": wrong})).await;
-    next(&scene, "see the mistake above").await;
+    type_next(&scene, "app-0", "see the mistake above").await;
     // A Secret that is not there yet, then one that Castoff may not read: the commands let it.
     let steps = |secret: &str| {
         json!([{"name": "prepare", "plan": {"builtIn": "http-hook"}, "parameters": {"port": scene.hooks().port},
@@ -94,8 +81,8 @@ async fn what_a_held_pod_says_is_to_be_typed_can_be_typed(scene: Arc<Scene>) {
     };
     scene.named_policy("app", "app", "http-hook", json!({}), json!({"steps": steps("app")})).await;
     scene.must(&["create", "secret", "generic", "app", "--from-literal=token=t"]).await;
-    next(&scene, "kubectl create role castoff-app").await;
-    next(&scene, "castoff prepare app-0").await;
+    type_next(&scene, "app-0", "kubectl create role castoff-app").await;
+    type_next(&scene, "app-0", "castoff prepare app-0").await;
     scene.until_allowed("app-0").await;
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Scenario, scenarios};
-use crate::doctor::shell;
+use crate::doctor::type_next;
 use crate::scene::Scene;
 
 pub const ALL: [Scenario; 1] = scenarios![Shared: a_pod_is_taken_out_of_its_services_as_far_as_a_role_lets_castoff];
@@ -17,20 +17,6 @@ async fn label(scene: &Scene, pod: &str) -> (Option<String>, Option<String>) {
     (of(&pod.metadata.labels, "serving"), of(&pod.metadata.annotations, "out-of-service.castoff.dev/label"))
 }
 
-/// What is next for the pod, once that has these words; typed as it stands.
-async fn type_next(scene: &Scene, words: &str) {
-    let line = format!("castoff check-pod app-1 -n {} -o json", scene.namespace);
-    let next = scene
-        .until(&format!("what is next has {words}"), 40, || async {
-            scene.denied("app-1").await;
-            let told: Value = serde_json::from_str(&shell(&line).await.stdout).ok()?;
-            told["next"].as_str().filter(|next| next.contains(words)).map(str::to_owned)
-        })
-        .await;
-    let printed = shell(&next).await;
-    assert_eq!(printed.code, 0, "{next}: {printed:?}");
-}
-
 async fn a_pod_is_taken_out_of_its_services_as_far_as_a_role_lets_castoff(scene: Arc<Scene>) {
     let serving = json!({"template": {"metadata": {"labels": {"app": "app", "serving": "yes"}}}});
     scene.stateful_set("app", 2, serving).await;
@@ -39,15 +25,15 @@ async fn a_pod_is_taken_out_of_its_services_as_far_as_a_role_lets_castoff(scene:
         "spec": {"selector": {"app": "app", "serving": "yes"}, "ports": [{"port": 80}]},
     });
     scene.apply(&service.to_string()).await;
-    scene.policy("app", "out-of-service", json!({"label": "serving"}), json!({"abandonAfterSeconds": 12})).await;
+    scene.policy("app", "out-of-service", json!({"label": "serving"}), json!({})).await;
     let uid = scene.uid("app-1").await;
     scene.denied("app-1").await;
     for missing in ["list-services", "relabel-pods"] {
         assert_eq!(label(&scene, "app-1").await, (Some("yes".to_owned()), None), "nothing was changed");
-        type_next(&scene, missing).await;
+        type_next(&scene, "app-1", missing).await;
     }
     // Whether it is out of them can't be seen yet.
-    type_next(&scene, "list-endpointslices").await;
+    type_next(&scene, "app-1", "list-endpointslices").await;
     assert_eq!(label(&scene, "app-1").await, (Some("no".to_owned()), Some("yes".to_owned())));
     scene.until_all_left(&[("app-1", &uid)]).await;
     scene.until_replaced("app-1", &uid).await;
@@ -55,6 +41,7 @@ async fn a_pod_is_taken_out_of_its_services_as_far_as_a_role_lets_castoff(scene:
     scene.nothing_left_behind().await;
 
     // One that nobody asks for any more is put back.
+    scene.policy("app", "out-of-service", json!({"label": "serving"}), json!({"abandonAfterSeconds": 12})).await;
     let uid = scene.uid("app-0").await;
     scene.denied("app-0").await;
     scene.until_phase("app-0", "Drained").await;

@@ -7,3 +7,4 @@ pub mod plans;
 pub mod proxy;
 pub mod resp;
 pub mod stream;
+pub mod world;

@@ -6,6 +6,10 @@ use std::time::Duration;
 use castoff::lifecycle::{Hole, PodSeen, PolicySeen, Room, Settings, Wish, World};
 use castoff::plan::Mode;
 
+/// How long an allow is believed in.
+pub const CLAIM_PATIENCE: Duration = Duration::from_secs(50);
+
+/// The drain's pod is there and has a controller, its place is held, and nobody wants anything.
 pub fn world() -> World {
     World {
         ahead: false,
@@ -23,7 +27,7 @@ pub fn world() -> World {
         policy: PolicySeen::AsBegun,
         wrong: None,
         settings: Settings {
-            claim_patience: Duration::from_secs(50),
+            claim_patience: CLAIM_PATIENCE,
             progress_every: Duration::from_mins(1),
             completed_ttl: Duration::from_hours(1),
         },
