@@ -8,6 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::installation;
 use crate::scene::{Scene, merge};
@@ -106,10 +107,14 @@ impl Scene {
     }
 
     pub async fn until_phase(&self, pod: &str, wanted: &str) {
-        self.until(&format!("the drain of {pod} is {wanted}"), 90, || async {
-            (self.phase(pod).await == wanted).then_some(())
-        })
-        .await;
+        let deadline = Instant::now() + Duration::from_secs(90);
+        while self.phase(pod).await != wanted {
+            if Instant::now() > deadline {
+                let drain = self.drain(pod).await.map(|drain| drain.data["status"].clone());
+                panic!("90 s have passed, and the drain of {pod} is not {wanted}: {drain:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Gives a drain up, as a person does.

@@ -81,6 +81,13 @@ async fn never_more_pods_are_away_than_the_policy_allows_whoever_asks(scene: Arc
     scene.stateful_set("app", PODS as u64, json!({})).await;
     scene.hook_policy("app", json!({"maxUnavailable": 2})).await;
     let witness = Witness::of(&scene, "app", PODS).await;
+    // Two that are prepared before the others are asked for leave in the same moment.
+    for pod in ["app-0", "app-1"] {
+        scene.denied(pod).await;
+    }
+    for pod in ["app-0", "app-1"] {
+        scene.until_phase(pod, "Drained").await;
+    }
     let mut asking = tokio::task::JoinSet::new();
     for ordinal in 0..PODS {
         let pod = format!("app-{ordinal}");
