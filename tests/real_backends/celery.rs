@@ -77,7 +77,7 @@ fn is_act(verdict: &Verdict) -> bool {
 }
 
 #[tokio::test]
-async fn a_worker_goes_once_what_it_has_taken_is_done_and_one_that_stays_takes_tasks_again() {
+async fn a_worker_goes_once_its_tasks_are_done_and_one_that_stays_takes_tasks_again() {
     let (celery, members) = (Celery::start(), Members::new("celery", 75));
     let (mut worker, flower) = (celery.worker(), celery.flower());
     members.until(0, &parameters(), &flower, is_act).await;

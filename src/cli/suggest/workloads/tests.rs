@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use serde_json::json;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use super::*;
+use crate::cli::suggest::workload::{Service, read, read_service};
 use crate::standalone::policies;
 
 fn workload(kind: &str, name: &str, image: &str, more: &Value) -> Workload {

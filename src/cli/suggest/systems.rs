@@ -2,7 +2,7 @@
 
 use crate::plan::catalogue;
 
-use super::{Found, Step, Workload, quoted};
+use super::workload::{Found, Step, Workload, quoted};
 
 /// A system whose pods a StatefulSet makes, told by its images.
 struct System {
