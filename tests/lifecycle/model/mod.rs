@@ -62,7 +62,8 @@ fn each_fault_at_any_moment() {
 fn both_pods_are_asked_for() {
     let both = Scope { asked_from: 0, ..two_pods().with(&[(Fault::Ask, 2)]) };
     let again = two_pods().with(&[(Fault::Ask, 2)]);
-    nothing_is_wrong(&[both, again], most(100_000), is_long());
+    let foreign = Scope { foreign: true, ..both.clone() };
+    nothing_is_wrong(&[both, foreign, again], most(100_000), is_long());
 }
 
 /// What the gate has in memory lags.

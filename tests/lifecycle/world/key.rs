@@ -11,6 +11,9 @@ use super::*;
 /// All waits but that for a caller are over after that.
 const LONGEST_WAIT: Duration = Duration::from_secs(61);
 
+/// By then each try is written down, also of a drain that waits and has no limits of its own yet.
+const LONGEST_BETWEEN_TRIES: Duration = Duration::from_secs(150);
+
 const SECOND: Duration = Duration::from_secs(1);
 
 impl World {
@@ -65,9 +68,11 @@ impl World {
     fn of_gate(&self, gate: usize) -> u64 {
         let key = &mut DefaultHasher::new();
         self.of_copies(&self.gates[gate], key);
-        for (uid, drain) in self.drains.iter().filter(|(uid, _)| self.is_up(uid)) {
-            let last = self.written[gate].get(uid).map(|written| self.now.saturating_sub(*written));
-            last.is_some_and(|last| last < claim::between_tries(drain)).hash(key);
+        for (uid, written) in self.written[gate].iter().filter(|(uid, _)| self.is_up(uid)) {
+            let last = self.now.saturating_sub(*written);
+            if last < LONGEST_BETWEEN_TRIES {
+                (uid, last).hash(key);
+            }
         }
         let call = &self.calls[gate];
         std::mem::discriminant(call).hash(key);
@@ -117,12 +122,13 @@ impl World {
     fn of_memory(&self, uid: &str, memory: &Memory, key: &mut DefaultHasher) {
         let (now, Some(drain)) = (self.now, self.drains.get(uid)) else { return };
         let (phase, kept) = (drain.status.phase, drain.metadata.kept);
-        if phase == Phase::Completed && !kept.finalizer && drain.spec.policy == self.policy.policy().name {
+        if phase == Phase::Completed && !self.is_up(uid) && !kept.finalizer {
             return;
         }
         (unnoticed(drain, memory, now), memory.policy as u8, memory.quiet_until.saturating_sub(now)).hash(key);
-        if kept.deleting || phase == Phase::Restoring {
-            (memory.deleting_for(now).min(LONGEST_WAIT), memory.in_phase(now).min(LONGEST_WAIT)).hash(key);
+        memory.deleting_for(now).min(LONGEST_WAIT).hash(key);
+        if phase == Phase::Restoring {
+            memory.in_phase(now).min(LONGEST_WAIT).hash(key);
         }
         if phase == Phase::Departing && self.is_up(uid) {
             memory.since_claim(now).min(LONGEST_WAIT).hash(key);
@@ -137,7 +143,7 @@ impl World {
             (step.intended, step.sent, step.act_until.saturating_sub(now), &step.refused).hash(key);
             (step.done_rounds.min(rounds), step.restored_rounds.min(2)).hash(key);
         }
-        if matches!(phase, Phase::Queued | Phase::Draining | Phase::Drained) && self.is_up(uid) {
+        if self.is_up(uid) {
             self.of_silence(drain, memory, key);
         }
     }

@@ -84,6 +84,8 @@ impl World {
             Broken::DeleteChangesNothing => drain.metadata.kept.deleting = false,
             Broken::LimitAskedOnlyOnce if drain.status.phase.holds_a_place() => seen.room = Room::Held,
             Broken::HoleByKind if self.foreign => seen.hole = Hole::Open,
+            Broken::HoleClosedAtOnce if self.foreign => seen.hole = Hole::Closed,
+            Broken::NeverTakenBack => seen.settings.claim_patience = Duration::MAX,
             Broken::UnknownIsDefault if !self.owner_is_read => seen.mode = Some(Mode::Restart),
             Broken::TakeoverByPlace => {
                 let before = seen.predecessor.iter_mut().flat_map(|drain| &mut drain.status.steps);
@@ -232,6 +234,7 @@ impl World {
             // Which the gate is asked for as for any other.
             Effect::Delete if is_its => self.attempt(0, seat, Caller::Program),
             Effect::Release if drain.metadata.resource_version == version => self.release(&drain),
+            Effect::Remove if self.broken == Broken::NotRemoved => {}
             Effect::Remove if drain.metadata.resource_version == version => self.forget(pod),
             Effect::Release
             | Effect::Remove
