@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::pod::OwnerReference;
-
 use super::{NamespaceFacts, NodeFacts, OwnerFacts, OwnerKind, OwnerSeen, Taint};
 
 /// The kinds of owners that are understood, with their API group; of others, only their `scale` is asked for.
@@ -17,13 +15,6 @@ pub const OWNER_KINDS: [(&str, &str); 5] = [
     ("Job", "batch"),
     ("ReplicationController", ""),
 ];
-
-/// Whether this owner is of one of them.
-#[must_use]
-pub fn is_understood(owner: &OwnerReference<'_>) -> bool {
-    let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-    OWNER_KINDS.contains(&(owner.kind.as_str(), group))
-}
 
 /// A node.
 ///

@@ -84,16 +84,7 @@ impl Gatekeeper {
             slots: &Slots::default(),
             node_labels: &node_labels,
         };
-        if let Some(why) = neighbourhood.why_not(drain) {
-            return Ok(Some(why));
-        }
-        match neighbourhood.unread().filter(|_| self.own_user.is_some()) {
-            Some(owner) => Err(StoreError::Unavailable(format!(
-                "{} {} can't be read now: whether it misses a pod can't be told",
-                owner.kind, owner.name
-            ))),
-            None => Ok(None),
-        }
+        Ok(neighbourhood.why_not(drain))
     }
 
     async fn write_no_longer(

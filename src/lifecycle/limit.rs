@@ -15,8 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::OwnerSeen;
-use crate::facts::read::is_understood;
-use crate::pod::{OwnerReference, Pod};
+use crate::pod::Pod;
 use crate::policy::Policy;
 use crate::policy::freeze::Frozen;
 
@@ -126,22 +125,6 @@ impl Neighbourhood<'_> {
     #[must_use]
     pub fn why_not(&self, drain: &Drain) -> Option<String> {
         Census::of(self).why_not(drain)
-    }
-
-    /// An owner of a kind that says how many pods it wants, and that can't be read now: whether it misses one can't be
-    /// told.
-    #[must_use]
-    pub fn unread(&self) -> Option<&OwnerReference<'static>> {
-        if !self.policy.spec.node_selector.is_empty() {
-            return None;
-        }
-        let of_drains = self.drains.iter().filter(|drain| self.concerns(drain));
-        let of_drains = of_drains.filter_map(|drain| drain.status.pod.as_deref());
-        let pods = self.pods.iter().map(AsRef::as_ref).filter(|pod| self.selects(pod)).chain(of_drains);
-        let is_unread = |owner: &&OwnerReference<'_>| {
-            is_understood(owner) && self.owners.get(owner.uid.as_str()) == Some(&OwnerSeen::Unknown)
-        };
-        pods.filter_map(Pod::controller).find(is_unread)
     }
 
     fn selects(&self, pod: &Pod<'_>) -> bool {

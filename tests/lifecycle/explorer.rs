@@ -209,17 +209,6 @@ fn a_limit_that_is_asked_only_once_is_noticed() {
     assert_eq!(play(Broken::Nothing, &steps), None);
 }
 
-/// One pod has ended and another is prepared; then the owner, which would say that one is missing, can't be read.
-#[test]
-fn no_pod_leaves_while_its_owner_can_not_be_read() {
-    let steps = |is_read| {
-        let asked = vec![asks(0, 1), Step::End(0), Step::Kubelet(0), Step::Owner(is_read)];
-        [asked, work(1).repeat(12), claims(0, 1).to_vec()].concat()
-    };
-    assert_eq!(play_with(Broken::Nothing, false, &steps(true)), None);
-    assert_eq!(play_with(Broken::Nothing, false, &steps(false)), None);
-}
-
 /// One pod is prepared; then the policy is made anew, and another pod asked for.
 #[test]
 fn places_that_follow_from_the_list_alone_are_noticed() {

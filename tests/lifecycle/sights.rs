@@ -178,11 +178,6 @@ impl Sight<'_> {
         self.ask(&Slots::default(), |all| all.why_not(drain))
     }
 
-    /// Whether a pod may be missing, and nobody can tell.
-    pub fn is_blind(&self) -> bool {
-        self.ask(&Slots::default(), |all| all.unread().is_some())
-    }
-
     fn ask<T>(&self, slots: &Slots, ask: impl FnOnce(&Neighbourhood<'_>) -> T) -> T {
         let owners = BTreeMap::from([("db".to_owned(), self.owner.clone())]);
         ask(&Neighbourhood {

@@ -17,7 +17,7 @@ fn policy(name: &str, more: &serde_json::Value) -> Policy {
 fn pod_of(kind: &str, owner: &str, name: &str, node: &str, ready: bool) -> Arc<Pod<'static>> {
     let pod = json!({
         "metadata": {"name": name, "namespace": "n", "uid": format!("uid-of-{name}"), "labels": {"app": "db"},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "name": owner, "uid": owner, "controller": true}]},
+            "ownerReferences": [{"kind": kind, "name": owner, "uid": owner, "controller": true}]},
         "spec": {"nodeName": node},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
     });
@@ -282,14 +282,6 @@ fn a_policy_that_selects_by_node_counts_the_pods_on_its_nodes_only() {
 fn an_owner_that_can_not_be_read_misses_nobody_that_can_be_seen() {
     assert_eq!(scene(1, pods(&[true; 2]), OwnerSeen::Unknown).why_not(0), None);
     assert_eq!(scene(1, pods(&[true, false]), OwnerSeen::Unknown).why_not(0), waits_for("db-1, which is not Ready"));
-}
-
-#[test]
-fn an_owner_that_says_how_many_it_wants_and_can_not_be_read_is_named() {
-    let unread = |seen| scene(1, pods(&[true]), seen).within(|all| all.unread().map(|owner| owner.name.to_string()));
-    assert_eq!((unread(OwnerSeen::Unknown).as_deref(), unread(set(1))), (Some("db"), None));
-    let of_other_kind = scene(1, vec![pod_of("Cluster", "db", "db-0", "n0", true)], OwnerSeen::Unknown);
-    assert!(of_other_kind.within(|all| all.unread().is_none()), "such an owner never says it");
 }
 
 #[test]

@@ -85,12 +85,9 @@ impl World {
         let undone = live.status.steps.iter().position(is_undone).filter(|_| self.broken != Broken::BackendNotAsked);
         let over = self.broken != Broken::LimitAskedOnlyOnce && self.sight().why_not(&live).is_some();
         if undone.is_none() && !over {
-            // Where an owner that can't be read may miss another pod, it is denied, and that is all.
-            if !self.sight().is_blind() {
-                self.check_limit(seat, &live);
-                self.stores[seat].lost = false;
-                self.calls[gate] = Call::Done(live, self.limit());
-            }
+            self.check_limit(seat, &live);
+            self.stores[seat].lost = false;
+            self.calls[gate] = Call::Done(live, self.limit());
         } else if live.status.phase == Phase::Drained {
             self.write(claim::no_longer_prepared(Drain::clone(&live), undone, ""), false);
         }
