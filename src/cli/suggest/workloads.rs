@@ -1,5 +1,7 @@
 //! What a workload is, as far as its labels, images and ports tell, and the policy that fits it. Pure.
 
+mod systems;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -36,6 +38,10 @@ pub(super) struct Workload {
     pub images: Vec<String>,
     /// Ports of its containers, with their names.
     pub ports: Vec<(String, i64)>,
+    /// The words of its containers' commands and arguments.
+    pub words: Vec<String>,
+    /// The names of its containers' environment variables.
+    pub environment: Vec<String>,
 }
 
 /// A Service.
@@ -61,7 +67,8 @@ pub(super) fn read(kind: &str, object: &DynamicObject) -> Workload {
     let map = |place: &str| at(place).cloned().and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default();
     let containers = || at("/spec/template/spec/containers").and_then(Value::as_array).into_iter().flatten();
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let ports = containers().flat_map(|it| it.get("ports").and_then(Value::as_array).into_iter().flatten());
+    let lists = |name: &'static str| containers().filter_map(move |it| it.get(name)?.as_array()).flatten();
+    let words = lists("command").chain(lists("args")).filter_map(Value::as_str);
     Workload {
         kind: kind.to_owned(),
         name: object.metadata.name.clone().unwrap_or_default(),
@@ -70,7 +77,11 @@ pub(super) fn read(kind: &str, object: &DynamicObject) -> Workload {
         labels: map("/spec/template/metadata/labels"),
         annotations: map("/spec/template/metadata/annotations"),
         images: containers().map(|it| text(it, "image")).collect(),
-        ports: ports.filter_map(|port| Some((text(port, "name"), port.get("containerPort")?.as_i64()?))).collect(),
+        ports: lists("ports")
+            .filter_map(|port| Some((text(port, "name"), port.get("containerPort")?.as_i64()?)))
+            .collect(),
+        words: words.flat_map(str::split_whitespace).map(str::to_owned).collect(),
+        environment: lists("env").map(|variable| text(variable, "name")).collect(),
     }
 }
 
@@ -112,6 +123,11 @@ pub(super) fn suggest(workload: &Workload, found: &Found) -> Suggestion {
     if let Some(advice) = operator(&workload.pod()).and_then(Operator::advice) {
         return told(format!("its pods are {advice}"));
     }
+    if let Some(recipe) = systems::recipe_of(workload) {
+        return told(format!(
+            "only its own commands can prepare it: castoff hook runs them as a sidecar, see manifests/recipes/{recipe}"
+        ));
+    }
     match step_of(workload, found) {
         Some(step) => Suggestion::Policy(policy(workload, &found.namespace, &step)),
         None => told("any of its pods can do another's work, as far as can be seen: no guard is needed".to_owned()),
@@ -133,31 +149,7 @@ pub(super) fn of_operators(found: &Found) -> Vec<Suggestion> {
 }
 
 fn step_of(workload: &Workload, found: &Found) -> Option<Step> {
-    known_system(workload, found).or_else(|| by_kind(workload))
-}
-
-/// A system that a built-in plan knows, told by its image.
-fn known_system(workload: &Workload, found: &Found) -> Option<Step> {
-    let instance = |key: &str| workload.labels.get(key).cloned().unwrap_or_default();
-    let of_pd = || found.service(2379, Some(("app.kubernetes.io/component", "pd")));
-    if workload.runs("tikv") {
-        return Some(with_url("evict-leaders", "tikv", "pd", of_pd(), "http://basic-pd:2379"));
-    }
-    if workload.runs("pd") {
-        return Some(with_url("move-leadership", "pd", "pd", of_pd(), "http://basic-pd:2379"));
-    }
-    if workload.runs("etcd") {
-        return Some(with_url("move-leadership", "etcd", "url", found.in_front_of(workload, 2379), "http://etcd:2379"));
-    }
-    if workload.runs("patroni") || workload.runs("spilo") || instance("application") == "spilo" {
-        return Some(Step::sure("switch-over", "patroni", Vec::new()));
-    }
-    let in_consul = ["consul.hashicorp.com/connect-inject", "consul.hashicorp.com/service-name"];
-    if in_consul.iter().any(|key| workload.annotations.contains_key(*key)) {
-        let todo = "is the service's ID at the agent the pod's name? if not: parameters: {service: ...}".to_owned();
-        return Some(Step { todo: Some(todo), ..Step::sure("leave-consul", "consul", Vec::new()) });
-    }
-    None
+    systems::step_of(workload, found).or_else(|| by_kind(workload))
 }
 
 /// By its kind alone, what fits is a guess.
@@ -187,21 +179,6 @@ fn by_kind(workload: &Workload) -> Option<Step> {
         }
         _ => None,
     }
-}
-
-fn with_url(
-    name: &'static str,
-    plan: &'static str,
-    parameter: &'static str,
-    url: Option<String>,
-    example: &str,
-) -> Step {
-    let todo = "with TLS: https, and credentials: {secretName: ...} below parameters";
-    let (url, todo) = match url {
-        Some(url) => (url, todo.to_owned()),
-        None => (example.to_owned(), format!("the Service in front of all members; {todo}")),
-    };
-    Step { todo: Some(todo), ..Step::sure(name, plan, vec![(parameter, quoted(&url))]) }
 }
 
 impl Workload {
