@@ -96,6 +96,8 @@ pub struct World {
     /// Its kind is none that is known.
     foreign: bool,
     pods: Vec<Pod>,
+    /// When a pod of each seat last left by our yes.
+    left: Vec<Duration>,
     stores: Vec<Store>,
     lies: bool,
     refuses: bool,
@@ -145,6 +147,7 @@ impl World {
             owner_is_read: true,
             foreign,
             pods: vec![pod; seats],
+            left: vec![Duration::ZERO; seats],
             stores: vec![store; seats],
             lies: false,
             refuses: false,

@@ -2,12 +2,14 @@
 
 use castoff::lifecycle::Caller;
 
-use super::moves::Fault::{self, Ask, Cancel, Crash, Flap, HandOver, Lose, Owner, ScaleIn};
+use super::moves::Fault::{
+    self, Ask, Cancel, Crash, Flap, GiveUp, HandOver, Lose, NotCarriedOut, Owner, Rename, ScaleIn,
+};
 use super::scopes::{Scope, two_pods};
 use crate::world::Broken;
 
 /// Each with the world in which it shows: without the mistake nothing is found there.
-fn mistakes() -> [(Broken, Scope); 10] {
+fn mistakes() -> [(Broken, Scope); 13] {
     let once = |faults: &[Fault]| two_pods().with(&faults.iter().map(|fault| (*fault, 1)).collect::<Vec<_>>());
     let foreign = |scope| Scope { foreign: true, ..scope };
     [
@@ -19,6 +21,9 @@ fn mistakes() -> [(Broken, Scope); 10] {
         (Broken::IntentNotWritten, once(&[Ask, Crash])),
         (Broken::NoQuiet, once(&[Ask, HandOver, Cancel])),
         (Broken::HoleByKind, foreign(once(&[Ask]))),
+        (Broken::HoleClosedAtOnce, foreign(Scope { asked_from: 0, ..two_pods().with(&[(Ask, 2)]) })),
+        (Broken::NeverTakenBack, once(&[Ask, NotCarriedOut, GiveUp])),
+        (Broken::NotRemoved, once(&[Ask, Rename])),
         (Broken::SlotKept, once(&[Ask])),
         (Broken::UnknownIsDefault, once(&[ScaleIn, Owner])),
     ]

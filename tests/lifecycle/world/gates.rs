@@ -1,6 +1,7 @@
 //! Two gates, whose copies lag.
 
 use castoff::admission::Decision;
+use castoff::lifecycle::hole::SETTLED;
 
 use super::*;
 use crate::asked::{Asked, user};
@@ -129,7 +130,30 @@ impl World {
     fn is_let_go(&self, seat: usize) -> bool {
         let uid = uid(seat, self.pods[seat].generation);
         let allowed = self.calls.iter().any(|call| matches!(call, Call::Allowed(pod) if *pod == uid));
-        allowed || self.pods[seat].by_our_yes && self.pods[seat].life != Life::Ready && seat < self.replicas
+        let left = self.pods[seat].by_our_yes && self.pods[seat].life != Life::Ready && seat < self.replicas;
+        allowed || left && !self.is_missed_by_nobody(seat, &uid)
+    }
+
+    /// Whether a place counts no longer though nobody is back in it: where nothing tells how many pods there are to be,
+    /// that is so after ten minutes, and once a person has ended the drain.
+    fn is_missed_by_nobody(&self, seat: usize, pod: &str) -> bool {
+        let is_ended = self.drains.get(pod).is_none_or(|drain| drain.is_cancelled());
+        self.foreign && (is_ended || self.gone_for(seat) >= SETTLED)
+    }
+
+    /// How long ago the pod left that was last let go in this seat.
+    pub(super) fn gone_for(&self, seat: usize) -> Duration {
+        self.now.saturating_sub(self.left[seat])
+    }
+
+    /// Whether a pod does not serve, as far as anybody can tell: of one that is no more, or has ended, only its owner's
+    /// wish says that it is missing.
+    fn is_down(&self, seat: usize) -> bool {
+        match self.pods[seat].life {
+            Life::Ready => false,
+            Life::NotReady | Life::Terminating | Life::Starting => true,
+            Life::Ended | Life::Gone => !self.foreign,
+        }
     }
 
     /// Of the pods besides this one, which is Ready: those that do not serve, and those that were allowed to leave.
@@ -138,7 +162,7 @@ impl World {
             return;
         }
         // A place that the owner no longer wants is missed by nobody.
-        let is_away = |seat: usize| self.pods[seat].life != Life::Ready && seat < self.replicas || self.is_let_go(seat);
+        let is_away = |seat: usize| self.is_down(seat) && seat < self.replicas || self.is_let_go(seat);
         let away = |other: &usize| *other != seat && is_away(*other);
         if self.policy.zoned {
             if (0..self.seats()).filter(away).any(|other| sights::zone(other) != sights::zone(seat)) {
@@ -162,7 +186,7 @@ impl World {
             return;
         }
         self.terminates(seat);
-        self.pods[seat].by_our_yes = true;
+        (self.pods[seat].by_our_yes, self.left[seat]) = (true, self.now);
         if self.stores[seat].leaders && !self.stores[seat].lost {
             self.violated("1: allowed while leaders were on the store");
         }

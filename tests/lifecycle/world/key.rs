@@ -11,6 +11,9 @@ use super::*;
 /// All waits but that for a caller are over after that.
 const LONGEST_WAIT: Duration = Duration::from_secs(61);
 
+/// By then each try is written down, also of a drain that waits and has no limits of its own yet.
+const LONGEST_BETWEEN_TRIES: Duration = Duration::from_secs(150);
+
 const SECOND: Duration = Duration::from_secs(1);
 
 impl World {
@@ -24,6 +27,9 @@ impl World {
     fn hash_into(&self, key: &mut DefaultHasher) {
         (self.policy, self.replicas, self.owner_is_read, self.foreign, self.lies, self.refuses).hash(key);
         (&self.pods, &self.stores, &self.slots.0).hash(key);
+        for seat in (0..self.seats()).filter(|seat| self.foreign && self.pods[*seat].by_our_yes) {
+            self.gone_for(seat).min(SETTLED).hash(key);
+        }
         for (uid, drain) in &self.drains {
             uid.hash(key);
             of_drain(drain, key);
@@ -62,9 +68,11 @@ impl World {
     fn of_gate(&self, gate: usize) -> u64 {
         let key = &mut DefaultHasher::new();
         self.of_copies(&self.gates[gate], key);
-        for (uid, drain) in self.drains.iter().filter(|(uid, _)| self.is_up(uid)) {
-            let last = self.written[gate].get(uid).map(|written| self.now.saturating_sub(*written));
-            last.is_some_and(|last| last < claim::between_tries(drain)).hash(key);
+        for (uid, written) in self.written[gate].iter().filter(|(uid, _)| self.is_up(uid)) {
+            let last = self.now.saturating_sub(*written);
+            if last < LONGEST_BETWEEN_TRIES {
+                (uid, last).hash(key);
+            }
         }
         let call = &self.calls[gate];
         std::mem::discriminant(call).hash(key);
@@ -114,12 +122,13 @@ impl World {
     fn of_memory(&self, uid: &str, memory: &Memory, key: &mut DefaultHasher) {
         let (now, Some(drain)) = (self.now, self.drains.get(uid)) else { return };
         let (phase, kept) = (drain.status.phase, drain.metadata.kept);
-        if phase == Phase::Completed && !kept.finalizer && drain.spec.policy == self.policy.policy().name {
+        if phase == Phase::Completed && !self.is_up(uid) && !kept.finalizer {
             return;
         }
-        (memory.policy as u8, memory.quiet_until.saturating_sub(now)).hash(key);
-        if kept.deleting || phase == Phase::Restoring {
-            (memory.deleting_for(now).min(LONGEST_WAIT), memory.in_phase(now).min(LONGEST_WAIT)).hash(key);
+        (unnoticed(drain, memory, now), memory.policy as u8, memory.quiet_until.saturating_sub(now)).hash(key);
+        memory.deleting_for(now).min(LONGEST_WAIT).hash(key);
+        if phase == Phase::Restoring {
+            memory.in_phase(now).min(LONGEST_WAIT).hash(key);
         }
         if phase == Phase::Departing && self.is_up(uid) {
             memory.since_claim(now).min(LONGEST_WAIT).hash(key);
@@ -134,7 +143,7 @@ impl World {
             (step.intended, step.sent, step.act_until.saturating_sub(now), &step.refused).hash(key);
             (step.done_rounds.min(rounds), step.restored_rounds.min(2)).hash(key);
         }
-        if matches!(phase, Phase::Queued | Phase::Draining | Phase::Drained) && self.is_up(uid) {
+        if self.is_up(uid) {
             self.of_silence(drain, memory, key);
         }
     }
@@ -142,16 +151,14 @@ impl World {
     /// For how long nobody has asked. Once the pod may leave, nobody is waited for.
     fn of_silence(&self, drain: &Drain, memory: &Memory, key: &mut DefaultHasher) {
         let now = self.now;
-        let mut noticed = memory.clone();
-        noticed.notice(drain, now);
-        (noticed == *memory, memory.has_heard && drain.status.unasked).hash(key);
+        (memory.has_heard && drain.status.unasked).hash(key);
         let patience = patience(drain).max(2 * memory.longest_pause()) + claim::between_tries(drain);
         (patience, memory.silent(now).min(patience + SECOND)).hash(key);
         if drain.status.phase == Phase::Drained {
             // Since the last try, whichever phase it is in.
-            noticed.clone_from(memory);
-            noticed.enter(Phase::Queued, now);
-            noticed.silent(now).min(patience + SECOND).hash(key);
+            let mut memory = memory.clone();
+            memory.enter(Phase::Queued, now);
+            memory.silent(now).min(patience + SECOND).hash(key);
         }
     }
 
@@ -175,6 +182,17 @@ impl World {
         let unchanged = memory.unchanged_for(number, self.now).min(SETTLED);
         (unchanged, memory == before).hash(key);
     }
+}
+
+/// What is new in a drain to this process: a claim, the phase, that it is deleted, a try. It takes note of that in the
+/// next turn, and what it measures from there on begins only then.
+fn unnoticed(drain: &Drain, memory: &Memory, now: Duration) -> [bool; 4] {
+    let (mut memory, next) = (memory.clone(), now + SECOND);
+    memory.notice(drain, next);
+    let deleting = drain.metadata.kept.deleting && memory.deleting_for(next).is_zero();
+    let (claim, phase) = (memory.since_claim(next).is_zero(), memory.in_phase(next).is_zero());
+    memory.enter(Phase::Queued, next);
+    [claim, phase, deleting, memory.silent(next).is_zero()]
 }
 
 /// For how long nobody need ask until the drain is given up, as far as it is written down.

@@ -84,6 +84,8 @@ impl World {
             Broken::DeleteChangesNothing => drain.metadata.kept.deleting = false,
             Broken::LimitAskedOnlyOnce if drain.status.phase.holds_a_place() => seen.room = Room::Held,
             Broken::HoleByKind if self.foreign => seen.hole = Hole::Open,
+            Broken::HoleClosedAtOnce if self.foreign => seen.hole = Hole::Closed,
+            Broken::NeverTakenBack => seen.settings.claim_patience = Duration::MAX,
             Broken::UnknownIsDefault if !self.owner_is_read => seen.mode = Some(Mode::Restart),
             Broken::TakeoverByPlace => {
                 let before = seen.predecessor.iter_mut().flat_map(|drain| &mut drain.status.steps);
@@ -231,7 +233,9 @@ impl World {
             Effect::Unmark if is_its => self.pods[seat].mark = None,
             // Which the gate is asked for as for any other.
             Effect::Delete if is_its => self.attempt(0, seat, Caller::Program),
-            Effect::Release | Effect::Remove if drain.metadata.resource_version == version => self.release(&drain),
+            Effect::Release if drain.metadata.resource_version == version => self.release(&drain),
+            Effect::Remove if self.broken == Broken::NotRemoved => {}
+            Effect::Remove if drain.metadata.resource_version == version => self.forget(pod),
             Effect::Release
             | Effect::Remove
             | Effect::Wake(_)
@@ -246,17 +250,22 @@ impl World {
     fn release(&mut self, drain: &Drain) {
         let pod = drain.pod_uid();
         if drain.metadata.kept.deleting {
-            self.drains.remove(pod);
-            self.memories.remove(pod);
-        } else {
-            let mut released = drain.clone();
-            released.metadata.kept.finalizer = false;
-            self.write(released, false);
+            return self.forget(pod);
         }
-        let now = self.drains.get(pod).cloned();
+        let mut released = drain.clone();
+        released.metadata.kept.finalizer = false;
+        self.write(released, false);
+        if let Some(copies) = &mut self.copies {
+            copies.drains.insert(pod.to_owned(), Arc::clone(&self.drains[pod]));
+        }
+    }
+
+    /// It is no more.
+    fn forget(&mut self, pod: &str) {
+        self.drains.remove(pod);
+        self.memories.remove(pod);
         if let Some(copies) = &mut self.copies {
             copies.drains.remove(pod);
-            copies.drains.extend(now.map(|now| (pod.to_owned(), now)));
         }
     }
 

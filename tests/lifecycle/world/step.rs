@@ -96,6 +96,12 @@ pub enum Broken {
     SlotsFromListOnly,
     /// A hole is never closed by what an owner of an unknown kind shows.
     HoleByKind,
+    /// It is closed at once there.
+    HoleClosedAtOnce,
+    /// An allow that is not carried out is never taken back.
+    NeverTakenBack,
+    /// A PodDrain that is in the way of a new one stays.
+    NotRemoved,
     /// That a PodDrain is deleted changes nothing.
     DeleteChangesNothing,
     /// A replacement takes over its predecessor's steps by their places.
