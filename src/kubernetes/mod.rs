@@ -16,6 +16,7 @@ pub mod health;
 pub mod history;
 pub mod lease;
 pub(crate) mod metrics;
+pub mod node_drains;
 mod owners;
 pub mod pods;
 pub mod policies;

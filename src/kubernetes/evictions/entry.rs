@@ -56,6 +56,15 @@ pub struct Entry {
     pub message: String,
 }
 
+impl Entry {
+    /// Whether it was said lately that it goes on.
+    #[must_use]
+    pub fn is_of_late(&self, now: Timestamp) -> bool {
+        let since = |last| now.duration_since(last);
+        self.completion_time.is_none() && self.heartbeat_time.is_some_and(|last| since(last) < SIGN_OF_LIFE * 2)
+    }
+}
+
 /// An Eviction that Castoff is a responder of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Eviction {
@@ -227,6 +236,14 @@ mod tests {
         assert_eq!((entry.completion_time, entry.heartbeat_time), (Some(at(1)), Some(at(1))));
         assert_eq!(next(&entry, &done, at(100)), None);
         assert_eq!(next(&entry, &held("b"), at(10_000)), None);
+    }
+
+    #[test]
+    fn a_turn_counts_as_lately_castoffs_while_signs_of_life_are_due() {
+        assert!(told(Some(0), "a").is_of_late(at(599)) && !told(Some(0), "a").is_of_late(at(600)));
+        assert!(!told(None, "").is_of_late(at(0)));
+        let done = next(&told(Some(0), "a"), &Standing::Done(String::new()), at(1)).unwrap();
+        assert!(!done.is_of_late(at(2)));
     }
 
     #[test]

@@ -19,14 +19,15 @@ use crate::lifecycle::{Drain, Event, Outcome, Phase};
 use crate::pod::Pod;
 use crate::ports::{Asks, Cluster, Events, Store};
 
-use super::cache::chain;
+use super::cache::{Cache, Source, chain, key_of};
+use super::is_not_found;
 use super::resources::pod_drains;
 use entry::{Eviction, RESPONDER, Standing, State, next, whole_seconds};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Before it is looked again whether the API server knows Evictions.
+/// Before it is asked again whether the API server knows Evictions.
 const NOT_SERVED: Duration = Duration::from_mins(5);
 
 /// As whom requesters ask for a pod: as programs.
@@ -46,12 +47,15 @@ pub struct Responder {
     pub events: Arc<dyn Events>,
     /// Whether this process leads: one replica responds.
     pub is_leader: IsLeader,
+    /// The Evictions that Castoff is a responder of.
+    pub found: Arc<Cache<Eviction>>,
 }
 
 /// What this process remembers of an Eviction.
 #[derive(Default)]
 struct Remembered {
-    state: State,
+    /// How far Castoff was at the last look; `None` before the first.
+    state: Option<State>,
     /// How much was left when it was first looked at, and when.
     first: Option<(Timestamp, i64)>,
 }
@@ -66,55 +70,60 @@ fn evictions() -> ApiResource {
     }
 }
 
+/// As an entry of the copy: those that Castoff is a responder of.
+fn read(object: &DynamicObject) -> Option<(String, Eviction)> {
+    Some((key_of(object), entry::read(object)?))
+}
+
+/// Waits until the API server knows Evictions. Whatever else is wrong is told when they are followed.
+async fn until_served(all: &Api<DynamicObject>) {
+    let one = ListParams::default().limit(1);
+    while all.list_metadata(&one).await.is_err_and(|error| is_not_found(&error)) {
+        tokio::time::sleep(NOT_SERVED).await;
+    }
+}
+
 impl Responder {
     /// Responds while this process leads, for ever.
     pub async fn run(self) {
         let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &evictions());
-        // Whoever takes part in an Eviction is one of its labels.
-        let ours = ListParams::default().labels(RESPONDER);
-        let mut remembered = HashMap::new();
-        loop {
-            let pause = if (self.is_leader)() { self.look(&all, &ours, &mut remembered).await } else { LOOK };
-            tokio::time::sleep(pause).await;
-        }
+        until_served(&all).await;
+        let followed = Arc::clone(&self.found).follow(Source::new(all, "evictions.lifecycle.k8s.io", read));
+        tokio::join!(followed, self.respond_to_all());
     }
 
-    /// Looks once at all Evictions that Castoff is a responder of; how long until the next look.
-    async fn look(
-        &self,
-        all: &Api<DynamicObject>,
-        ours: &ListParams,
-        remembered: &mut HashMap<String, Remembered>,
-    ) -> Duration {
-        let found = match all.list(ours).await {
-            Ok(found) => found,
-            Err(kube::Error::Api(status)) if status.is_not_found() => return NOT_SERVED,
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "evictions.lifecycle.k8s.io could not be listed");
-                return LOOK;
+    /// Responds whenever an Eviction changes, and from time to time: how far a pod is changes without one.
+    async fn respond_to_all(&self) {
+        let mut changes = self.found.changes();
+        let mut remembered: HashMap<String, Remembered> = HashMap::new();
+        loop {
+            changes.mark_unchanged();
+            let found = self.found.all();
+            remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
+            for eviction in found {
+                if (self.is_leader)() {
+                    self.respond(&eviction, remembered.entry(eviction.uid.clone()).or_default()).await;
+                }
             }
-        };
-        let found: Vec<Eviction> = found.items.iter().filter_map(entry::read).collect();
-        remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
-        for eviction in found {
-            if (self.is_leader)() {
-                self.respond(&eviction, remembered.entry(eviction.uid.clone()).or_default()).await;
-            }
+            let _ = tokio::time::timeout(LOOK, changes.changed()).await;
         }
-        LOOK
     }
 
     async fn respond(&self, eviction: &Eviction, remembered: &mut Remembered) {
-        let before = std::mem::replace(&mut remembered.state, eviction.state);
+        let before = remembered.state.replace(eviction.state);
+        // What nobody has seen to be Castoff's turn is over for long: nobody is to be undone for it now.
+        let was_its_turn = match before {
+            Some(before) => before == State::Active,
+            None => eviction.told.is_of_late(Timestamp::now()),
+        };
         match eviction.state {
             State::Active => {
                 if let Some(standing) = self.standing(eviction, remembered).await {
                     self.write(eviction, &standing).await;
                 }
             }
-            // What this process has not seen to be its turn is over for long: nobody is to be undone for it now.
-            State::Canceled if before == State::Active => self.give_up(eviction).await,
-            State::Interrupted if before == State::Active => self.tell_of_interruption(eviction),
+            State::Canceled if was_its_turn => self.give_up(eviction).await,
+            State::Interrupted if was_its_turn => self.tell_of_interruption(eviction),
             _ => {}
         }
     }
@@ -175,10 +184,16 @@ impl Responder {
         let change = json!({"status": {"responders": [own]}});
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &eviction.namespace, &evictions());
         // Merged by name: what others say of themselves meanwhile stays.
-        let written = api.patch_status(&eviction.name, &PatchParams::default(), &Patch::Strategic(&change)).await;
-        if let Err(error) = written {
-            let (pod, error) = (&eviction.pod.name, chain(&error));
-            tracing::warn!(namespace = %eviction.namespace, %pod, %error, "an Eviction's status could not be written");
+        match api.patch_status(&eviction.name, &PatchParams::default(), &Patch::Strategic(&change)).await {
+            Ok(written) => {
+                if let Some((key, now)) = read(&written) {
+                    self.found.put(&key, written.metadata.resource_version.as_deref().unwrap_or_default(), now);
+                }
+            }
+            Err(error) => {
+                let (pod, error) = (&eviction.pod.name, chain(&error));
+                tracing::warn!(namespace = %eviction.namespace, %pod, %error, "an Eviction's status could not be written");
+            }
         }
     }
 
