@@ -83,7 +83,7 @@ impl Controller {
         found
     }
 
-    /// The one policy that guards a pod which may be there for long; `None` where it can't be followed now, or is frozen.
+    /// The one policy that guards a pod which is not on its way out; `None` where it can't be followed now.
     fn policy_to_prepare_by<'a>(&self, pod: &'a Pod<'_>, policies: &'a PolicyIndex) -> Option<&'a Arc<Policy>> {
         if !matches!(sight::pod_seen(Some(pod)), PodSeen::Present { .. }) || pod.is_mirror() {
             return None;

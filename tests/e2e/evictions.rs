@@ -1,7 +1,7 @@
 //! Evictions of `lifecycle.k8s.io`. The controller that makes them and moves them on comes with a later Kubernetes than
 //! the API: its part is played here, as the types say.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
@@ -57,11 +57,16 @@ impl Eviction<'_> {
 
     /// The responder before is done, and Castoff's turn has come.
     pub async fn comes_to_castoff(&self) {
+        self.came_to_castoff(SignedDuration::ZERO).await;
+    }
+
+    /// The same, so long ago.
+    pub async fn came_to_castoff(&self, ago: SignedDuration) {
         self.change(|status| status["responders"][0]["completionTime"] = json!(now())).await;
         self.change(|status| {
             status["targetResponders"][0]["state"] = json!("Completed");
             status["targetResponders"][1]["state"] = json!("Active");
-            status["responders"][1]["startTime"] = json!(now());
+            status["responders"][1]["startTime"] = json!(shown(Timestamp::now() - ago));
         })
         .await;
     }
@@ -119,21 +124,28 @@ impl Eviction<'_> {
     }
 
     /// Waits until Castoff says this of itself.
-    pub async fn until_says(&self, words: &str) -> Value {
+    pub async fn until_says(&self, words: &str) {
         let says = || async {
             let entry = self.entry().await;
-            entry["message"].as_str().is_some_and(|message| message.contains(words)).then_some(entry)
+            entry["message"].as_str().is_some_and(|message| message.contains(words)).then_some(())
         };
-        self.scene.until(&format!("its entry says: {words}"), 60, says).await
+        self.scene.until(&format!("its entry says: {words}"), 60, says).await;
     }
 
     /// Waits until Castoff has said that it is done, with these words.
     pub async fn until_done(&self, words: &str) {
-        let entry = self.until_says(words).await;
-        assert!(entry["completionTime"].is_string() && entry["heartbeatTime"].is_string(), "{entry}");
+        let is_done = || async { Some(self.entry().await).filter(|entry| entry["completionTime"].is_string()) };
+        let entry = self.scene.until("its entry says that it is done", 90, is_done).await;
+        let message = entry["message"].as_str().unwrap_or_default();
+        assert!(message.contains(words) && entry["heartbeatTime"].is_string(), "{entry}");
     }
 }
 
 fn now() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    shown(Timestamp::now())
+}
+
+/// As the API keeps times.
+fn shown(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -160,6 +160,7 @@ impl Leader {
         node_drains::Writer {
             client: self.client.clone(),
             index: Arc::clone(&self.caches.index),
+            in_force: self.caches.in_force.clone(),
             store: Arc::clone(&self.controller.store),
             cluster: Arc::clone(&self.caches.cluster),
             leadership: self.leadership.clone(),

@@ -100,16 +100,18 @@ impl Responder {
             changes.mark_unchanged();
             let found = self.found.all();
             remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
-            for eviction in found {
+            for eviction in &found {
+                let is_wanted = found.iter().any(|it| it.pod == eviction.pod && it.state == State::Active);
                 if (self.is_leader)() {
-                    self.respond(&eviction, remembered.entry(eviction.uid.clone()).or_default()).await;
+                    self.respond(eviction, is_wanted, remembered.entry(eviction.uid.clone()).or_default()).await;
                 }
             }
             let _ = tokio::time::timeout(LOOK, changes.changed()).await;
         }
     }
 
-    async fn respond(&self, eviction: &Eviction, remembered: &mut Remembered) {
+    /// Responds to one; whether its pod is wanted gone is told by all of them.
+    async fn respond(&self, eviction: &Eviction, is_wanted: bool, remembered: &mut Remembered) {
         let before = remembered.state.replace(eviction.state);
         // What nobody has seen to be Castoff's turn is over for long: nobody is to be undone for it now.
         let was_its_turn = match before {
@@ -122,7 +124,13 @@ impl Responder {
                     self.write(eviction, &standing).await;
                 }
             }
-            State::Canceled if was_its_turn => self.give_up(eviction).await,
+            State::Canceled if was_its_turn && !is_wanted => {
+                if let Err(error) = self.give_up(eviction).await {
+                    let (namespace, pod, error) = (&eviction.namespace, &eviction.pod.name, chain(&error));
+                    tracing::warn!(%namespace, %pod, %error, "a canceled Eviction could not be given up; trying again");
+                    remembered.state = before;
+                }
+            }
             State::Interrupted if was_its_turn => self.tell_of_interruption(eviction),
             _ => {}
         }
@@ -198,15 +206,13 @@ impl Responder {
     }
 
     /// Nobody wants the pod gone any more: what was begun for that is undone.
-    async fn give_up(&self, eviction: &Eviction) {
+    async fn give_up(&self, eviction: &Eviction) -> kube::Result<()> {
         let is_open = |drain: &Drain| !matches!(drain.status.phase, Phase::Restoring | Phase::Completed);
         let is_ours = |drain: &Drain| drain.spec.requester.starts_with(REQUESTER);
-        let Some(drain) = self.drain(eviction).filter(|drain| is_ours(drain) && is_open(drain)) else { return };
+        let Some(drain) = self.drain(eviction).filter(|drain| is_ours(drain) && is_open(drain)) else { return Ok(()) };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &eviction.namespace, &pod_drains());
         let change = Patch::Merge(json!({"spec": {"cancel": true}}));
-        if let Err(error) = api.patch(&drain.metadata.name, &PatchParams::default(), &change).await {
-            tracing::warn!(pod = %drain.pod_name(), error = %chain(&error), "a canceled eviction could not be given up");
-        }
+        api.patch(&drain.metadata.name, &PatchParams::default(), &change).await.map(drop)
     }
 
     fn tell_of_interruption(&self, eviction: &Eviction) {

@@ -9,6 +9,7 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::DynamicObject;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::controller::sight;
 use crate::kubernetes::cache::chain;
@@ -30,6 +31,8 @@ pub struct Writer {
     pub client: Client,
     /// Policies in force.
     pub index: Arc<ArcSwap<PolicyIndex>>,
+    /// Changes once they are: before, nothing seems to be guarded.
+    pub in_force: watch::Receiver<()>,
     /// Drains.
     pub store: Arc<dyn Store>,
     /// NodeDrains, pods and nodes.
@@ -40,10 +43,13 @@ pub struct Writer {
 
 impl Writer {
     /// Writes whenever something has changed, for ever.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut changes = self.cluster.node_drains.changes();
         self.cluster.pods.cache.filled().await;
         self.cluster.nodes.filled().await;
+        if self.in_force.changed().await.is_err() {
+            return;
+        }
         loop {
             changes.mark_unchanged();
             let all = self.cluster.node_drains.all();

@@ -57,8 +57,8 @@ async fn a_node_drain_has_what_is_guarded_there_prepared_and_tells_how_far_it_is
     assert_eq!((&status["guarded"], &status["prepared"]), (&json!(3), &json!(2)), "{status}");
     assert_eq!(status["pods"][0]["phase"], "Queued", "one of the two at a time: {status}");
     let version = || async {
-        let printed = scene.must(&["get", "nodedrain", &scene.namespace, "-o", "jsonpath={.metadata.resourceVersion}"]);
-        printed.await
+        let version = ["get", "nodedrain", &scene.namespace, "-o", "jsonpath={.metadata.resourceVersion}"];
+        scene.must(&version).await
     };
     let (begun, requester) = (version().await, scene.drain("web-0").await.unwrap().data["spec"]["requester"].clone());
     assert_eq!(requester, format!("system:castoff:prepare-ahead (NodeDrain {})", scene.namespace));
