@@ -250,6 +250,9 @@ fn the_commands_and_plans_that_are_listed_are_those_that_there_are() {
     let told = page("docs/plans.md");
     let plans: serde_json::Value = serde_json::from_str(&program(&["plans", "-o", "json"])).unwrap();
     for plan in plans.as_array().unwrap() {
-        assert!(told.contains(&format!("| `{}` |", plan["name"].as_str().unwrap())), "docs/plans.md has no {plan}");
+        assert!(
+            told.contains(&format!("| [`{0}`](backends/{0}.md) |", plan["name"].as_str().unwrap())),
+            "docs/plans.md has no {plan}"
+        );
     }
 }

@@ -1,11 +1,10 @@
 //! The reference of the API is what the definitions say.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
+
+use super::{are_kept, cell, printed};
 
 const HEAD: &str = "\
 # Reference of the API
@@ -16,19 +15,13 @@ Every field of the four kinds of `castoff.dev/v1alpha1`, from the definitions th
 
 /// The definitions, as the program prints them.
 fn definitions() -> Vec<Value> {
-    let printed = Command::new(env!("CARGO_BIN_EXE_castoff")).arg("crds").output().unwrap();
-    let printed = String::from_utf8(printed.stdout).unwrap();
+    let printed = printed(&["crds"]);
     let documents = printed.split("---\n").filter(|document| !document.trim().is_empty());
     documents.map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }
 
 fn text<'a>(value: &'a Value, place: &str) -> &'a str {
     value.pointer(place).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// A text in a cell of a table.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
 }
 
 fn page(definitions: &[Value]) -> String {
@@ -120,12 +113,7 @@ fn below_of<'a>(field: &'a Value, place: &str) -> Option<(&'a Value, String)> {
 
 #[test]
 fn the_reference_says_what_the_definitions_do() {
-    let made = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("reference.md");
-    let page = page(&definitions());
-    std::fs::write(&made, &page).unwrap();
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
-    let kept = std::fs::read_to_string(kept).unwrap_or_default();
-    assert!(kept == page, "cp {} docs/reference.md", made.display());
+    are_kept(&[("reference.md".to_owned(), page(&definitions()))]);
 }
 
 #[test]
