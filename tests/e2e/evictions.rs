@@ -1,7 +1,7 @@
 //! Evictions of `lifecycle.k8s.io`. The controller that makes them and moves them on comes with a later Kubernetes than
 //! the API: its part is played here, as the types say.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::api::{Api, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
@@ -57,26 +57,11 @@ impl Eviction<'_> {
 
     /// The responder before is done, and Castoff's turn has come.
     pub async fn comes_to_castoff(&self) {
-        self.came_to_castoff(SignedDuration::ZERO).await;
-    }
-
-    /// The same, so long ago.
-    pub async fn came_to_castoff(&self, ago: SignedDuration) {
         self.change(|status| status["responders"][0]["completionTime"] = json!(now())).await;
         self.change(|status| {
             status["targetResponders"][0]["state"] = json!("Completed");
             status["targetResponders"][1]["state"] = json!("Active");
-            status["responders"][1]["startTime"] = json!(shown(Timestamp::now() - ago));
-        })
-        .await;
-    }
-
-    /// The responder after has its turn now: Castoff's last word was too long ago.
-    pub async fn goes_on_without_castoff(&self) {
-        self.change(|status| {
-            status["targetResponders"][1]["state"] = json!("Interrupted");
-            status["targetResponders"][2]["state"] = json!("Active");
-            status["responders"][2]["startTime"] = json!(now());
+            status["responders"][1]["startTime"] = json!(now());
         })
         .await;
     }
@@ -142,10 +127,5 @@ impl Eviction<'_> {
 }
 
 fn now() -> String {
-    shown(Timestamp::now())
-}
-
-/// As the API keeps times.
-fn shown(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

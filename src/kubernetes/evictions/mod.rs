@@ -13,6 +13,7 @@ use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::controller::IsLeader;
 use crate::lifecycle::{Drain, Event, Outcome, Phase};
@@ -22,10 +23,13 @@ use crate::ports::{Asks, Cluster, Events, Store};
 use super::cache::{Cache, Source, chain, key_of};
 use super::is_not_found;
 use super::resources::pod_drains;
-use entry::{Eviction, RESPONDER, Standing, State, next, whole_seconds};
+use entry::{Eviction, RESPONDER, Standing, State, Task, next, whole_seconds};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// After a write that was refused, until the next.
+const AFTER_A_REFUSAL: Duration = Duration::from_secs(20);
 
 /// Before it is asked again whether the API server knows Evictions.
 const NOT_SERVED: Duration = Duration::from_mins(5);
@@ -56,6 +60,8 @@ pub struct Responder {
 struct Remembered {
     /// How far Castoff was at the last look; `None` before the first.
     state: Option<State>,
+    /// When a write was refused last.
+    refused: Option<Instant>,
     /// How much was left when it was first looked at, and when.
     first: Option<(Timestamp, i64)>,
 }
@@ -113,26 +119,21 @@ impl Responder {
     /// Responds to one; whether its pod is wanted gone is told by all of them.
     async fn respond(&self, eviction: &Eviction, is_wanted: bool, remembered: &mut Remembered) {
         let before = remembered.state.replace(eviction.state);
-        // What nobody has seen to be Castoff's turn is over for long: nobody is to be undone for it now.
-        let was_its_turn = match before {
-            Some(before) => before == State::Active,
-            None => eviction.told.is_of_late(Timestamp::now()),
-        };
-        match eviction.state {
-            State::Active => {
+        match entry::task(eviction, before, is_wanted, Timestamp::now()) {
+            Task::Respond => {
                 if let Some(standing) = self.standing(eviction, remembered).await {
-                    self.write(eviction, &standing).await;
+                    self.write(eviction, &standing, remembered).await;
                 }
             }
-            State::Canceled if was_its_turn && !is_wanted => {
+            Task::GiveUp => {
                 if let Err(error) = self.give_up(eviction).await {
                     let (namespace, pod, error) = (&eviction.namespace, &eviction.pod.name, chain(&error));
                     tracing::warn!(%namespace, %pod, %error, "a canceled Eviction could not be given up; trying again");
                     remembered.state = before;
                 }
             }
-            State::Interrupted if was_its_turn => self.tell_of_interruption(eviction),
-            _ => {}
+            Task::TellOfInterruption => self.tell_of_interruption(eviction),
+            Task::Nothing => {}
         }
     }
 
@@ -185,8 +186,11 @@ impl Responder {
         }
     }
 
-    async fn write(&self, eviction: &Eviction, standing: &Standing) {
+    async fn write(&self, eviction: &Eviction, standing: &Standing, remembered: &mut Remembered) {
         let Some(entry) = next(&eviction.told, standing, whole_seconds(Timestamp::now())) else { return };
+        if remembered.refused.is_some_and(|refused| refused.elapsed() < AFTER_A_REFUSAL) {
+            return;
+        }
         let mut own = json!(entry);
         own["name"] = json!(RESPONDER);
         let change = json!({"status": {"responders": [own]}});
@@ -199,6 +203,7 @@ impl Responder {
                 }
             }
             Err(error) => {
+                remembered.refused = Some(Instant::now());
                 let (pod, error) = (&eviction.pod.name, chain(&error));
                 tracing::warn!(namespace = %eviction.namespace, %pod, %error, "an Eviction's status could not be written");
             }

@@ -13,13 +13,12 @@ use crate::moves::cluster_wide;
 use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 
-pub const GATED: [Scenario; 7] = scenarios![Alone, Need::Evictions =>
+pub const GATED: [Scenario; 6] = scenarios![Alone, Need::Evictions =>
     an_eviction_prepares_and_evicts_its_pod_when_its_turn_comes_and_says_so,
     an_eviction_that_all_withdraw_from_is_undone_whatever_the_phase,
     an_eviction_that_one_of_two_withdraws_from_goes_on_for_the_other,
     an_eviction_waits_for_the_limit_and_for_a_freeze_and_says_so,
     an_eviction_of_a_pod_that_a_bypass_lets_go_is_given_to_the_next_at_once,
-    an_eviction_that_goes_on_without_castoff_is_told_and_keeps_what_is_prepared,
     an_eviction_whose_status_castoff_may_not_write_leaves_prepared_all_the_same,
 ];
 
@@ -148,30 +147,6 @@ async fn an_eviction_of_a_pod_that_a_bypass_lets_go_is_given_to_the_next_at_once
     scene.annotate("pod", "app-0", &["castoff.dev/bypass-", "castoff.dev/bypass-until-"]).await;
     scene.cancel("app-0").await;
     over(&scene).await;
-}
-
-async fn an_eviction_that_goes_on_without_castoff_is_told_and_keeps_what_is_prepared(scene: Arc<Scene>) {
-    refuse_its_writes(&scene).await;
-    guarded(&scene, 1).await;
-    let (uid, ip) = scene.busy("app-0").await;
-    let eviction = Eviction::of(&scene, "interrupted", "app-0").await;
-    // Which is silent for longer than it may.
-    eviction.came_to_castoff(jiff::SignedDuration::from_mins(21)).await;
-    scene.until_phase("app-0", "Draining").await;
-    eviction.goes_on_without_castoff().await;
-    scene
-        .until("the pod has an event", 30, || async {
-            (!scene.events("EvictionInterrupted").await.is_empty()).then_some(())
-        })
-        .await;
-    scene.let_get_ready(&ip);
-    scene.until_phase("app-0", "Drained").await;
-    // As the next responder, which evicts it by the webhook.
-    assert_eq!(scene.evict("app-0", Some(&uid)).await.code(), 200);
-    scene.until_replaced("app-0", &uid).await;
-    let_it_write(&scene).await;
-    scene.nothing_left_behind().await;
-    scene.processes().serve_with(&[]).await;
 }
 
 /// Has the API server refuse what Castoff writes of itself, from now on.
