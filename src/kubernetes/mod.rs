@@ -32,9 +32,10 @@ fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
 }
 
-/// Whether what was asked for is not there.
+/// Whether what was asked for is not there. Of a kind that it does not know the API server says so in plain text, without
+/// a reason.
 pub(crate) fn is_not_found(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found())
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// The labels of everything that Castoff makes for itself.
