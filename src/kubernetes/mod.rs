@@ -56,3 +56,18 @@ fn failed(what: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
     let what = what.into();
     move |source| ApiError { what, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_and_a_kind_that_is_not_known_are_not_found() {
+        let answered = |reason: &str, code| kube::Error::Api(Box::new(Status::failure("x", reason).with_code(code)));
+        assert!(is_not_found(&answered("NotFound", 404)));
+        assert!(is_not_found(&answered("Failed to parse error data", 404)));
+        assert!(!is_not_found(&answered("Forbidden", 403)));
+    }
+}

@@ -46,7 +46,7 @@ async fn a_node_drain_has_what_is_guarded_there_prepared_and_tells_how_far_it_is
         "spec": {"nodeName": scene.node_name(1)},
     });
     scene.apply(&drain.to_string()).await;
-    let other = json!({"spec": {"nodeName": scene.node_name(2)}}).to_string();
+    let other = json!({"spec": {"nodeName": "elsewhere"}}).to_string();
     let refused = scene.kubectl(&["patch", "nodedrain", &scene.namespace, "--type=merge", "-p", &other]).await;
     assert!(refused.code == 1 && refused.stderr.contains("of one node for good"), "{refused:?}");
     until_it_says(&scene, "False", "Preparing").await;
