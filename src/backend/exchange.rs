@@ -1,7 +1,7 @@
 //! One request and its answer: guard, Secrets, sending, and the body within its limit.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Response};
 use tokio::time::{Instant, timeout_at};
 
@@ -75,7 +75,8 @@ pub async fn exchange(
 async fn send(request: &Request, url: url::Url, means: ByHttp) -> Result<Exchange, Trouble> {
     let wrong = |error: String| Trouble::new(Outcome::Garbage, &request.url, "can't be asked", error);
     let method = Method::from_bytes(request.method.as_bytes()).map_err(|error| wrong(error.to_string()))?;
-    let mut builder = means.transport.request(method, url);
+    // Some, as Eureka, give XML to whoever does not ask for JSON; pages of metrics are neither.
+    let mut builder = means.transport.request(method, url).header(ACCEPT, "application/json, */*;q=0.5");
     let hidden = means.auth.as_ref().map(Authorization::hidden).unwrap_or_default();
     if let Some(authorization) = &means.auth {
         builder = builder.header(AUTHORIZATION, authorization.header.clone());

@@ -1,5 +1,7 @@
 //! `castoff suggest`: policies for what runs in a namespace, to begin with.
 
+mod systems;
+mod workload;
 mod workloads;
 
 use clap::Args;
@@ -15,7 +17,8 @@ use crate::kubernetes::resources::drain_policies;
 
 use super::connect::{Reach, list};
 use super::{Failure, output};
-use workloads::{Found, Suggestion, of_operators, suggest};
+use workload::{Found, read, read_service};
+use workloads::{Suggestion, of_operators, suggest};
 
 /// Looks at the workloads of a namespace and writes policies for them: what is sure, and `# TODO` where it is not.
 ///
@@ -54,9 +57,9 @@ async fn look(client: &Client, namespace: &str) -> Result<Found, Failure> {
         ApiResource::erase::<Deployment>(&()),
     ] {
         let kind = resource.kind.clone();
-        workloads.extend(of(resource).await?.iter().map(|object| workloads::read(&kind, object)));
+        workloads.extend(of(resource).await?.iter().map(|object| read(&kind, object)));
     }
-    let services = of(ApiResource::erase::<Service>(&())).await?.iter().map(workloads::read_service).collect();
+    let services = of(ApiResource::erase::<Service>(&())).await?.iter().map(read_service).collect();
     let pods = of(pods::resource()).await?.iter().filter_map(pod_of).collect();
     let policies: Vec<DynamicObject> = of(drain_policies()).await?;
     let policies: Vec<std::sync::Arc<PolicyObject>> =

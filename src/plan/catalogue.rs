@@ -6,19 +6,24 @@ use super::{Mistake, Plan, compile};
 use crate::yaml;
 
 /// Names and texts of the built-in plans.
-pub const SOURCES: [(&str, &str); 21] = [
+pub const SOURCES: [(&str, &str); 26] = [
+    ("celery", include_str!("builtin/celery.yaml")),
+    ("cockroachdb", include_str!("builtin/cockroachdb.yaml")),
     ("consul", include_str!("builtin/consul.yaml")),
     ("etcd", include_str!("builtin/etcd.yaml")),
+    ("eureka", include_str!("builtin/eureka.yaml")),
     ("http-hook", include_str!("builtin/http-hook.yaml")),
     ("in-flight", include_str!("builtin/in-flight.yaml")),
     ("kafka", include_str!("builtin/kafka.yaml")),
     ("minio", include_str!("builtin/minio.yaml")),
+    ("nacos", include_str!("builtin/nacos.yaml")),
     ("nats", include_str!("builtin/nats.yaml")),
     ("neighbours", include_str!("builtin/neighbours.yaml")),
     ("opensearch", include_str!("builtin/opensearch.yaml")),
     ("out-of-service", include_str!("builtin/out-of-service.yaml")),
     ("patroni", include_str!("builtin/patroni.yaml")),
     ("pd", include_str!("builtin/pd.yaml")),
+    ("qdrant", include_str!("builtin/qdrant.yaml")),
     ("quorum", include_str!("builtin/quorum.yaml")),
     ("rabbitmq", include_str!("builtin/rabbitmq.yaml")),
     ("redis-cluster", include_str!("builtin/redis-cluster.yaml")),
@@ -46,12 +51,15 @@ pub fn builtin(name: &str) -> Option<&'static Arc<Plan>> {
 #[must_use]
 pub fn checked(name: &str) -> &'static str {
     match name {
+        "celery" => "Celery 5.7.0 with Flower 2.2.0",
         "consul" => "answers of Consul 1.21.4",
         "etcd" => "etcd 3.7.3",
         "kafka" => "Kafka 4.1.2 with the JMX exporter 1.0.1",
         "nats" => "NATS 2.15.1",
         "opensearch" => "answers of OpenSearch 2.19.6",
-        "minio" | "patroni" | "redpanda" | "vault" | "vllm" => "a mock, as its documentation says",
+        "cockroachdb" | "eureka" | "minio" | "nacos" | "patroni" | "qdrant" | "redpanda" | "vault" | "vllm" => {
+            "a mock, as its documentation says"
+        }
         "pd" | "tikv" => "answers of PD 8.5.7",
         "rabbitmq" => "RabbitMQ 3.10.8",
         "redis-cluster" | "redis-sentinel" => "Redis 7.0.15 and Valkey 9.1.2",
@@ -66,18 +74,23 @@ pub fn checked(name: &str) -> &'static str {
 #[must_use]
 pub fn tests(name: &str) -> Option<&'static str> {
     match name {
+        "celery" => Some(include_str!("builtin/celery.test.yaml")),
+        "cockroachdb" => Some(include_str!("builtin/cockroachdb.test.yaml")),
         "consul" => Some(include_str!("builtin/consul.test.yaml")),
         "etcd" => Some(include_str!("builtin/etcd.test.yaml")),
+        "eureka" => Some(include_str!("builtin/eureka.test.yaml")),
         "http-hook" => Some(include_str!("builtin/http-hook.test.yaml")),
         "in-flight" => Some(include_str!("builtin/in-flight.test.yaml")),
         "kafka" => Some(include_str!("builtin/kafka.test.yaml")),
         "minio" => Some(include_str!("builtin/minio.test.yaml")),
+        "nacos" => Some(include_str!("builtin/nacos.test.yaml")),
         "nats" => Some(include_str!("builtin/nats.test.yaml")),
         "neighbours" => Some(include_str!("builtin/neighbours.test.yaml")),
         "opensearch" => Some(include_str!("builtin/opensearch.test.yaml")),
         "out-of-service" => Some(include_str!("builtin/out-of-service.test.yaml")),
         "patroni" => Some(include_str!("builtin/patroni.test.yaml")),
         "pd" => Some(include_str!("builtin/pd.test.yaml")),
+        "qdrant" => Some(include_str!("builtin/qdrant.test.yaml")),
         "quorum" => Some(include_str!("builtin/quorum.test.yaml")),
         "rabbitmq" => Some(include_str!("builtin/rabbitmq.test.yaml")),
         "redis-cluster" => Some(include_str!("builtin/redis-cluster.test.yaml")),

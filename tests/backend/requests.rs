@@ -59,6 +59,17 @@ async fn takes_statuses_that_the_read_accepts() {
 }
 
 #[tokio::test]
+async fn asks_for_json_where_there_is_a_choice() {
+    let choose = async |headers: HeaderMap| {
+        let wanted = headers.get(header::ACCEPT).and_then(|wanted| wanted.to_str().ok()).unwrap_or_default().to_owned();
+        if wanted.starts_with("application/json") && wanted.contains("*/*") { "{\"json\":true}" } else { "<xml/>" }
+    };
+    let url = format!("http://{}/x", serve(Router::new().route("/x", route(choose))).await);
+    let answer = observe_one(&Bench::new().backend(), &scope(), get(url)).await;
+    assert_eq!(answer, Observation::Answer { code: 200, body: json!({"json": true}) });
+}
+
+#[tokio::test]
 async fn tells_that_nobody_listens() {
     let url = closed().await;
     let backend = Bench::new().backend();

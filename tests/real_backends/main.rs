@@ -4,6 +4,7 @@
 //! that is killed. Nothing waits for a time: each test asks again until it sees what it waits for, some minutes at most.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod celery;
 mod kafka;
 mod members;
 mod nats;

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use castoff::backend::credentials::{Secret, SecretError, Secrets};
 use castoff::backend::dns::{Found, Lookup, NoAnswer};
 use castoff::backend::{Backend, Metrics, Scope, SeesCluster, Settings, Unseen};
-use castoff::plan::{ClusterRead, Inputs, Mode, Parameters, Round, Task, Verdict, catalogue};
+use castoff::plan::{Act, ClusterRead, Inputs, Mode, Parameters, Round, Task, Verdict, catalogue};
 use castoff::pod::Pod;
+use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -41,21 +42,45 @@ impl Members {
 
     /// One round for the pod of that ordinal.
     pub async fn round(&self, ordinal: usize, parameters: &Value, mode: Mode) -> Round {
+        self.look(ordinal, parameters, None, (mode, Task::Prepare)).await
+    }
+
+    /// One round that restores what was done for the pod of that ordinal, called so at the backend.
+    pub async fn restoring(&self, ordinal: usize, parameters: &Value, member: &str) -> Round {
+        self.look(ordinal, parameters, Some(member), (Mode::Restart, Task::Restore)).await
+    }
+
+    /// Sends an act for the pod of that ordinal.
+    pub async fn send(&self, ordinal: usize, act: &Act) {
+        let sent = self.backend.send(&self.scope(ordinal), act).await;
+        assert!(sent.accepted, "{}: {}", sent.message, sent.detail);
+    }
+
+    async fn look(
+        &self,
+        ordinal: usize,
+        parameters: &Value,
+        member: Option<&str>,
+        (mode, task): (Mode, Task),
+    ) -> Round {
         let plan = catalogue::builtin(self.name).unwrap();
         let given: Parameters = serde_json::from_value(parameters.clone()).unwrap();
         let parameters = plan.parameters(&given).unwrap();
+        let (pod, now) = (pod(self.name, self.addresses, ordinal), Timestamp::now().to_string());
+        let inputs = Inputs { pod: &pod, parameters: &parameters, member, mode, task, now: &now };
+        let limit = Instant::now() + Duration::from_secs(10);
+        self.backend.observe(&self.scope(ordinal), limit, |seen| plan.next(&inputs, seen)).await
+    }
+
+    fn scope(&self, ordinal: usize) -> Scope {
         let pod = pod(self.name, self.addresses, ordinal);
-        let scope = Scope {
+        Scope {
             namespace: "default".to_owned(),
             pod: Arc::new(Pod::deserialize(&pod).unwrap().into_owned()),
             pod_present: true,
             plan: self.name.to_owned(),
             ..Scope::default()
-        };
-        let (task, now) = (Task::Prepare, "2026-01-01T12:00:00Z");
-        let inputs = Inputs { pod: &pod, parameters: &parameters, member: None, mode, task, now };
-        let limit = Instant::now() + Duration::from_secs(10);
-        self.backend.observe(&scope, limit, |seen| plan.next(&inputs, seen)).await
+        }
     }
 
     pub async fn verdict(&self, ordinal: usize, parameters: &Value) -> Verdict {

@@ -56,7 +56,9 @@ impl Told {
         if changes.is_empty() {
             page += "Nothing.\n";
         }
-        changes.iter().for_each(|line| writeln!(page, "- `{line}`").unwrap());
+        for line in changes {
+            writeln!(page, "- `{line}`").unwrap();
+        }
         page += "\n## What comes of it\n\n| when | verdict | what it says |\n|---|---|---|\n";
         self.cases.iter().for_each(|case| writeln!(page, "{}", row(case)).unwrap());
         page += "\nThese are its tests: `castoff plan test` plays them, and yours. ";
@@ -67,7 +69,7 @@ impl Told {
     /// The plan's own lines on its parameters.
     fn parameters(&self) -> String {
         let lines = self.text.lines().skip_while(|line| *line != "  params:").skip(1);
-        lines.take_while(|line| line.starts_with("    ")).map(|line| format!("{}\n", line.trim())).collect()
+        lines.take_while(|line| line.starts_with("    ")).flat_map(|line| [line.trim(), "\n"]).collect()
     }
 
     /// The lines below a heading in the comments before the plan.

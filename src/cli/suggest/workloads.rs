@@ -1,50 +1,12 @@
-//! What a workload is, as far as its labels, images and ports tell, and the policy that fits it. Pure.
+//! The policy that fits a workload. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
-
-use kube::core::DynamicObject;
-use serde_json::Value;
 
 use crate::cli::operators::{Operator, operator};
-use crate::pod::Pod;
-use crate::policy::Policy;
 
-/// What was found in a namespace.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    pub namespace: String,
-    pub workloads: Vec<Workload>,
-    pub services: Vec<Service>,
-    pub pods: Vec<Pod<'static>>,
-    /// The policies that are there already.
-    pub policies: Vec<Arc<Policy>>,
-}
-
-/// A StatefulSet, a DaemonSet or a Deployment.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Workload {
-    pub kind: String,
-    pub name: String,
-    pub replicas: i64,
-    /// The labels that its pods are selected by, alone.
-    pub selector: BTreeMap<String, String>,
-    /// All labels of its pods.
-    pub labels: BTreeMap<String, String>,
-    pub annotations: BTreeMap<String, String>,
-    pub images: Vec<String>,
-    /// Ports of its containers, with their names.
-    pub ports: Vec<(String, i64)>,
-}
-
-/// A Service.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Service {
-    pub name: String,
-    pub selector: BTreeMap<String, String>,
-    pub ports: Vec<i64>,
-}
+use super::systems;
+use super::workload::{Found, Step, Workload, quoted};
 
 /// What is written about a workload.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,50 +15,6 @@ pub(super) enum Suggestion {
     Policy(String),
     /// None, and why.
     Nothing(String),
-}
-
-/// Reads a workload.
-pub(super) fn read(kind: &str, object: &DynamicObject) -> Workload {
-    let at = |place: &str| object.data.pointer(place);
-    let map = |place: &str| at(place).cloned().and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default();
-    let containers = || at("/spec/template/spec/containers").and_then(Value::as_array).into_iter().flatten();
-    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let ports = containers().flat_map(|it| it.get("ports").and_then(Value::as_array).into_iter().flatten());
-    Workload {
-        kind: kind.to_owned(),
-        name: object.metadata.name.clone().unwrap_or_default(),
-        replicas: at("/spec/replicas").and_then(Value::as_i64).unwrap_or(1),
-        selector: map("/spec/selector/matchLabels"),
-        labels: map("/spec/template/metadata/labels"),
-        annotations: map("/spec/template/metadata/annotations"),
-        images: containers().map(|it| text(it, "image")).collect(),
-        ports: ports.filter_map(|port| Some((text(port, "name"), port.get("containerPort")?.as_i64()?))).collect(),
-    }
-}
-
-/// Reads a Service.
-pub(super) fn read_service(object: &DynamicObject) -> Service {
-    let at = |place: &str| object.data.pointer(place);
-    let ports = at("/spec/ports").and_then(Value::as_array).into_iter().flatten();
-    Service {
-        name: object.metadata.name.clone().unwrap_or_default(),
-        selector: at("/spec/selector").cloned().and_then(|it| serde_json::from_value(it).ok()).unwrap_or_default(),
-        ports: ports.filter_map(|port| port.get("port")?.as_i64()).collect(),
-    }
-}
-
-/// A step: plan, parameters as they are written, and what is to be filled in.
-struct Step {
-    name: &'static str,
-    plan: &'static str,
-    parameters: Vec<(&'static str, String)>,
-    todo: Option<String>,
-}
-
-impl Step {
-    fn sure(name: &'static str, plan: &'static str, parameters: Vec<(&'static str, String)>) -> Self {
-        Step { name, plan, parameters, todo: None }
-    }
 }
 
 /// What fits a workload.
@@ -111,6 +29,11 @@ pub(super) fn suggest(workload: &Workload, found: &Found) -> Suggestion {
     }
     if let Some(advice) = operator(&workload.pod()).and_then(Operator::advice) {
         return told(format!("its pods are {advice}"));
+    }
+    if let Some(recipe) = systems::recipe_of(workload) {
+        return told(format!(
+            "only its own commands can prepare it: castoff hook runs them as a sidecar, see manifests/recipes/{recipe}"
+        ));
     }
     match step_of(workload, found) {
         Some(step) => Suggestion::Policy(policy(workload, &found.namespace, &step)),
@@ -133,31 +56,7 @@ pub(super) fn of_operators(found: &Found) -> Vec<Suggestion> {
 }
 
 fn step_of(workload: &Workload, found: &Found) -> Option<Step> {
-    known_system(workload, found).or_else(|| by_kind(workload))
-}
-
-/// A system that a built-in plan knows, told by its image.
-fn known_system(workload: &Workload, found: &Found) -> Option<Step> {
-    let instance = |key: &str| workload.labels.get(key).cloned().unwrap_or_default();
-    let of_pd = || found.service(2379, Some(("app.kubernetes.io/component", "pd")));
-    if workload.runs("tikv") {
-        return Some(with_url("evict-leaders", "tikv", "pd", of_pd(), "http://basic-pd:2379"));
-    }
-    if workload.runs("pd") {
-        return Some(with_url("move-leadership", "pd", "pd", of_pd(), "http://basic-pd:2379"));
-    }
-    if workload.runs("etcd") {
-        return Some(with_url("move-leadership", "etcd", "url", found.in_front_of(workload, 2379), "http://etcd:2379"));
-    }
-    if workload.runs("patroni") || workload.runs("spilo") || instance("application") == "spilo" {
-        return Some(Step::sure("switch-over", "patroni", Vec::new()));
-    }
-    let in_consul = ["consul.hashicorp.com/connect-inject", "consul.hashicorp.com/service-name"];
-    if in_consul.iter().any(|key| workload.annotations.contains_key(*key)) {
-        let todo = "is the service's ID at the agent the pod's name? if not: parameters: {service: ...}".to_owned();
-        return Some(Step { todo: Some(todo), ..Step::sure("leave-consul", "consul", Vec::new()) });
-    }
-    None
+    systems::step_of(workload, found).or_else(|| by_kind(workload))
 }
 
 /// By its kind alone, what fits is a guess.
@@ -187,76 +86,6 @@ fn by_kind(workload: &Workload) -> Option<Step> {
         }
         _ => None,
     }
-}
-
-fn with_url(
-    name: &'static str,
-    plan: &'static str,
-    parameter: &'static str,
-    url: Option<String>,
-    example: &str,
-) -> Step {
-    let todo = "with TLS: https, and credentials: {secretName: ...} below parameters";
-    let (url, todo) = match url {
-        Some(url) => (url, todo.to_owned()),
-        None => (example.to_owned(), format!("the Service in front of all members; {todo}")),
-    };
-    Step { todo: Some(todo), ..Step::sure(name, plan, vec![(parameter, quoted(&url))]) }
-}
-
-impl Workload {
-    /// Whether one of its images has this name.
-    fn runs(&self, name: &str) -> bool {
-        let base = |image: &str| {
-            let last = image.rsplit('/').next().unwrap_or_default();
-            last.split([':', '@']).next().unwrap_or_default().to_owned()
-        };
-        self.images.iter().any(|image| {
-            let base = base(image);
-            base == name || base.starts_with(&format!("{name}-"))
-        })
-    }
-
-    fn port(&self) -> Option<i64> {
-        let named = |wanted: &str| self.ports.iter().find(|(name, _)| name == wanted);
-        named("http").or_else(|| named("web")).or_else(|| self.ports.first()).map(|(_, port)| *port)
-    }
-
-    /// A pod of it, as far as policies look at one.
-    fn pod(&self) -> Pod<'static> {
-        let mut pod = Pod::default();
-        let labels = self.labels.iter().map(|(key, value)| (key.clone().into(), value.clone().into()));
-        pod.metadata.labels = labels.collect();
-        pod
-    }
-}
-
-impl Found {
-    /// A Service of this port whose selector has this label.
-    fn service(&self, port: i64, label: Option<(&str, &str)>) -> Option<String> {
-        let fits = |service: &&Service| {
-            service.ports.contains(&port)
-                && label.is_none_or(|(key, value)| service.selector.get(key).is_some_and(|it| it == value))
-        };
-        // The shorter name is the one for clients; the other one is headless, for peers.
-        let found = self.services.iter().filter(fits).min_by_key(|service| service.name.len());
-        found.map(|service| format!("http://{}:{port}", service.name))
-    }
-
-    /// A Service in front of this workload's pods.
-    fn in_front_of(&self, workload: &Workload, port: i64) -> Option<String> {
-        let selects = |service: &&Service| {
-            !service.selector.is_empty()
-                && service.ports.contains(&port)
-                && service.selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value))
-        };
-        let found = self.services.iter().filter(selects).min_by_key(|service| service.name.len());
-        found.map(|service| format!("http://{}:{port}", service.name))
-    }
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
 }
 
 /// The policy; with something to be filled in it only watches.

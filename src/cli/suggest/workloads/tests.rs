@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use serde_json::json;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
 
 use super::*;
+use crate::cli::suggest::workload::{Service, read, read_service};
 use crate::standalone::policies;
 
 fn workload(kind: &str, name: &str, image: &str, more: &Value) -> Workload {
@@ -55,6 +58,73 @@ fn what_is_known_by_its_image_gets_its_plan_and_the_service_in_front_of_it() {
     assert!(unknown.contains("# TODO the Service in front of all members"), "{unknown}");
     let patroni = workload("StatefulSet", "pg", "registry/spilo-17:4.0", &json!({}));
     assert!(!written(&patroni, &found(Vec::new())).contains("TODO"), "its plan needs nothing to be filled in");
+}
+
+/// Workloads by which each built-in plan is suggested: plan, kind, image, command and environment.
+fn one_of_each() -> Vec<(&'static str, Workload)> {
+    let set = |plan, image: &str| (plan, workload("StatefulSet", "db", image, &json!({})));
+    let with = |plan, words: &[&str], variable: &str| {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        let plain = workload("Deployment", "orders", "orders:1", &json!({}));
+        (plan, Workload { words, environment: vec![variable.to_owned()], ..plain })
+    };
+    let annotated = |plan, kind: &str, annotation: &str| {
+        (plan, workload(kind, "api", "api:1", &json!({"annotations": {annotation: "true"}})))
+    };
+    let small = Workload { replicas: 2, ..workload("StatefulSet", "queue", "queue:1", &json!({})) };
+    vec![
+        set("cockroachdb", "cockroachdb/cockroach:v25.3.0"),
+        set("etcd", "quay.io/coreos/etcd:v3.6.0"),
+        set("kafka", "apache/kafka:4.1.0"),
+        set("minio", "quay.io/minio/minio:latest"),
+        set("nats", "nats:2.12-alpine"),
+        set("opensearch", "opensearchproject/opensearch:3"),
+        set("patroni", "registry/spilo-17:4.0"),
+        set("pd", "pingcap/pd:v8.5.0"),
+        set("qdrant", "qdrant/qdrant:v1.15"),
+        set("quorum", "queue:1"),
+        set("rabbitmq", "rabbitmq:4-management"),
+        set("redis-cluster", "bitnami/redis-cluster:7"),
+        set("redis-sentinel", "bitnami/redis-sentinel:7"),
+        set("redpanda", "redpandadata/redpanda:v25"),
+        set("tikv", "pingcap/tikv:v8.5.0"),
+        set("vault", "hashicorp/vault:1.20"),
+        set("zookeeper", "zookeeper:3.9"),
+        ("vllm", workload("Deployment", "llm", "vllm/vllm-openai:v0.11", &json!({}))),
+        ("neighbours", workload("DaemonSet", "agent", "agent:1", &json!({}))),
+        ("http-hook", small),
+        annotated("consul", "Deployment", "consul.hashicorp.com/connect-inject"),
+        annotated("in-flight", "Deployment", "prometheus.io/scrape"),
+        with("celery", &["celery", "-A", "tasks", "worker"], "BROKER"),
+        with("eureka", &[], "EUREKA_CLIENT_SERVICEURL_DEFAULTZONE"),
+        with("nacos", &[], "SPRING_CLOUD_NACOS_DISCOVERY_SERVER_ADDR"),
+    ]
+}
+
+#[test]
+fn every_built_in_plan_is_suggested_for_the_workload_that_it_is_for() {
+    let each = one_of_each();
+    for (plan, workload) in &each {
+        let text = written(workload, &found(Vec::new()));
+        assert!(text.contains(&format!("plan: {{builtIn: {plan}}}")), "{plan}: {text}");
+    }
+    // By which label Services select a pod can't be told from outside.
+    let told: Vec<&str> = each.iter().map(|(plan, _)| *plan).chain(["out-of-service"]).collect();
+    let missing: Vec<&str> = crate::plan::catalogue::names().into_iter().filter(|name| !told.contains(name)).collect();
+    assert!(missing.is_empty(), "nothing leads to {missing:?}");
+}
+
+#[test]
+fn what_only_its_own_commands_can_prepare_is_led_to_its_recipe() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/recipes");
+    for image in ["mongo:8", "mysql:8.4", "bitnami/mariadb-galera:12", "cassandra:5"] {
+        let Suggestion::Nothing(why) = suggest(&workload("StatefulSet", "db", image, &json!({})), &found(Vec::new()))
+        else {
+            panic!("a policy for {image}")
+        };
+        let recipe = why.rsplit('/').next().unwrap();
+        assert!(folder.join(recipe).exists(), "{image}: {why}");
+    }
 }
 
 #[test]
