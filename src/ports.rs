@@ -205,6 +205,11 @@ pub trait Cluster: Send + Sync {
     /// A node, as it is now.
     async fn node_now(&self, name: &str) -> NodeSeen;
 
+    /// The nodes that a NodeDrain names, each with the name of one, from memory.
+    fn node_drains(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
     /// A namespace, from memory; `None` where this installation can't tell.
     fn namespace(&self, name: &str) -> Option<NamespaceFacts>;
 

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::kubernetes::is_not_found;
-use crate::kubernetes::resources::{drain_plans, drain_policies, pod_drains};
+use crate::kubernetes::resources::{drain_plans, drain_policies, node_drains, pod_drains};
 
 use super::connect::{Which, refused};
 use super::{Failure, output};
@@ -172,6 +172,6 @@ fn gone_is_fine<T>(outcome: kube::Result<T>, what: &str) -> Result<Option<T>, Fa
 }
 
 /// Castoff's own kinds, as they are emptied.
-fn kinds() -> [ApiResource; 2] {
-    [drain_policies(), drain_plans()]
+fn kinds() -> [ApiResource; 3] {
+    [node_drains(), drain_policies(), drain_plans()]
 }

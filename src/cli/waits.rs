@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::kubernetes::pods;
+use crate::lifecycle::awaited::names;
 
 use super::drains::{DrainView, WAITS_FOR_REPLACEMENT};
 
@@ -68,19 +69,6 @@ async fn why_awaited(client: &Client, views: &[DrainView]) -> BTreeMap<(String, 
 /// The pods that a drain waits for: those before it, or the next one of its own name.
 fn awaited(view: &DrainView) -> Vec<String> {
     if view.why == WAITS_FOR_REPLACEMENT { vec![view.pod.clone()] } else { names(&view.why) }
-}
-
-/// The pods that a drain waits for, as its message names them: `waits for db-0, which is not Ready (maxUnavailable 1)`.
-/// What stands in brackets is the limit.
-pub(super) fn names(why: &str) -> Vec<String> {
-    let Some((named, _)) = why.strip_prefix("waits for ").and_then(|rest| rest.split_once(" (")) else {
-        return Vec::new();
-    };
-    if named.starts_with("pods that are missing") {
-        return Vec::new();
-    }
-    let is_a_word = |word: &&str| ["", "and", "which", "is", "are", "not", "Ready", "others"].contains(word);
-    named.split([',', ' ']).filter(|word| !is_a_word(word)).map(str::to_owned).collect()
 }
 
 /// Why a pod is not Ready; `None` where it is, or where it does not say.
@@ -158,16 +146,5 @@ mod tests {
         let expected = "waits for db-1 (maxUnavailable 1); db-1 is Pending: Unschedulable";
         assert_eq!(told, [expected, "waits for db-2 (maxUnavailable 1)"]);
         assert_eq!(names(told[0]), ["db-1"], "whom it waits for is read from it all the same");
-    }
-
-    #[test]
-    fn the_pods_that_are_waited_for_are_read_from_the_message() {
-        assert_eq!(names("waits for broker-1 (maxUnavailable 1)"), ["broker-1"]);
-        assert_eq!(names("waits for a-1 (in another zone by topology.kubernetes.io/zone)"), ["a-1"]);
-        assert_eq!(names("waits for a-0 and a-1, a-2, which are not Ready (maxUnavailable 1)"), ["a-0", "a-1", "a-2"]);
-        assert_eq!(names("waits for a-0 and others (maxUnavailable 3)"), ["a-0"]);
-        for nobody in ["it is to be prepared", "waits for pods that are missing or not Ready (maxUnavailable 1)"] {
-            assert!(names(nobody).is_empty(), "{nobody}");
-        }
     }
 }

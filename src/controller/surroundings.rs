@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::facts::{NodeSeen, OwnerSeen};
 use crate::lifecycle::{
-    Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, Wrong, ahead, hole, wish,
+    Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, Wrong, ahead, awaited, hole, wish,
 };
 use crate::plan::Round;
 use crate::pod::Pod;
@@ -169,9 +169,7 @@ impl Controller {
         let predecessor = around.predecessor.as_ref().map(|drain| drain.metadata.name.as_str());
         match census.ask(drain, predecessor, &around.over) {
             // Only those ask their backend who would get the next places.
-            Room::Take(_) if before > 0 && census.free(drain) <= before => {
-                Room::Wait("waits in line: others of its policy have the next places".to_owned())
-            }
+            Room::Take(_) if before > 0 && census.free(drain) <= before => Room::Wait(awaited::IN_LINE.to_owned()),
             room => room,
         }
     }
@@ -223,8 +221,7 @@ impl Controller {
             },
             wish: now
                 .map_or(Wish::None, |pod| wish::wish(pod, &around.owner, &node, drain.status.caller, &around.pods)),
-            ahead: around.found.is_some()
-                && around.guarding.as_deref().is_some_and(|policy| ahead::signal(policy, &node).is_some()),
+            ahead: self.is_asked_for_ahead(around, &node),
             mode: now.and_then(|pod| wish::mode(pod, &around.owner)),
             room: around.room.clone(),
             listed: around.listed,
@@ -236,5 +233,11 @@ impl Controller {
             wrong: around.wrong.clone(),
             settings: self.settings,
         }
+    }
+
+    /// Whether the pod's node shows what its policy prepares ahead for, or a NodeDrain names it.
+    fn is_asked_for_ahead(&self, around: &Surroundings, node: &NodeSeen) -> bool {
+        let (Some(pod), Some(policy)) = (&around.found, &around.guarding) else { return false };
+        ahead::signal(policy, node).is_some() || self.cluster.node_drains().contains_key(pod.spec.node_name.as_str())
     }
 }

@@ -22,6 +22,7 @@ use crate::policy::{Policy, PolicyIndex, selector};
 use crate::ports::{Cluster, Listener, StoreError, WAKE_ANNOTATION};
 
 use super::cache::{Cache, chain};
+use super::node_drains::NodeDrain;
 use super::owners::Owners;
 use super::pods::{self, Pods};
 use super::registration::Seen;
@@ -46,6 +47,8 @@ pub struct WatchedCluster {
     pub pods: Arc<Pods>,
     /// By name.
     pub nodes: Arc<Cache<NodeFacts>>,
+    /// By name; filled while this process leads.
+    pub node_drains: Arc<Cache<NodeDrain>>,
     /// By name.
     pub namespaces: Arc<Cache<NamespaceFacts>>,
     owners: Owners,
@@ -103,9 +106,9 @@ impl WatchedCluster {
     /// A cluster of which nothing is known yet.
     #[must_use]
     pub fn new(client: Client, registration: watch::Receiver<Seen>, registration_is_ours: bool) -> Self {
-        let (pods, nodes, namespaces) = Default::default();
+        let (pods, nodes, node_drains, namespaces) = Default::default();
         let owners = Owners::new(client.clone());
-        WatchedCluster { client, pods, nodes, namespaces, owners, registration, registration_is_ours }
+        WatchedCluster { client, pods, nodes, node_drains, namespaces, owners, registration, registration_is_ours }
     }
 
     fn pod_api(&self, namespace: &str) -> Api<DynamicObject> {
@@ -184,6 +187,10 @@ impl Cluster for WatchedCluster {
             None if self.nodes.is_filled() && !name.is_empty() => NodeSeen::Gone,
             None => NodeSeen::Unknown,
         }
+    }
+
+    fn node_drains(&self) -> BTreeMap<String, String> {
+        self.node_drains.all().iter().map(|drain| (drain.spec.node_name.clone(), drain.name.clone())).collect()
     }
 
     async fn selected_now(&self, policy: &Policy, most: usize) -> Result<Option<Vec<Arc<Pod<'static>>>>, StoreError> {

@@ -16,6 +16,7 @@ pub mod health;
 pub mod history;
 pub mod lease;
 pub(crate) mod metrics;
+pub mod node_drains;
 mod owners;
 pub mod pods;
 pub mod policies;
@@ -31,9 +32,10 @@ fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
 }
 
-/// Whether what was asked for is not there.
+/// Whether what was asked for is not there. Of a kind that it does not know the API server says so in plain text, without
+/// a reason.
 pub(crate) fn is_not_found(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.is_not_found())
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// The labels of everything that Castoff makes for itself.
@@ -53,4 +55,19 @@ pub(crate) struct ApiError {
 fn failed(what: impl Into<String>) -> impl FnOnce(kube::Error) -> ApiError {
     let what = what.into();
     move |source| ApiError { what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_and_a_kind_that_is_not_known_are_not_found() {
+        let answered = |reason: &str, code| kube::Error::Api(Box::new(Status::failure("x", reason).with_code(code)));
+        assert!(is_not_found(&answered("NotFound", 404)));
+        assert!(is_not_found(&answered("Failed to parse error data", 404)));
+        assert!(!is_not_found(&answered("Forbidden", 403)));
+    }
 }

@@ -28,6 +28,12 @@ pub fn pod_drains() -> ApiResource {
     resource("PodDrain", "poddrains")
 }
 
+/// NodeDrains, as the API names them.
+#[must_use]
+pub fn node_drains() -> ApiResource {
+    resource("NodeDrain", "nodedrains")
+}
+
 /// A part of an object, or nothing.
 pub(crate) fn part(object: &DynamicObject, name: &str) -> Value {
     object.data.get(name).cloned().unwrap_or(Value::Null)

@@ -1,7 +1,7 @@
-//! Preparation ahead of being asked: a pod's node shows that it will go soon.
+//! Preparation ahead of being asked: a pod's node shows that it will go soon, or a NodeDrain says so.
 //!
-//! The node's sign counts as long as it is seen; once it is gone, whoever asks for the pod counts as always. A tool that
-//! tries for two minutes and comes back later finds its pods still prepared.
+//! The sign counts as long as it is seen; once it is gone, whoever asks for the pod counts as always. A tool that tries
+//! for two minutes and comes back later finds its pods still prepared.
 
 use crate::facts::NodeSeen;
 use crate::policy::Policy;
@@ -10,8 +10,26 @@ use crate::policy::spec::NodeSignal;
 use super::drain::Drain;
 use super::status::Phase;
 
-/// As whom a node's sign asks for a pod: as a program, whose pauses are long.
+/// As whom a sign asks for a pod: as a program, whose pauses are long.
 const REQUESTER: &str = "system:castoff:prepare-ahead";
+
+/// What has the pods of a node prepared before anybody asks for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// The node shows what the pod's policy names.
+    Node(NodeSignal),
+    /// A NodeDrain of this name names the node.
+    NodeDrain(String),
+}
+
+impl std::fmt::Display for Sign {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Sign::Node(signal) => signal.fmt(formatter),
+            Sign::NodeDrain(name) => write!(formatter, "NodeDrain {name}"),
+        }
+    }
+}
 
 /// What of that which the policy names the node shows.
 #[must_use]
@@ -26,8 +44,8 @@ pub fn signal<'a>(policy: &'a Policy, node: &NodeSeen) -> Option<&'a NodeSignal>
 
 /// As whom this sign asks.
 #[must_use]
-pub fn requester(signal: &NodeSignal) -> String {
-    format!("{REQUESTER} ({signal})")
+pub fn requester(sign: &Sign) -> String {
+    format!("{REQUESTER} ({sign})")
 }
 
 /// What is to be done about a pod whose node has begun to show it.
@@ -39,15 +57,19 @@ pub enum Begin {
     Anew,
     /// It is under way.
     Nothing,
+    /// What was prepared before is being undone, or its drain deleted: begin once that is over.
+    Later,
 }
 
 /// The same, where its drain is so.
 #[must_use]
 pub fn begin(drain: Option<&Drain>) -> Begin {
-    match drain {
-        None => Begin::Create,
-        Some(drain) if drain.status.phase == Phase::Completed && !drain.metadata.kept.deleting => Begin::Anew,
-        Some(_) => Begin::Nothing,
+    let Some(drain) = drain else { return Begin::Create };
+    match drain.status.phase {
+        _ if drain.metadata.kept.deleting => Begin::Later,
+        Phase::Restoring => Begin::Later,
+        Phase::Completed => Begin::Anew,
+        _ => Begin::Nothing,
     }
 }
 
@@ -90,8 +112,24 @@ mod tests {
     }
 
     #[test]
-    fn a_nodes_sign_has_the_patience_of_a_program() {
+    fn a_sign_has_the_patience_of_a_program() {
         let signal = NodeSignal { taint: Some("x".to_owned()), ..NodeSignal::default() };
-        assert_eq!(Caller::of(&requester(&signal)), Caller::Program);
+        for (sign, shown) in [(Sign::Node(signal), "(taint x)"), (Sign::NodeDrain("n".to_owned()), "(NodeDrain n)")] {
+            assert_eq!(Caller::of(&requester(&sign)), Caller::Program);
+            assert!(requester(&sign).ends_with(shown));
+        }
+    }
+
+    #[test]
+    fn what_is_being_undone_is_begun_anew_once_that_is_over() {
+        let at = |phase, deleting| {
+            let mut drain = Drain::new(&crate::pod::Pod::default(), "p", "alice");
+            (drain.status.phase, drain.metadata.kept.deleting) = (phase, deleting);
+            begin(Some(&drain))
+        };
+        assert_eq!(begin(None), Begin::Create);
+        assert_eq!((at(Phase::Queued, false), at(Phase::Drained, false)), (Begin::Nothing, Begin::Nothing));
+        assert_eq!((at(Phase::Restoring, false), at(Phase::Completed, false)), (Begin::Later, Begin::Anew));
+        assert_eq!((at(Phase::Draining, true), at(Phase::Completed, true)), (Begin::Later, Begin::Later));
     }
 }

@@ -18,6 +18,8 @@ pub struct Memory {
     pub quiet_until: Duration,
     /// The number of tries last seen, and when it was new.
     tries: (u64, Duration),
+    /// When the pod was last asked for ahead, by its node or a NodeDrain.
+    asked_ahead: Duration,
     /// A try was new to this process.
     pub has_heard: bool,
     /// The longest pause between two tries that was seen.
@@ -71,6 +73,7 @@ impl Memory {
         Memory {
             quiet_until: now + quiet,
             tries: (drain.tries(), now),
+            asked_ahead: Duration::ZERO,
             has_heard: false,
             longest_pause: Duration::from_secs(drain.status.longest_pause_seconds),
             claims: (drain.status.claims, now),
@@ -83,6 +86,11 @@ impl Memory {
             told: Told::meeting(drain.status.says_why_it_is_held()),
             steps: drain.status.steps.iter().map(step).collect(),
         }
+    }
+
+    /// The pod is asked for ahead: as good as a try, and no pause between two.
+    pub fn is_asked_ahead(&mut self, now: Duration) {
+        self.asked_ahead = now;
     }
 
     /// Takes note of what is new in the drain.
@@ -155,10 +163,11 @@ impl Memory {
         self.pods.map_or(Duration::ZERO, |(_, since)| now.saturating_sub(since))
     }
 
-    /// How long ago the later was of the last try and reaching Drained.
+    /// How long ago the last was of a try, of being asked for ahead, and of reaching Drained.
     #[must_use]
     pub fn silent(&self, now: Duration) -> Duration {
-        let counted_from = if self.phase.0 == Phase::Drained { self.tries.1.max(self.phase.1) } else { self.tries.1 };
+        let asked = self.tries.1.max(self.asked_ahead);
+        let counted_from = if self.phase.0 == Phase::Drained { asked.max(self.phase.1) } else { asked };
         now.saturating_sub(counted_from)
     }
 

@@ -4,6 +4,7 @@
 //! the drain as it is to be written, and what to do once that is written. It knows no clock and no socket.
 
 pub mod ahead;
+pub mod awaited;
 pub mod caller;
 pub mod claim;
 mod departing;

@@ -258,7 +258,7 @@ fn bring_the_next_try(work: &mut Work<'_>) {
 
 /// Prepared, but nobody asks for the pod.
 fn note_unasked(work: &mut Work<'_>) {
-    let unasked = work.memory.silent(work.world.now) >= UNASKED && !work.world.ahead;
+    let unasked = work.memory.silent(work.world.now) >= UNASKED;
     // That a new process has heard nothing yet is no try.
     work.drain.status.unasked = unasked || work.drain.status.unasked && !work.memory.has_heard;
 }
@@ -294,7 +294,7 @@ fn is_abandoned(work: &Work<'_>) -> bool {
     let patience = abandon_after.max(2 * pause).max(status.caller.shortest_patience());
     // A try that came soon after one that was written down is not written itself.
     let unwritten = claim::between_tries(&work.drain);
-    !work.world.wish.is_to_go() && !work.world.ahead && work.memory.silent(work.world.now) > patience + unwritten
+    !work.world.wish.is_to_go() && work.memory.silent(work.world.now) > patience + unwritten
 }
 
 /// Nobody but the pod's owner has asked, and it can be seen to want nothing of the pod any more: rolled back, scaled out

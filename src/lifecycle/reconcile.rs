@@ -125,6 +125,9 @@ impl<'a> Work<'a> {
     fn new(drain: &Drain, memory: &Memory, world: &'a World) -> Self {
         let (mut drain, mut memory) = (drain.clone(), memory.clone());
         memory.notice(&drain, world.now);
+        if world.ahead {
+            memory.is_asked_ahead(world.now);
+        }
         drain.status.longest_pause_seconds = drain.status.longest_pause_seconds.max(memory.longest_pause().as_secs());
         let steps = std::mem::take(&mut drain.status.steps).into_iter().zip(std::mem::take(&mut memory.steps));
         let steps =

@@ -24,7 +24,7 @@ pub struct World {
     pub hole: Hole,
     /// Whether the pod's owner, or its node, wants it gone now.
     pub wish: Wish,
-    /// Whether the pod's node shows what its policy prepares ahead for.
+    /// Whether the pod's node shows what its policy prepares ahead for, or a NodeDrain names it.
     pub ahead: bool,
     /// Whether the pod is expected back; `None` where that can't be told now.
     pub mode: Option<Mode>,

@@ -11,6 +11,7 @@ mod balancer;
 mod consul;
 mod doctor;
 mod etcd;
+mod evictions;
 mod ground;
 mod installation;
 mod moves;

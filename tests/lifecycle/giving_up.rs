@@ -74,6 +74,18 @@ fn a_drain_that_nobody_asks_for_is_given_up_but_not_while_its_owner_wants_it() {
 }
 
 #[test]
+fn what_is_asked_for_ahead_is_kept_and_has_the_usual_patience_from_then_on() {
+    let mut case = case("Drained", 1);
+    case.drain.status.caller = Caller::Program;
+    case.world.ahead = true;
+    case.after(Duration::from_hours(10)).see(&[Verdict::Done]);
+    assert_eq!((case.phase(), case.drain.status.unasked), (Phase::Drained, false));
+    case.world.ahead = false;
+    let after = given_up_after(&mut case);
+    assert!(with_unwritten(1060, 600).contains(&after), "{after}");
+}
+
+#[test]
 fn a_pod_that_its_owner_keeps_is_given_up_but_not_where_somebody_else_asked() {
     for phase in ["Queued", "Draining", "Drained"] {
         for (caller, wish, kept) in [

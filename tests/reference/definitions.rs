@@ -9,7 +9,7 @@ use super::{are_kept, cell, printed};
 const HEAD: &str = "\
 # Reference of the API
 
-Every field of the three kinds of `castoff.dev/v1alpha1`, from the definitions that `castoff crds` prints, and held to them by a test. \
+Every field of the four kinds of `castoff.dev/v1alpha1`, from the definitions that `castoff crds` prints, and held to them by a test. \
 [What a policy's lines are for](policies.md), [how to write a plan](plans.md). `kubectl explain drainpolicy.spec` has the same in a terminal.
 ";
 

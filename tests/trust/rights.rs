@@ -15,7 +15,8 @@ const NAMESPACE: &str = "trust-rights";
 async fn may(admin: &Client, user: &str, what: &str, namespace: &str) -> bool {
     let (verb, resource) = what.split_once(' ').unwrap();
     let (resource, subresource) = resource.split_once('/').map_or((resource, None), |(one, two)| (one, Some(two)));
-    let group = if resource.starts_with("drain") || resource == "poddrains" { "castoff.dev" } else { "" };
+    let is_ours = ["drainpolicies", "drainplans", "poddrains", "nodedrains"].contains(&resource);
+    let group = if is_ours { "castoff.dev" } else { "" };
     let attributes = ResourceAttributes {
         group: Some(group.to_owned()),
         resource: Some(resource.to_owned()),
@@ -74,6 +75,7 @@ async fn an_editor_prepares_and_cancels_and_an_admin_writes_policies() {
         "bypass drainpolicies",
         "create drainplans",
         "update drainplans",
+        "create nodedrains",
     ];
     // What a delete of a pod causes, whoever may delete it may cause, and give up.
     let of_drains = ["create poddrains", "patch poddrains", "delete poddrains"];
@@ -104,6 +106,7 @@ async fn castoffs_token_makes_nothing_runs_nothing_and_reads_no_secret_but_its_o
         "impersonate users",
         "update drainpolicies",
         "create drainplans",
+        "create nodedrains",
         "bypass drainpolicies",
         "patch nodes",
         "patch namespaces",

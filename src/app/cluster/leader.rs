@@ -13,9 +13,9 @@ use crate::kubernetes::certificates::{self, Access, Lives, Place};
 use crate::kubernetes::evictions::Responder;
 use crate::kubernetes::follow::Pace;
 use crate::kubernetes::lease::Leadership;
-use crate::kubernetes::pods;
 use crate::kubernetes::policy_status::{Elsewhere, Probes, Writer};
 use crate::kubernetes::registration::{Registration, Seen};
+use crate::kubernetes::{node_drains, pods, resources};
 use crate::ports::Asks;
 use crate::runbook::Links;
 use crate::runtime::liveness::{Liveness, Pulse};
@@ -62,6 +62,7 @@ impl Leader {
             let pods = &self.caches.cluster.pods;
             // What was seen the last time this process led is over.
             pods.clear();
+            self.caches.cluster.node_drains.clear();
             let mut tasks = self.begin();
             let unable = tokio::select! {
                 worked = tasks::caught("controller", self.control(shutdown)) => return worked,
@@ -93,6 +94,10 @@ impl Leader {
         let pace = Pace { streams: true, ..self.pace };
         let pods = Source { pace, ..Source::new(Api::all(self.client.clone()), "pods", pods::read) };
         tasks.spawn("pods", Arc::clone(&self.caches.cluster.pods.cache).follow(pods));
+        let node_drains = Api::all_with(self.client.clone(), &resources::node_drains());
+        let node_drains = Source::new(node_drains, "nodedrains", node_drains::read);
+        tasks.spawn("nodedrains", Arc::clone(&self.caches.cluster.node_drains).follow(node_drains));
+        tasks.spawn("status of nodedrains", self.writer_of_node_drains().run());
         let probes = Arc::new(self.probes());
         tasks.spawn("backend probes", Arc::clone(&probes).run());
         tasks.spawn("policy status", self.writer(probes).run());
@@ -147,6 +152,18 @@ impl Leader {
             cluster: Arc::clone(cluster),
             events: Arc::clone(events),
             is_leader: Arc::clone(is_leader),
+            found: Arc::default(),
+        }
+    }
+
+    fn writer_of_node_drains(&self) -> node_drains::Writer {
+        node_drains::Writer {
+            client: self.client.clone(),
+            index: Arc::clone(&self.caches.index),
+            in_force: self.caches.in_force.clone(),
+            store: Arc::clone(&self.controller.store),
+            cluster: Arc::clone(&self.caches.cluster),
+            leadership: self.leadership.clone(),
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
     if let Some(absent) = installation::absent(seen) {
         return vec![absent];
     }
-    let checks: [fn(&Seen) -> Vec<Finding>; 18] = [
+    let checks: [fn(&Seen) -> Vec<Finding>; 19] = [
         installation::definitions,
         installation::versions,
         installation::replicas,
@@ -44,6 +44,7 @@ pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
         webhook::gate_open,
         guarding::policies,
         guarding::operators,
+        guarding::never_asked,
         guarding::called,
         guarding::others,
         guarding::backends,

@@ -30,7 +30,7 @@ use crate::policy::Policy;
 use crate::policy::selector;
 use crate::policy::spec::{LabelSelector, PolicyMode};
 
-use super::seen::{Budget, PolicySeen, Replica, Seen, TrialSeen};
+use super::seen::{Budget, KEEPS, NeverAsked, PolicySeen, Replica, Seen, TrialSeen};
 use super::{api, rights};
 
 /// So many deletes are tried out at once.
@@ -205,7 +205,8 @@ impl Look<'_> {
                     .filter(|pod| policy.selects_by(pod, &|node| nodes.labels(node)))
                     .collect();
                 let operator = selected.first().and_then(|pod| operators::operator(pod));
-                self.seen.policies.push(PolicySeen { operator, ..judged });
+                let never_asked = selected.iter().find_map(|pod| never_asked(pod));
+                self.seen.policies.push(PolicySeen { operator, never_asked, ..judged });
                 wanted.extend(selected.first().map(|pod| (Arc::clone(policy), Arc::clone(pod))));
                 guarded.extend(selected.into_iter().map(Arc::clone));
             }
@@ -278,5 +279,14 @@ fn judged(policy: &Policy, known: &Known<'_>, object: Option<&PolicyObject>) -> 
         told: ready.map(|ready| (ready.reason.clone(), ready.message.clone())),
         took: object.and_then(history::told),
         operator: None,
+        never_asked: None,
     }
+}
+
+/// What keeps an autoscaler from ever asking for the pod.
+pub(super) fn never_asked(pod: &Pod<'_>) -> Option<NeverAsked> {
+    let annotations = &pod.metadata.annotations;
+    let by =
+        KEEPS.iter().find(|keeps| annotations.get(keeps.annotation).is_some_and(|value| *value == *keeps.value))?;
+    Some(NeverAsked { pod: pod.metadata.name.to_string(), by })
 }

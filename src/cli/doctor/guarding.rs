@@ -12,7 +12,7 @@ use crate::remedy::{self, Place};
 
 use super::findings::{Finding, finding, ours};
 use super::installation::{restart, whereabouts};
-use super::seen::{Budget, PolicySeen, Seen};
+use super::seen::{Budget, Keeps, NeverAsked, PolicySeen, Seen};
 
 /// A plan that says "not now" for longer than this waits for somebody, not for something; in seconds.
 const BLOCKED_PATIENCE: i64 = 600;
@@ -51,6 +51,20 @@ pub(super) fn operators(seen: &Seen) -> Vec<Finding> {
         let risk = "a guard is of no use there, and each of the two may wait for the other";
         let fix = format!("kubectl delete drainpolicy {name} -n {namespace}   # docs/beside-an-operator.md");
         Some(Finding { note: true, ..finding("BesideOperator", &what, risk, &fix) })
+    };
+    seen.policies.iter().filter_map(of).collect()
+}
+
+/// Policies with a pod that whoever drains nodes by himself passes over.
+pub(super) fn never_asked(seen: &Seen) -> Vec<Finding> {
+    let of = |policy: &PolicySeen| {
+        let (namespace, name) = (&policy.namespace, &policy.name);
+        let NeverAsked { pod, by: Keeps { whom, annotation, value } } = policy.never_asked.as_ref()?;
+        let what = format!("policy {namespace}/{name} guards {pod}, which has {annotation}: {value:?}");
+        let risk = format!("{whom} never chooses its node, so it never asks, and the policy has nothing to do there");
+        let fix =
+            format!("kubectl annotate pod {pod} -n {namespace} {annotation}-   # and take it out of its template");
+        Some(Finding { note: true, ..finding("NeverAsked", &what, &risk, &fix) })
     };
     seen.policies.iter().filter_map(of).collect()
 }
@@ -176,8 +190,32 @@ pub(super) fn drains(seen: &Seen) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::doctor::gather::never_asked as never_asked_of;
     use crate::cli::operators::operator;
     use crate::pod::Pod;
+
+    #[test]
+    fn a_policy_is_told_of_a_pod_that_no_autoscaler_will_ever_ask_for() {
+        let policy = |annotation: &'static str, value: &'static str| {
+            let mut pod = Pod::default();
+            pod.metadata.name = "db-0".into();
+            pod.metadata.annotations = [(annotation.into(), value.into())].into_iter().collect();
+            let never_asked = never_asked_of(&pod);
+            PolicySeen { namespace: "db".into(), name: "db".into(), never_asked, ..PolicySeen::default() }
+        };
+        let safe = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+        let policies =
+            vec![policy(safe, "true"), policy("other", "true"), policy("karpenter.sh/do-not-disrupt", "true")];
+        let found = never_asked(&Seen { policies, ..Seen::default() });
+        assert_eq!(found.len(), 1);
+        assert!(found[0].note && found[0].why.starts_with("Karpenter never"), "{found:?}");
+        let fix = "kubectl annotate pod db-0 -n db karpenter.sh/do-not-disrupt-   # and take it out of its template";
+        assert_eq!(found[0].fix, fix);
+        let found = never_asked(&Seen { policies: vec![policy(safe, "false")], ..Seen::default() });
+        assert!(
+            found[0].what.ends_with("guards db-0, which has cluster-autoscaler.kubernetes.io/safe-to-evict: \"false\"")
+        );
+    }
 
     #[test]
     fn a_policy_is_told_where_its_pods_operator_has_no_use_for_it() {

@@ -16,9 +16,11 @@ const ACCOUNT: &str = "castoff";
 const AT_ONCE: usize = 8;
 
 /// What is needed everywhere: group, resource, verbs.
-const EVERYWHERE: [(&str, &str, &[&str]); 16] = [
+const EVERYWHERE: [(&str, &str, &[&str]); 18] = [
     ("castoff.dev", "drainpolicies", &["list", "watch"]),
     ("castoff.dev", "drainplans", &["list", "watch"]),
+    ("castoff.dev", "nodedrains", &["list", "watch"]),
+    ("castoff.dev", "nodedrains/status", &["patch"]),
     ("castoff.dev", "poddrains", &["get", "list", "watch", "create", "patch", "delete"]),
     ("castoff.dev", "drainpolicies/status", &["patch"]),
     ("castoff.dev", "poddrains/status", &["update"]),

@@ -107,7 +107,31 @@ pub(super) struct PolicySeen {
     pub took: Option<String>,
     /// Whose pods it guards, where they are an operator's.
     pub operator: Option<&'static Operator>,
+    /// One of its pods that nobody who drains nodes for room will ever ask for.
+    pub never_asked: Option<NeverAsked>,
 }
+
+/// A pod with an annotation that keeps its node where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NeverAsked {
+    pub pod: String,
+    pub by: &'static Keeps,
+}
+
+/// What keeps an autoscaler from ever asking for a pod: of whom, and the annotation with its value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Keeps {
+    pub whom: &'static str,
+    pub annotation: &'static str,
+    pub value: &'static str,
+}
+
+/// <https://karpenter.sh/docs/concepts/disruption/#pod-level-controls>,
+/// <https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md#what-types-of-pods-can-prevent-ca-from-removing-a-node>
+pub(super) const KEEPS: [Keeps; 2] = [
+    Keeps { whom: "Karpenter", annotation: "karpenter.sh/do-not-disrupt", value: "true" },
+    Keeps { whom: "cluster-autoscaler", annotation: "cluster-autoscaler.kubernetes.io/safe-to-evict", value: "false" },
+];
 
 /// One delete, tried out.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,10 +16,10 @@ use crate::cli::drains::{DrainView, Left};
 use crate::cli::live::Live;
 use crate::cli::output::{self, Output};
 use crate::cli::render::program;
-use crate::cli::{Failure, guards, waits};
+use crate::cli::{Failure, guards};
 use crate::kubernetes::resources::pod_drains;
 use crate::kubernetes::{cluster, drains, pods};
-use crate::lifecycle::{Drain, Phase};
+use crate::lifecycle::{Drain, Phase, awaited};
 use crate::pod::Pod;
 
 use super::{LOOK, Prepare, Tries, Work, until};
@@ -67,19 +67,15 @@ impl Row {
 
 /// Whether no more can be prepared: all are settled, or wait for others that are prepared and have not left.
 fn is_all(rows: &[Row]) -> bool {
-    let prepared: BTreeSet<(&str, &str)> = rows
-        .iter()
-        .filter(|row| row.standing == Standing::Prepared)
-        .map(|row| (row.namespace.as_str(), row.pod.as_str()))
-        .collect();
-    let waits = |row: &Row| {
-        let names = waits::names(&row.why);
-        !names.is_empty() && names.iter().all(|name| prepared.contains(&(row.namespace.as_str(), name)))
+    let mut prepared: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.standing == Standing::Prepared) {
+        prepared.entry(&row.namespace).or_default().insert(&row.pod);
+    }
+    let has_its_turn_later = |row: &Row| {
+        let prepared = prepared.get(row.namespace.as_str());
+        prepared.is_some_and(|prepared| awaited::has_its_turn_after(prepared, &row.why))
     };
-    // One in line waits for those before it.
-    let in_line =
-        |row: &Row| row.why.starts_with("waits in line") && prepared.iter().any(|(place, _)| *place == row.namespace);
-    rows.iter().all(|row| row.is_settled() || row.standing == Standing::Waiting && (waits(row) || in_line(row)))
+    rows.iter().all(|row| row.is_settled() || row.standing == Standing::Waiting && has_its_turn_later(row))
 }
 
 /// A pod that is to be prepared.
@@ -283,7 +279,7 @@ mod tests {
         use Standing::{Draining, Left, NotPrepared, Prepared, Waiting};
         let second = || row("db-1", Waiting, "waits for db-0 (maxUnavailable 1)");
         assert!(is_all(&[row("db-0", Prepared, ""), second()]));
-        assert!(is_all(&[row("db-0", Prepared, ""), second(), row("db-2", Waiting, "waits in line: others"),]));
+        assert!(is_all(&[row("db-0", Prepared, ""), second(), row("db-2", Waiting, awaited::IN_LINE),]));
         assert!(!is_all(&[row("db-0", Draining, ""), second()]));
         assert!(!is_all(&[row("db-0", Left, ""), second()]), "its place is free soon");
         assert!(!is_all(&[row("web-0", Prepared, ""), second()]), "somebody else is away");

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::lifecycle::Phase;
+use crate::lifecycle::awaited::names;
 
 use super::super::drains::DrainView;
 use super::super::render::span;
 use super::super::timeline::MARKS;
-use super::super::waits;
 use super::html::Html;
 
 /// So far apart are lines beside the lanes.
@@ -37,7 +37,7 @@ pub(super) fn lanes<'a>(shown: &[&'a DrainView]) -> (Vec<Lane<'a>>, Vec<Link>) {
         lanes.push(Lane { namespace: &view.namespace, pod: view.pod.clone(), view: Some(view) });
     }
     let waits: Vec<(&'a DrainView, Vec<String>)> =
-        shown.iter().filter(|view| !view.over).map(|view| (*view, waits::names(&view.why))).collect();
+        shown.iter().filter(|view| !view.over).map(|view| (*view, names(&view.why))).collect();
     for (view, pods) in &waits {
         for pod in pods {
             if place(&lanes, &view.namespace, pod).is_none() {

@@ -10,7 +10,7 @@ use k8s_openapi::api::rbac::v1 as rbac;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::Api;
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::Value;
 
 use crate::cli::{Failure, clock};
@@ -87,9 +87,11 @@ impl Found {
     }
 }
 
-/// What belongs to Castoff outside its namespace: roles, bindings, its places in queues, the rule for break-glass.
+/// What belongs to Castoff outside its namespace: roles, bindings, its places in queues, rules for admission.
 async fn around(client: &Client, namespace: &str) -> Result<Vec<(ApiResource, Option<String>, String)>, Failure> {
     let kinds = [
+        mutating("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings"),
+        mutating("MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
         ApiResource::erase::<admission::ValidatingAdmissionPolicyBinding>(&()),
         ApiResource::erase::<admission::ValidatingAdmissionPolicy>(&()),
         ApiResource::erase::<FlowSchema>(&()),
@@ -109,6 +111,12 @@ async fn around(client: &Client, namespace: &str) -> Result<Vec<(ApiResource, Op
         }
     }
     Ok(around)
+}
+
+/// What the overlay for Evictions has, of Kubernetes 1.36 and newer.
+fn mutating(kind: &str, plural: &str) -> ApiResource {
+    let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
+    ApiResource::from_gvk_with_plural(&kind, plural)
 }
 
 async fn get(

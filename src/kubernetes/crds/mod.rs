@@ -3,6 +3,7 @@
 
 mod definition;
 mod drains;
+mod node_drains;
 mod policies;
 mod schema;
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::plan::spec::PlanSpec;
 
-use super::resources::{drain_plans, drain_policies, pod_drains};
+use super::resources::{self, drain_plans, drain_policies, pod_drains};
 
 use definition::{Column, Schemas, define};
 
@@ -27,10 +28,13 @@ pub fn all() -> Vec<Value> {
                  gives the drain up.";
     let plan = "How one kind of backend is observed, prepared and restored. Whoever may write one decides what Castoff \
                 sends.";
+    let node = "A node that will go: while it is there, everything guarded on that node is prepared and kept so. Made by \
+                whoever drains nodes; deleting it withdraws it.";
     let plan_schemas = Schemas { spec: schema::schema_of::<PlanSpec>(), status: None };
     vec![
         define(drain_policies(), "Namespaced", "dpol", policy, &policies::COLUMNS, policies::schemas()),
         define(pod_drains(), "Namespaced", "pdr", drain, &drains::COLUMNS, drains::schemas()),
         define(drain_plans(), "Cluster", "dplan", plan, &PLAN_COLUMNS, plan_schemas),
+        define(resources::node_drains(), "Cluster", "ndr", node, &node_drains::COLUMNS, node_drains::schemas()),
     ]
 }

@@ -56,6 +56,15 @@ pub struct Entry {
     pub message: String,
 }
 
+impl Entry {
+    /// Whether it was said lately that it goes on.
+    #[must_use]
+    pub fn is_of_late(&self, now: Timestamp) -> bool {
+        let since = |last| now.duration_since(last);
+        self.completion_time.is_none() && self.heartbeat_time.is_some_and(|last| since(last) < SIGN_OF_LIFE * 2)
+    }
+}
+
 /// An Eviction that Castoff is a responder of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Eviction {
@@ -129,6 +138,36 @@ pub fn read(object: &DynamicObject) -> Option<Eviction> {
         state: own.state,
         told: told.map(|responder| responder.entry).unwrap_or_default(),
     })
+}
+
+/// What is to be done about an Eviction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// It is Castoff's turn.
+    Respond,
+    /// Nobody wants the pod gone any more: undo what was begun for it.
+    GiveUp,
+    /// Its turn was taken from Castoff: people are to know.
+    TellOfInterruption,
+    /// Nothing.
+    Nothing,
+}
+
+/// The same: `before` is how far Castoff was at the last look, and `is_wanted` says that there is another Eviction by
+/// which the pod is to go.
+#[must_use]
+pub fn task(eviction: &Eviction, before: Option<State>, is_wanted: bool, now: Timestamp) -> Task {
+    // What nobody has seen to be Castoff's turn is over for long: nobody is to be undone for it now.
+    let was_its_turn = match before {
+        Some(before) => before == State::Active,
+        None => eviction.told.is_of_late(now),
+    };
+    match eviction.state {
+        State::Active => Task::Respond,
+        State::Canceled if was_its_turn && !is_wanted => Task::GiveUp,
+        State::Interrupted if was_its_turn => Task::TellOfInterruption,
+        _ => Task::Nothing,
+    }
 }
 
 /// How things stand with the pod.
@@ -230,10 +269,44 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_counts_as_lately_castoffs_while_signs_of_life_are_due() {
+        assert!(told(Some(0), "a").is_of_late(at(599)) && !told(Some(0), "a").is_of_late(at(600)));
+        assert!(!told(None, "").is_of_late(at(0)));
+        let done = next(&told(Some(0), "a"), &Standing::Done(String::new()), at(1)).unwrap();
+        assert!(!done.is_of_late(at(2)));
+    }
+
+    #[test]
     fn no_time_is_before_one_that_the_api_server_has_whatever_this_clock_says() {
         assert_eq!(next(&told(None, ""), &held("a"), at(-7)).unwrap().heartbeat_time, Some(at(0)));
         let entry = next(&told(Some(30), "a"), &Standing::Done(String::new()), at(20)).unwrap();
         assert_eq!((entry.heartbeat_time, entry.completion_time), (Some(at(30)), Some(at(30))));
+    }
+
+    #[test]
+    fn what_castoffs_turn_has_become_is_acted_on_once_and_by_the_next_leader_too() {
+        let at_state = |state| Eviction {
+            namespace: "n".to_owned(),
+            name: "e".to_owned(),
+            uid: "u".to_owned(),
+            pod: PodReference::default(),
+            requesters: Vec::new(),
+            state,
+            told: told(Some(0), "a"),
+        };
+        let of = |state, before| task(&at_state(state), before, false, at(60));
+        assert_eq!(of(State::Active, None), Task::Respond);
+        for (state, wanted) in [(State::Canceled, Task::GiveUp), (State::Interrupted, Task::TellOfInterruption)] {
+            assert_eq!(of(state, Some(State::Active)), wanted);
+            assert_eq!(of(state, None), wanted, "by the next leader");
+            assert_eq!(of(state, Some(state)), Task::Nothing, "once");
+            assert_eq!(task(&at_state(state), None, false, at(6000)), Task::Nothing, "it is over for long");
+        }
+        let again = task(&at_state(State::Canceled), Some(State::Active), true, at(60));
+        assert_eq!(again, Task::Nothing, "another Eviction has its turn");
+        for state in [State::Inactive, State::Completed, State::Unknown] {
+            assert_eq!(of(state, Some(State::Active)), Task::Nothing);
+        }
     }
 
     #[test]

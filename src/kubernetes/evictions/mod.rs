@@ -13,20 +13,25 @@ use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::controller::IsLeader;
 use crate::lifecycle::{Drain, Event, Outcome, Phase};
 use crate::pod::Pod;
 use crate::ports::{Asks, Cluster, Events, Store};
 
-use super::cache::chain;
+use super::cache::{Cache, Source, chain, key_of};
+use super::is_not_found;
 use super::resources::pod_drains;
-use entry::{Eviction, RESPONDER, Standing, State, next, whole_seconds};
+use entry::{Eviction, RESPONDER, Standing, State, Task, next, whole_seconds};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Before it is looked again whether the API server knows Evictions.
+/// After a write that was refused, until the next.
+const AFTER_A_REFUSAL: Duration = Duration::from_secs(20);
+
+/// Before it is asked again whether the API server knows Evictions.
 const NOT_SERVED: Duration = Duration::from_mins(5);
 
 /// As whom requesters ask for a pod: as programs.
@@ -46,12 +51,17 @@ pub struct Responder {
     pub events: Arc<dyn Events>,
     /// Whether this process leads: one replica responds.
     pub is_leader: IsLeader,
+    /// The Evictions that Castoff is a responder of.
+    pub found: Arc<Cache<Eviction>>,
 }
 
 /// What this process remembers of an Eviction.
 #[derive(Default)]
 struct Remembered {
-    state: State,
+    /// How far Castoff was at the last look; `None` before the first.
+    state: Option<State>,
+    /// When a write was refused last.
+    refused: Option<Instant>,
     /// How much was left when it was first looked at, and when.
     first: Option<(Timestamp, i64)>,
 }
@@ -66,56 +76,64 @@ fn evictions() -> ApiResource {
     }
 }
 
+/// As an entry of the copy: those that Castoff is a responder of.
+fn read(object: &DynamicObject) -> Option<(String, Eviction)> {
+    Some((key_of(object), entry::read(object)?))
+}
+
+/// Waits until the API server knows Evictions. Whatever else is wrong is told when they are followed.
+async fn until_served(all: &Api<DynamicObject>) {
+    let one = ListParams::default().limit(1);
+    while all.list_metadata(&one).await.is_err_and(|error| is_not_found(&error)) {
+        tokio::time::sleep(NOT_SERVED).await;
+    }
+}
+
 impl Responder {
     /// Responds while this process leads, for ever.
     pub async fn run(self) {
         let all: Api<DynamicObject> = Api::all_with(self.client.clone(), &evictions());
-        // Whoever takes part in an Eviction is one of its labels.
-        let ours = ListParams::default().labels(RESPONDER);
-        let mut remembered = HashMap::new();
+        until_served(&all).await;
+        let followed = Arc::clone(&self.found).follow(Source::new(all, "evictions.lifecycle.k8s.io", read));
+        tokio::join!(followed, self.respond_to_all());
+    }
+
+    /// Responds whenever an Eviction changes, and from time to time: how far a pod is changes without one.
+    async fn respond_to_all(&self) {
+        let mut changes = self.found.changes();
+        let mut remembered: HashMap<String, Remembered> = HashMap::new();
         loop {
-            let pause = if (self.is_leader)() { self.look(&all, &ours, &mut remembered).await } else { LOOK };
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Looks once at all Evictions that Castoff is a responder of; how long until the next look.
-    async fn look(
-        &self,
-        all: &Api<DynamicObject>,
-        ours: &ListParams,
-        remembered: &mut HashMap<String, Remembered>,
-    ) -> Duration {
-        let found = match all.list(ours).await {
-            Ok(found) => found,
-            Err(kube::Error::Api(status)) if status.is_not_found() => return NOT_SERVED,
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), "evictions.lifecycle.k8s.io could not be listed");
-                return LOOK;
-            }
-        };
-        let found: Vec<Eviction> = found.items.iter().filter_map(entry::read).collect();
-        remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
-        for eviction in found {
-            if (self.is_leader)() {
-                self.respond(&eviction, remembered.entry(eviction.uid.clone()).or_default()).await;
-            }
-        }
-        LOOK
-    }
-
-    async fn respond(&self, eviction: &Eviction, remembered: &mut Remembered) {
-        let before = std::mem::replace(&mut remembered.state, eviction.state);
-        match eviction.state {
-            State::Active => {
-                if let Some(standing) = self.standing(eviction, remembered).await {
-                    self.write(eviction, &standing).await;
+            changes.mark_unchanged();
+            let found = self.found.all();
+            remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
+            for eviction in &found {
+                let is_wanted = found.iter().any(|it| it.pod == eviction.pod && it.state == State::Active);
+                if (self.is_leader)() {
+                    self.respond(eviction, is_wanted, remembered.entry(eviction.uid.clone()).or_default()).await;
                 }
             }
-            // What this process has not seen to be its turn is over for long: nobody is to be undone for it now.
-            State::Canceled if before == State::Active => self.give_up(eviction).await,
-            State::Interrupted if before == State::Active => self.tell_of_interruption(eviction),
-            _ => {}
+            let _ = tokio::time::timeout(LOOK, changes.changed()).await;
+        }
+    }
+
+    /// Responds to one; whether its pod is wanted gone is told by all of them.
+    async fn respond(&self, eviction: &Eviction, is_wanted: bool, remembered: &mut Remembered) {
+        let before = remembered.state.replace(eviction.state);
+        match entry::task(eviction, before, is_wanted, Timestamp::now()) {
+            Task::Respond => {
+                if let Some(standing) = self.standing(eviction, remembered).await {
+                    self.write(eviction, &standing, remembered).await;
+                }
+            }
+            Task::GiveUp => {
+                if let Err(error) = self.give_up(eviction).await {
+                    let (namespace, pod, error) = (&eviction.namespace, &eviction.pod.name, chain(&error));
+                    tracing::warn!(%namespace, %pod, %error, "a canceled Eviction could not be given up; trying again");
+                    remembered.state = before;
+                }
+            }
+            Task::TellOfInterruption => self.tell_of_interruption(eviction),
+            Task::Nothing => {}
         }
     }
 
@@ -168,30 +186,38 @@ impl Responder {
         }
     }
 
-    async fn write(&self, eviction: &Eviction, standing: &Standing) {
+    async fn write(&self, eviction: &Eviction, standing: &Standing, remembered: &mut Remembered) {
         let Some(entry) = next(&eviction.told, standing, whole_seconds(Timestamp::now())) else { return };
+        if remembered.refused.is_some_and(|refused| refused.elapsed() < AFTER_A_REFUSAL) {
+            return;
+        }
         let mut own = json!(entry);
         own["name"] = json!(RESPONDER);
         let change = json!({"status": {"responders": [own]}});
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &eviction.namespace, &evictions());
         // Merged by name: what others say of themselves meanwhile stays.
-        let written = api.patch_status(&eviction.name, &PatchParams::default(), &Patch::Strategic(&change)).await;
-        if let Err(error) = written {
-            let (pod, error) = (&eviction.pod.name, chain(&error));
-            tracing::warn!(namespace = %eviction.namespace, %pod, %error, "an Eviction's status could not be written");
+        match api.patch_status(&eviction.name, &PatchParams::default(), &Patch::Strategic(&change)).await {
+            Ok(written) => {
+                if let Some((key, now)) = read(&written) {
+                    self.found.put(&key, written.metadata.resource_version.as_deref().unwrap_or_default(), now);
+                }
+            }
+            Err(error) => {
+                remembered.refused = Some(Instant::now());
+                let (pod, error) = (&eviction.pod.name, chain(&error));
+                tracing::warn!(namespace = %eviction.namespace, %pod, %error, "an Eviction's status could not be written");
+            }
         }
     }
 
     /// Nobody wants the pod gone any more: what was begun for that is undone.
-    async fn give_up(&self, eviction: &Eviction) {
+    async fn give_up(&self, eviction: &Eviction) -> kube::Result<()> {
         let is_open = |drain: &Drain| !matches!(drain.status.phase, Phase::Restoring | Phase::Completed);
         let is_ours = |drain: &Drain| drain.spec.requester.starts_with(REQUESTER);
-        let Some(drain) = self.drain(eviction).filter(|drain| is_ours(drain) && is_open(drain)) else { return };
+        let Some(drain) = self.drain(eviction).filter(|drain| is_ours(drain) && is_open(drain)) else { return Ok(()) };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &eviction.namespace, &pod_drains());
         let change = Patch::Merge(json!({"spec": {"cancel": true}}));
-        if let Err(error) = api.patch(&drain.metadata.name, &PatchParams::default(), &change).await {
-            tracing::warn!(pod = %drain.pod_name(), error = %chain(&error), "a canceled eviction could not be given up");
-        }
+        api.patch(&drain.metadata.name, &PatchParams::default(), &change).await.map(drop)
     }
 
     fn tell_of_interruption(&self, eviction: &Eviction) {

@@ -80,6 +80,8 @@ pub enum Need {
     Gate,
     /// [`EVICTIONS`], which is off as shipped, and not there before Kubernetes 1.37; with replicas that are processes.
     Evictions,
+    /// An API server without [`EVICTIONS`]; with replicas that are processes.
+    NoEvictions,
     /// Pods that run on this machine, at the one address of IPv6 that every machine has for itself.
     Ipv6,
 }
@@ -98,6 +100,7 @@ fn lacks(need: Need) -> Option<&'static str> {
         Need::Evictions if !is_on(EVICTIONS) => {
             Some("needs hack/cluster up --kubernetes 1.37 --feature-gates EvictionRequestAPI=true")
         }
+        Need::NoEvictions if is_on(EVICTIONS) => Some("needs hack/cluster up without EvictionRequestAPI=true"),
         Need::OwnControlPlane if std::env::var_os("CASTOFF_TEST_CLUSTER").is_none() => {
             Some("needs a control plane of hack/cluster")
         }

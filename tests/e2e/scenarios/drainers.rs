@@ -11,12 +11,66 @@ use crate::moves::cluster_wide;
 use crate::scene::Scene;
 use crate::witness::Witness;
 
+/// It has the pods of all namespaces prepared.
+pub const ALONE: [Scenario; 1] =
+    scenarios![Alone: a_node_drain_has_what_is_guarded_there_prepared_and_tells_how_far_it_is];
+
 pub const ALL: [Scenario; 4] = scenarios![Shared:
     everything_guarded_on_a_node_is_prepared_as_far_as_the_limits_go,
     a_node_that_shows_that_it_will_go_has_its_pods_prepared_but_no_cordon_does,
     an_autoscaler_that_gives_up_and_comes_back_moves_leaders_once,
     pods_of_one_zone_leave_together_and_those_of_another_after_them,
 ];
+
+/// Waits until a NodeDrain says of itself that it is prepared, or not, for this reason; all that it says.
+async fn until_it_says(scene: &Scene, status: &str, reason: &str) -> Value {
+    scene
+        .until(&format!("the NodeDrain says {status}, {reason}"), 60, || async {
+            let printed = scene.must(&["get", "nodedrain", &scene.namespace, "-o", "json"]).await;
+            let drain: Value = serde_json::from_str(&printed).unwrap();
+            let condition = &drain["status"]["conditions"][0];
+            (condition["status"] == status && condition["reason"] == reason).then_some(drain)
+        })
+        .await
+}
+
+async fn a_node_drain_has_what_is_guarded_there_prepared_and_tells_how_far_it_is(scene: Arc<Scene>) {
+    let here = json!({"template": {"spec": {"nodeSelector": scene.on_node(1)}}});
+    scene.stateful_set("db", 2, here.clone()).await;
+    scene.stateful_set("web", 1, here).await;
+    scene.hook_policy("db", json!({})).await;
+    scene.hook_policy("web", json!({})).await;
+    let (_, ip) = scene.busy("web-0").await;
+    let drain = json!({
+        "apiVersion": "castoff.dev/v1alpha1", "kind": "NodeDrain", "metadata": {"name": "{ns}"},
+        "spec": {"nodeName": scene.node_name(1)},
+    });
+    scene.apply(&drain.to_string()).await;
+    let other = json!({"spec": {"nodeName": "elsewhere"}}).to_string();
+    let refused = scene.kubectl(&["patch", "nodedrain", &scene.namespace, "--type=merge", "-p", &other]).await;
+    assert!(refused.code == 1 && refused.stderr.contains("of one node for good"), "{refused:?}");
+    until_it_says(&scene, "False", "Preparing").await;
+    scene.until_phase("web-0", "Draining").await;
+    scene.let_get_ready(&ip);
+    let told = until_it_says(&scene, "True", "LimitReached").await;
+    let status = &told["status"];
+    assert_eq!((&status["guarded"], &status["prepared"]), (&json!(3), &json!(2)), "{status}");
+    assert_eq!(status["pods"][0]["phase"], "Queued", "one of the two at a time: {status}");
+    let version = || async {
+        let version = ["get", "nodedrain", &scene.namespace, "-o", "jsonpath={.metadata.resourceVersion}"];
+        scene.must(&version).await
+    };
+    let (begun, requester) = (version().await, scene.drain("web-0").await.unwrap().data["spec"]["requester"].clone());
+    assert_eq!(requester, format!("system:castoff:prepare-ahead (NodeDrain {})", scene.namespace));
+    scene
+        .stays("nothing is written that is told already", Duration::from_secs(6), || async { version().await == begun })
+        .await;
+    scene.must(&["delete", "nodedrain", &scene.namespace]).await;
+    for pod in ["db-0", "db-1", "web-0"] {
+        assert_eq!(shell(&format!("castoff cancel {pod} -n {} --wait", scene.namespace)).await.code, 0);
+    }
+    scene.nothing_left_behind().await;
+}
 
 const AUTOSCALER: &str = "system:serviceaccount:kube-system:cluster-autoscaler";
 

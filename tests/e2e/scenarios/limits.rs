@@ -6,12 +6,14 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Scenario, scenarios};
+use crate::doctor::shell;
 use crate::scene::Scene;
 use crate::witness::Witness;
 
-pub const ALL: [Scenario; 4] = scenarios![Shared:
+pub const ALL: [Scenario; 5] = scenarios![Shared:
     a_budget_that_refuses_leaves_the_pod_prepared_until_it_allows,
     a_pod_that_a_budget_keeps_is_restored_once_nobody_asks_any_more,
+    a_budget_that_always_allows_what_is_not_ready_leaves_the_rest_to_castoff,
     never_more_pods_are_away_than_the_policy_allows_whoever_asks,
     a_parallel_scale_in_keeps_to_the_policys_limit,
 ];
@@ -73,6 +75,37 @@ async fn a_pod_that_a_budget_keeps_is_restored_once_nobody_asks_any_more(scene: 
     scene.until_phase("app-1", "Completed").await;
     assert_eq!(scene.uid("app-1").await, uid);
     assert_eq!(scene.hooks().at(&ip, |app| (app.state, app.prepared_times())), ("Idle", 1));
+    scene.nothing_left_behind().await;
+}
+
+/// `unhealthyPodEvictionPolicy: AlwaysAllow` says nothing of the backend.
+async fn a_budget_that_always_allows_what_is_not_ready_leaves_the_rest_to_castoff(scene: Arc<Scene>) {
+    let ip = prepared_under_a_budget(&scene, 600).await;
+    scene.until_phase("app-1", "Drained").await;
+    let always = r#"{"spec":{"unhealthyPodEvictionPolicy":"AlwaysAllow"}}"#;
+    scene.must(&["patch", "pdb", "app", "--type=merge", "-p", always]).await;
+    assert_eq!(scene.evict("app-1", None).await.code(), 429, "a pod that is Ready the budget keeps");
+    shell(&format!("castoff cancel app-1 -n {} --wait", scene.namespace)).await;
+    // Not Ready, the budget lets it go, and Castoff not before it is prepared.
+    scene.is_to_serve("app-1", false).await;
+    let (uid, _) = scene.busy("app-1").await;
+    assert_eq!(scene.evict("app-1", Some(&uid)).await.code(), 429);
+    scene.until_phase("app-1", "Draining").await;
+    scene.let_get_ready(&ip);
+    scene.until_phase("app-1", "Drained").await;
+    assert_eq!(scene.evict("app-1", Some(&uid)).await.code(), 200);
+    scene.until_replaced("app-1", &uid).await;
+    scene.until_all_completed().await;
+    // With the exemption it does so at once.
+    scene.hook_policy("app", json!({"exempt": ["Unready"]})).await;
+    scene.is_to_serve("app-1", false).await;
+    let (uid, _) = scene.busy("app-1").await;
+    scene
+        .until("it goes unprepared", 20, || async {
+            (scene.evict("app-1", Some(&uid)).await.code() == 200).then_some(())
+        })
+        .await;
+    scene.until_replaced("app-1", &uid).await;
     scene.nothing_left_behind().await;
 }
 

@@ -88,6 +88,7 @@ pub fn all() -> Vec<Scenario> {
     all.extend(bypass::ALONE);
     all.extend(deletion::ALL);
     all.extend(drainers::ALL);
+    all.extend(drainers::ALONE);
     all.extend(endings::ALL);
     all.extend(endings::MIRRORS);
     all.extend(freeze::ALL);

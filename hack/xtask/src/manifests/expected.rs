@@ -32,16 +32,18 @@ impl Expected {
     }
 }
 
-const BASE: [&str; 27] = [
+const BASE: [&str; 29] = [
     "Namespace/castoff-system",
     "ResourceQuota/castoff-critical",
     "CustomResourceDefinition/drainplans.castoff.dev",
     "CustomResourceDefinition/drainpolicies.castoff.dev",
+    "CustomResourceDefinition/nodedrains.castoff.dev",
     "CustomResourceDefinition/poddrains.castoff.dev",
     "ServiceAccount/castoff",
     "ClusterRole/castoff",
     "ClusterRole/castoff-admin",
     "ClusterRole/castoff-bypass",
+    "ClusterRole/castoff-node-drain",
     "ClusterRole/castoff-prepare",
     "ClusterRole/castoff-view",
     "ClusterRoleBinding/castoff",
@@ -84,12 +86,13 @@ pub const EXAMPLE: [&str; 4] =
     ["image: REGISTRY/castoff:0.1.0", "replicas: 3", "key: agent", "- --runbook-url=https://wiki.example/"];
 
 /// What the chart makes with these values is what a kustomization builds, but for the namespace, which is Helm's.
-pub const CHART: [(&str, &str); 6] = [
+pub const CHART: [(&str, &str); 7] = [
     ("", "base"),
     ("replicas=1", "overlays/single-node"),
     ("certManager.enabled=true", "overlays/cert-manager"),
     ("manageWebhook=false", "overlays/gitops"),
     ("networkPolicy.enabled=true", "overlays/network-policy"),
+    ("evictionResponder=true", "overlays/eviction-responder"),
     ("monitoring.enabled=true", "monitoring"),
 ];
 

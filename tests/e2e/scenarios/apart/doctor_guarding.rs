@@ -21,12 +21,13 @@ use crate::moves::cluster_wide;
 use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 
-pub const ALONE: [Scenario; 5] = scenarios![Alone:
+pub const ALONE: [Scenario; 6] = scenarios![Alone:
     the_doctor_finds_nothing_wrong_with_a_healthy_installation,
     the_doctor_finds_policies_that_guard_nothing_or_hold_everything,
     the_doctor_finds_a_backend_that_is_silent_and_a_departure_that_is_stalled,
     the_doctor_finds_what_waits_for_longer_than_is_good,
     the_doctor_finds_a_budget_that_never_lets_a_pod_go,
+    the_doctor_notes_a_pod_that_no_autoscaler_will_ever_ask_for,
 ];
 
 /// The API server must reach a webhook of the test's own.
@@ -131,6 +132,15 @@ async fn the_doctor_finds_a_budget_that_never_lets_a_pod_go(scene: Arc<Scene>) {
     scene.apply(&budget.to_string()).await;
     scene.doctor_finds("BudgetInTheWay", &format!("{}/never", scene.namespace)).await;
     scene.must(&["delete", "pdb", "never"]).await;
+    scene.doctor_finds_nothing().await;
+}
+
+async fn the_doctor_notes_a_pod_that_no_autoscaler_will_ever_ask_for(scene: Arc<Scene>) {
+    scene.guarded().await;
+    scene.annotate("pod", "app-0", &["karpenter.sh/do-not-disrupt=true"]).await;
+    let note = scene.doctor_notes("NeverAsked").await;
+    assert!(note.what.contains(&format!("policy {}/app guards app-0", scene.namespace)), "{note:?}");
+    assert_eq!(shell(&note.fix).await.code, 0, "{note:?}");
     scene.doctor_finds_nothing().await;
 }
 

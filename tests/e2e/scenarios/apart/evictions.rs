@@ -1,138 +1,52 @@
-//! Evictions of `lifecycle.k8s.io`, which only Kubernetes 1.37 and newer has, by a gate. The controller that moves them
-//! on comes later: its part is played here.
+//! Castoff as a responder to Evictions of `lifecycle.k8s.io`, which Kubernetes 1.37 and newer has, by a gate.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
-use kube::api::{Api, PostParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::doctor::shell;
+use crate::evictions::{Eviction, RESPONDER};
 use crate::ground::Need;
 use crate::installation::apply;
+use crate::moves::cluster_wide;
 use crate::scenarios::{Scenario, scenarios};
 use crate::scene::Scene;
 
-pub const GATED: [Scenario; 2] = scenarios![Alone, Need::Evictions =>
-    an_eviction_whose_turn_has_come_prepares_and_evicts_its_pod_and_says_so,
+pub const GATED: [Scenario; 6] = scenarios![Alone, Need::Evictions =>
+    an_eviction_prepares_and_evicts_its_pod_when_its_turn_comes_and_says_so,
     an_eviction_that_all_withdraw_from_is_undone_whatever_the_phase,
+    an_eviction_that_one_of_two_withdraws_from_goes_on_for_the_other,
+    an_eviction_waits_for_the_limit_and_for_a_freeze_and_says_so,
+    an_eviction_of_a_pod_that_a_bypass_lets_go_is_given_to_the_next_at_once,
+    an_eviction_whose_status_castoff_may_not_write_leaves_prepared_all_the_same,
 ];
 
-const RESPONDER: &str = "castoff.dev/guard";
-const BEFORE: &str = "first.example/responder";
-const AFTER: &str = "imperative-eviction.k8s.io/evictor";
+pub const ELSEWHERE: [Scenario; 1] =
+    scenarios![Alone, Need::NoEvictions => a_responder_is_silent_where_the_api_server_has_no_evictions];
 
-/// Castoff as a responder, with what it needs for that.
-async fn respond(scene: &Scene) {
+const REFUSAL: &str = "not on a Thursday";
+const WROTE_NOTHING: &str = "an Eviction's status could not be written";
+
+/// Castoff as a responder, with what it needs for that, and so many pods that it guards.
+async fn guarded(scene: &Scene, pods: u64) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/overlays/eviction-responder/responder.yaml");
     apply(&std::fs::read_to_string(folder).unwrap()).await;
     scene.processes().serve_with(&["--eviction-responder"]).await;
-}
-
-/// The controller of Evictions.
-struct Controller<'a> {
-    scene: &'a Scene,
-    name: &'static str,
-}
-
-impl Controller<'_> {
-    fn api(&self) -> Api<DynamicObject> {
-        let kind = GroupVersionKind::gvk("lifecycle.k8s.io", "v1alpha1", "Eviction");
-        Api::namespaced_with(self.scene.client.clone(), &self.scene.namespace, &ApiResource::from_gvk(&kind))
-    }
-
-    /// Two want the pod gone; the responder before Castoff has its turn.
-    async fn begin(&self, pod: &str) {
-        let uid = self.scene.uid(pod).await;
-        let eviction = json!({
-            "apiVersion": "lifecycle.k8s.io/v1alpha1", "kind": "Eviction",
-            "metadata": {"name": self.name, "labels": {RESPONDER: "responder", AFTER: "responder"}},
-            "spec": {"target": {"pod": {"name": pod, "uid": uid}}},
-        });
-        self.api().create(&PostParams::default(), &serde_json::from_value(eviction).unwrap()).await.unwrap();
-        self.change(|status| {
-            let target =
-                |name: &str, priority: u32, state: &str| json!({"name": name, "priority": priority, "state": state});
-            let targets = [(BEFORE, 30_000, "Active"), (RESPONDER, 20_000, "Inactive"), (AFTER, 100, "Inactive")];
-            let requesters = ["a.example/x", "b.example/y"].map(|name| json!({"name": name, "intent": "Eviction"}));
-            *status = json!({
-                "requesters": requesters,
-                "targetResponders": targets.map(|(name, priority, state)| target(name, priority, state)),
-                "responders": [{"name": BEFORE, "startTime": now()}, {"name": RESPONDER}, {"name": AFTER}],
-            });
-        })
-        .await;
-    }
-
-    /// The responder before is done, and Castoff's turn has come.
-    async fn turn(&self) {
-        self.change(|status| status["responders"][0]["completionTime"] = json!(now())).await;
-        self.change(|status| {
-            status["targetResponders"][0]["state"] = json!("Completed");
-            status["targetResponders"][1]["state"] = json!("Active");
-            status["responders"][1]["startTime"] = json!(now());
-        })
-        .await;
-    }
-
-    /// All withdraw.
-    async fn cancel(&self) {
-        self.change(|status| {
-            status["requesters"][0]["intent"] = json!("Withdrawn");
-            status["requesters"][1]["intent"] = json!("Withdrawn");
-            status["targetResponders"][1]["state"] = json!("Canceled");
-            status["conditions"] = json!([{
-                "type": "Failed", "status": "True", "reason": "CanceledDueToNoRequesters", "message": "",
-                "lastTransitionTime": now(),
-            }]);
-        })
-        .await;
-    }
-
-    /// Writes the status; again where the responder was faster.
-    async fn change(&self, change: impl Fn(&mut Value)) {
-        for _ in 0..10 {
-            let mut eviction = self.api().get(self.name).await.unwrap();
-            if !eviction.data["status"].is_object() {
-                eviction.data["status"] = json!({});
-            }
-            change(&mut eviction.data["status"]);
-            match self.api().replace_status(self.name, &PostParams::default(), &eviction).await {
-                Ok(_) => return,
-                Err(kube::Error::Api(status)) if status.code == 409 => {}
-                Err(error) => panic!("{error}: {}", eviction.data),
-            }
-        }
-        panic!("others write the Eviction all the time");
-    }
-
-    /// What Castoff says of itself.
-    async fn entry(&self) -> Value {
-        let eviction = self.api().get(self.name).await.unwrap();
-        eviction.data["status"]["responders"][1].clone()
-    }
-
-    async fn until_says(&self, words: &str) {
-        let says = || async {
-            let entry = self.entry().await;
-            entry["message"].as_str().is_some_and(|message| message.contains(words)).then_some(())
-        };
-        self.scene.until(&format!("its entry says: {words}"), 60, says).await;
-    }
-}
-
-fn now() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-async fn guarded(scene: &Scene) {
-    scene.stateful_set("app", 1, json!({})).await;
+    scene.stateful_set("app", pods, json!({})).await;
     scene.hook_policy("app", json!({})).await;
 }
 
-async fn an_eviction_whose_turn_has_come_prepares_and_evicts_its_pod_and_says_so(scene: Arc<Scene>) {
-    respond(&scene).await;
-    guarded(&scene).await;
+/// Nothing is left of any drain, and replicas are as usual again.
+async fn over(scene: &Scene) {
+    scene.nothing_left_behind().await;
+    let log = scene.ground().log(WROTE_NOTHING).await;
+    assert!(!log.contains(&scene.namespace), "{log}");
+    scene.processes().serve_with(&[]).await;
+}
+
+async fn an_eviction_prepares_and_evicts_its_pod_when_its_turn_comes_and_says_so(scene: Arc<Scene>) {
+    guarded(&scene, 1).await;
     // A pod that is made after the policy names Castoff by the policy that mutates.
     let old = scene.uid("app-0").await;
     scene.until_allowed("app-0").await;
@@ -141,39 +55,166 @@ async fn an_eviction_whose_turn_has_come_prepares_and_evicts_its_pod_and_says_so
     assert_eq!(scene.must(&named).await, RESPONDER);
     scene.until_all_completed().await;
     let (uid, ip) = scene.busy("app-0").await;
-    let controller = Controller { scene: &scene, name: "first" };
-    controller.begin("app-0").await;
+    let eviction = Eviction::of(&scene, "first", "app-0").await;
     scene
-        .stays("nothing is done before its turn", std::time::Duration::from_secs(8), || async {
-            scene.phase("app-0").await != "Draining"
+        .stays("nothing is done before its turn", Duration::from_secs(8), || async {
+            scene.drain("app-0").await.is_none_or(|drain| drain.data["spec"]["pod"]["uid"] != uid)
         })
         .await;
-    controller.turn().await;
-    controller.until_says("app-0 ").await;
+    eviction.comes_to_castoff().await;
+    eviction.until_says("app-0 ").await;
     scene.until_phase("app-0", "Draining").await;
     let drain = scene.drain("app-0").await.unwrap();
     assert_eq!(drain.data["spec"]["requester"], "system:eviction-request:a.example/x,b.example/y");
     scene.let_get_ready(&ip);
     scene.until_replaced("app-0", &uid).await;
-    controller.until_says("it has left, prepared").await;
-    let entry = controller.entry().await;
-    assert!(entry["completionTime"].is_string() && entry["heartbeatTime"].is_string(), "{entry}");
+    eviction.until_done("it has left, prepared").await;
+    over(&scene).await;
+}
+
+async fn an_eviction_that_all_withdraw_from_is_undone_whatever_the_phase(scene: Arc<Scene>) {
+    guarded(&scene, 2).await;
+    let (uid, ip) = scene.busy("app-0").await;
+    let draining = Eviction::at_its_turn(&scene, "draining", "app-0").await;
+    scene.until_phase("app-0", "Draining").await;
+    // That waits for it.
+    let other = scene.uid("app-1").await;
+    let queued = Eviction::at_its_turn(&scene, "queued", "app-1").await;
+    queued.until_says("waits for app-0").await;
+    queued.is_canceled().await;
+    scene.until_phase("app-1", "Completed").await;
+    draining.is_canceled().await;
+    scene.until_phase("app-0", "Completed").await;
+    scene.let_get_ready(&ip);
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "app", "namespace": "{ns}"},
+        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "app"}}},
+    });
+    scene.apply(&budget.to_string()).await;
+    let prepared = Eviction::at_its_turn(&scene, "prepared", "app-0").await;
+    prepared.until_says("it is prepared, and its eviction waits").await;
+    prepared.is_canceled().await;
+    scene.until_phase("app-0", "Completed").await;
+    assert_eq!((scene.uid("app-0").await, scene.uid("app-1").await), (uid, other));
+    assert_eq!(scene.hooks().at(&ip, |app| app.state), "Idle");
+    over(&scene).await;
+}
+
+async fn an_eviction_that_one_of_two_withdraws_from_goes_on_for_the_other(scene: Arc<Scene>) {
+    guarded(&scene, 1).await;
+    let (uid, ip) = scene.busy("app-0").await;
+    let eviction = Eviction::at_its_turn(&scene, "two", "app-0").await;
+    scene.until_phase("app-0", "Draining").await;
+    eviction.is_withdrawn_by_one().await;
+    scene.stays("it goes on", Duration::from_secs(8), || async { scene.phase("app-0").await == "Draining" }).await;
+    scene.let_get_ready(&ip);
+    scene.until_replaced("app-0", &uid).await;
+    eviction.until_done("it has left, prepared").await;
+    assert_eq!(scene.drains().await.len(), 1);
+    over(&scene).await;
+}
+
+async fn an_eviction_waits_for_the_limit_and_for_a_freeze_and_says_so(scene: Arc<Scene>) {
+    guarded(&scene, 2).await;
+    let castoff = async |command: &str| {
+        let printed = shell(&format!("castoff {command} -n {}", scene.namespace)).await;
+        assert_eq!(printed.code, 0, "{command}: {printed:?}");
+    };
+    let uid = scene.uid("app-0").await;
+    scene.denied("app-1").await;
+    scene.until_phase("app-1", "Drained").await;
+    let eviction = Eviction::at_its_turn(&scene, "waits", "app-0").await;
+    eviction.until_says("waits for app-1").await;
+    castoff("freeze app --reason INC-4711 --until 1h").await;
+    eviction.until_says("INC-4711").await;
+    castoff("cancel app-1 --wait").await;
+    castoff("unfreeze app").await;
+    scene.until_replaced("app-0", &uid).await;
+    eviction.until_done("it has left, prepared").await;
+    over(&scene).await;
+}
+
+async fn an_eviction_of_a_pod_that_a_bypass_lets_go_is_given_to_the_next_at_once(scene: Arc<Scene>) {
+    guarded(&scene, 1).await;
+    let (uid, _) = scene.busy("app-0").await;
+    let eviction = Eviction::at_its_turn(&scene, "bypassed", "app-0").await;
+    scene.until_phase("app-0", "Draining").await;
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(10);
+    let bypass = ["castoff.dev/bypass=INC-4711", &format!("castoff.dev/bypass-until={until}")];
+    scene.annotate("pod", "app-0", &bypass).await;
+    eviction.until_done("").await;
+    assert!(scene.stands("app-0", &uid).await, "whose turn comes next evicts it");
+    scene.annotate("pod", "app-0", &["castoff.dev/bypass-", "castoff.dev/bypass-until-"]).await;
+    scene.cancel("app-0").await;
+    over(&scene).await;
+}
+
+/// Has the API server refuse what Castoff writes of itself, from now on.
+async fn refuse_its_writes(scene: &Scene) {
+    let refusal = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": scene.namespace},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": ["lifecycle.k8s.io"], "apiVersions": ["*"], "operations": ["UPDATE"],
+                "resources": ["evictions/status"],
+            }]},
+            "validations": [{
+                "expression": "request.userInfo.username != 'system:serviceaccount:castoff-system:castoff'",
+                "message": REFUSAL,
+            }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": scene.namespace},
+        "spec": {"policyName": scene.namespace, "validationActions": ["Deny"]},
+    });
+    scene.apply(&refusal.to_string()).await;
+    scene.apply(&binding.to_string()).await;
+}
+
+async fn let_it_write(scene: &Scene) {
+    for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+        cluster_wide(&["delete", kind, &scene.namespace]).await;
+    }
+}
+
+async fn an_eviction_whose_status_castoff_may_not_write_leaves_prepared_all_the_same(scene: Arc<Scene>) {
+    refuse_its_writes(&scene).await;
+    guarded(&scene, 1).await;
+    let uid = scene.uid("app-0").await;
+    let eviction = Eviction::at_its_turn(&scene, "refused", "app-0").await;
+    scene
+        .until("it says why it is silent", 60, || async {
+            let log = scene.ground().log(WROTE_NOTHING).await;
+            (log.contains(&scene.namespace) && log.contains(REFUSAL)).then_some(())
+        })
+        .await;
+    scene.until_replaced("app-0", &uid).await;
+    let_it_write(&scene).await;
+    eviction.until_done("it has left, prepared").await;
     scene.nothing_left_behind().await;
     scene.processes().serve_with(&[]).await;
 }
 
-async fn an_eviction_that_all_withdraw_from_is_undone_whatever_the_phase(scene: Arc<Scene>) {
-    respond(&scene).await;
-    guarded(&scene).await;
-    let (uid, ip) = scene.busy("app-0").await;
-    let draining = Controller { scene: &scene, name: "draining" };
-    draining.begin("app-0").await;
-    draining.turn().await;
-    scene.until_phase("app-0", "Draining").await;
-    draining.until_says("app-0 ").await;
-    draining.cancel().await;
-    scene.until_phase("app-0", "Completed").await;
-    assert_eq!((scene.uid("app-0").await, scene.hooks().at(&ip, |app| app.state)), (uid, "Idle"));
+async fn a_responder_is_silent_where_the_api_server_has_no_evictions(scene: Arc<Scene>) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/overlays/eviction-responder/responder.yaml");
+    let manifest = std::fs::read_to_string(folder).unwrap();
+    // Its rights: without them it is told that it may not, not that there are none.
+    let rights = manifest.split("\n---\n").take(2).collect::<Vec<_>>().join("\n---\n");
+    apply(&rights).await;
+    scene.processes().serve_with(&["--eviction-responder"]).await;
+    scene.guarded().await;
+    let uid = scene.uid("app-0").await;
+    scene.until_allowed("app-0").await;
+    scene.until_replaced("app-0", &uid).await;
+    let log = scene.ground().log("evictions").await;
+    let complains = log.lines().filter(|line| line.contains("lifecycle.k8s.io")).collect::<Vec<_>>();
+    assert!(complains.is_empty(), "{complains:?}");
     scene.nothing_left_behind().await;
+    for kind in ["clusterrolebinding", "clusterrole"] {
+        cluster_wide(&["delete", kind, "castoff-eviction-responder"]).await;
+    }
     scene.processes().serve_with(&[]).await;
 }

@@ -17,6 +17,7 @@ pub fn all() -> Vec<Scenario> {
         &control_plane::ALONE[..],
         &cut_off::ALONE,
         &evictions::GATED,
+        &evictions::ELSEWHERE,
         &feature_gates::GATED,
         &nodes::ALONE,
         &doctor_guarding::ALONE,
