@@ -1,7 +1,7 @@
 //! Whatever is written in a plan, or answered by a backend, nothing panics.
 
 use castoff::plan::answer::read_answer;
-use castoff::plan::spec::{Accept, AnyWord, Parse};
+use castoff::plan::spec::{Accept, AnyWord, ParameterType, Parse};
 use castoff::plan::{BackendRead, Mode, Request, Task, catalogue};
 use castoff::yaml;
 use proptest::collection::vec;
@@ -126,9 +126,16 @@ proptest! {
     #[test]
     fn built_in_plans_never_panic_on_any_answer(name in select(catalogue::names()), body in anything(), code in 100_u16..600) {
         let plan = builtin(name);
-        let value = |name: &str| match name { "pd" | "url" => "http://a", "selector" | "sentinels" => "app=a", _ => "a.b" };
+        let value = |name: &str, kind: ParameterType| match (kind, name) {
+            (ParameterType::Integer, _) => json!(8080),
+            (ParameterType::Boolean, _) => json!(true),
+            (ParameterType::String, "pd" | "url" | "flower") => json!("http://a"),
+            (ParameterType::String, "selector" | "sentinels") => json!("app=a"),
+            (ParameterType::String, _) => json!("a.b"),
+        };
         let required = plan.spec().params.iter().filter(|(_, parameter)| parameter.required);
-        let mut parameters: Value = required.map(|(name, _)| (name.clone(), json!(value(name)))).collect();
+        let mut parameters: Value =
+            required.map(|(name, parameter)| (name.clone(), value(name, parameter.kind))).collect();
         if plan.spec().params.contains_key("json") {
             parameters["json"] = json!(code % 2 == 0);
         }

@@ -29,6 +29,8 @@ pub enum Fault {
     Rename,
     Edit,
     Limit,
+    /// All that are away must be in one zone from now on.
+    Zone,
     ScaleIn,
     Owner,
     /// Less than a minute passes: a new process is quiet no longer, and what is allowed may still be carried out.
@@ -58,6 +60,7 @@ pub const ALL: [Fault; FAULTS - 1] = [
     Fault::Rename,
     Fault::Edit,
     Fault::Limit,
+    Fault::Zone,
     Fault::ScaleIn,
     Fault::Owner,
     Fault::Wait,
@@ -364,6 +367,7 @@ impl Moves<'_> {
         }
         for is_so in [true, false] {
             self.step(Fault::Limit, Step::Limit(is_so));
+            self.step(Fault::Zone, Step::Zoned(is_so));
             self.step(Fault::ScaleIn, Step::ScaledIn(is_so));
         }
     }
