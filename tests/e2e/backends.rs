@@ -1,6 +1,6 @@
 //! Backends over real HTTP: an application's own hook on each pod's address, and a simulated PD whose stores are pods.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -155,15 +155,19 @@ impl Hooks {
         let (apps, ended) = (Arc::clone(&self.apps), Arc::clone(&self.ended));
         tokio::spawn(async move {
             let mut events = Box::pin(watcher::watcher(api, watcher::Config::default()));
+            let mut listed = HashSet::new();
             while let Some(event) = events.next().await {
                 match event {
                     Ok(Event::Delete(pod)) => {
-                        let ip = pod.status.and_then(|status| status.pod_ip).and_then(|ip| ip.parse::<IpAddr>().ok());
-                        if let Some(app) = ip.and_then(|ip| apps.lock().unwrap().remove(&ip)) {
+                        if let Some(app) = address_of_pod(&pod).and_then(|ip| apps.lock().unwrap().remove(&ip)) {
                             ended.lock().unwrap().insert(pod.metadata.uid.unwrap_or_default(), app);
                         }
                     }
-                    Ok(_) => {}
+                    // After a break, what is gone is told by nothing but that it is not listed.
+                    Ok(Event::Init) => listed.clear(),
+                    Ok(Event::InitApply(pod)) => listed.extend(address_of_pod(&pod)),
+                    Ok(Event::InitDone) => apps.lock().unwrap().retain(|address, _| listed.contains(address)),
+                    Ok(Event::Apply(_)) => {}
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 }
             }
@@ -181,6 +185,10 @@ impl Hooks {
     pub fn at<T>(&self, address: &str, look: impl FnOnce(&mut App) -> T) -> T {
         look(self.apps.lock().unwrap().entry(address.parse().unwrap()).or_default())
     }
+}
+
+fn address_of_pod(pod: &Pod) -> Option<IpAddr> {
+    pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
 }
 
 async fn answer(ConnectInfo(local): ConnectInfo<Local>, State(hooks): State<Hooks>, method: Method) -> Response {
