@@ -205,6 +205,11 @@ pub trait Cluster: Send + Sync {
     /// A node, as it is now.
     async fn node_now(&self, name: &str) -> NodeSeen;
 
+    /// Whether a NodeDrain names this node, from memory.
+    fn has_node_drain(&self, _node: &str) -> bool {
+        false
+    }
+
     /// The nodes that a NodeDrain names, each with the name of one, from memory.
     fn node_drains(&self) -> BTreeMap<String, String> {
         BTreeMap::new()

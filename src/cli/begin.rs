@@ -126,18 +126,8 @@ mod tests {
     use super::super::guards::delete_of;
     use super::*;
     use crate::pod::Pod;
+    use crate::policy::BuiltIn;
     use crate::policy::spec::PolicySpec;
-    use crate::policy::{Plans, find_built_in};
-
-    struct BuiltIn;
-    impl Plans for BuiltIn {
-        fn find(
-            &self,
-            it: &crate::policy::spec::PlanReference,
-        ) -> Result<Arc<crate::plan::Plan>, crate::policy::NoPlan> {
-            find_built_in(it)
-        }
-    }
 
     fn policy(name: &str, change: &serde_json::Value) -> Policy {
         let mut spec = json!({"selector": {"matchLabels": {"app": "web"}},

@@ -59,9 +59,8 @@ impl Controller {
         let mut found = Vec::new();
         for policy in policies.all().filter(|policy| !policy.spec.prepare_ahead.is_empty()) {
             for pod in self.cluster.pods(&policy.namespace).iter() {
-                if self.policy_to_prepare_by(pod, policies).is_some_and(|only| Arc::ptr_eq(only, policy))
-                    && let Some(signal) = ahead::signal(policy, &self.cluster.node(&pod.spec.node_name))
-                {
+                let Some(signal) = ahead::signal(policy, &self.cluster.node(&pod.spec.node_name)) else { continue };
+                if self.policy_to_prepare_by(pod, policies).is_some_and(|only| Arc::ptr_eq(only, policy)) {
                     found.push((Arc::clone(pod), Arc::clone(policy), Sign::Node(signal.clone())));
                 }
             }

@@ -145,17 +145,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    struct BuiltIn;
-
-    impl crate::policy::Plans for BuiltIn {
-        fn find(
-            &self,
-            it: &crate::policy::spec::PlanReference,
-        ) -> Result<Arc<crate::plan::Plan>, crate::policy::NoPlan> {
-            crate::policy::find_built_in(it)
-        }
-    }
+    use crate::policy::BuiltIn;
 
     fn pod(ip: &str) -> Arc<Pod<'static>> {
         let pod = json!({

@@ -238,6 +238,6 @@ impl Controller {
     /// Whether the pod's node shows what its policy prepares ahead for, or a NodeDrain names it.
     fn is_asked_for_ahead(&self, around: &Surroundings, node: &NodeSeen) -> bool {
         let (Some(pod), Some(policy)) = (&around.found, &around.guarding) else { return false };
-        ahead::signal(policy, node).is_some() || self.cluster.node_drains().contains_key(pod.spec.node_name.as_str())
+        ahead::signal(policy, node).is_some() || self.cluster.has_node_drain(&pod.spec.node_name)
     }
 }

@@ -22,7 +22,7 @@ use crate::policy::{Policy, PolicyIndex, selector};
 use crate::ports::{Cluster, Listener, StoreError, WAKE_ANNOTATION};
 
 use super::cache::{Cache, chain};
-use super::node_drains::NodeDrain;
+use super::node_drains::{self, NodeDrain};
 use super::owners::Owners;
 use super::pods::{self, Pods};
 use super::registration::Seen;
@@ -106,7 +106,8 @@ impl WatchedCluster {
     /// A cluster of which nothing is known yet.
     #[must_use]
     pub fn new(client: Client, registration: watch::Receiver<Seen>, registration_is_ours: bool) -> Self {
-        let (pods, nodes, node_drains, namespaces) = Default::default();
+        let (pods, nodes, namespaces) = Default::default();
+        let node_drains = Arc::new(Cache::placed(node_drains::place_of));
         let owners = Owners::new(client.clone());
         WatchedCluster { client, pods, nodes, node_drains, namespaces, owners, registration, registration_is_ours }
     }
@@ -187,6 +188,10 @@ impl Cluster for WatchedCluster {
             None if self.nodes.is_filled() && !name.is_empty() => NodeSeen::Gone,
             None => NodeSeen::Unknown,
         }
+    }
+
+    fn has_node_drain(&self, node: &str) -> bool {
+        !self.node_drains.of_place(node).is_empty()
     }
 
     fn node_drains(&self) -> BTreeMap<String, String> {

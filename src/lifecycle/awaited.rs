@@ -1,6 +1,6 @@
 //! Whom a drain waits for, as its message says: for whoever shows it, and whoever must know whether more can be prepared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one is told that waits behind others of its policy.
 pub const IN_LINE: &str = "waits in line: others of its policy have the next places";
@@ -19,13 +19,29 @@ pub fn names(why: &str) -> Vec<String> {
     named.split([',', ' ']).filter(|word| !is_a_word(word)).map(str::to_owned).collect()
 }
 
-/// Whether one that says so has its turn once prepared ones have left; `prepared` are those of its namespace, by name.
-#[must_use]
-pub fn has_its_turn_after(prepared: &BTreeSet<&str>, why: &str) -> bool {
-    let names = names(why);
-    let waits = !names.is_empty() && names.iter().all(|name| prepared.contains(name.as_str()));
-    // One in line waits for those before it.
-    waits || why == IN_LINE && !prepared.is_empty()
+/// Pods that are prepared and have not left, by namespace and name.
+#[derive(Debug, Default)]
+pub struct Prepared<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Prepared<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pods: I) -> Self {
+        let mut prepared = Prepared::default();
+        for (namespace, name) in pods {
+            prepared.0.entry(namespace).or_default().insert(name);
+        }
+        prepared
+    }
+}
+
+impl Prepared<'_> {
+    /// Whether one of this namespace that says so waits for them alone: it has its turn once they have left.
+    #[must_use]
+    pub fn go_before(&self, namespace: &str, why: &str) -> bool {
+        let Some(prepared) = self.0.get(namespace) else { return false };
+        let names = names(why);
+        // One in line waits for those before it.
+        why == IN_LINE || !names.is_empty() && names.iter().all(|name| prepared.contains(name.as_str()))
+    }
 }
 
 #[cfg(test)]
@@ -45,12 +61,13 @@ mod tests {
 
     #[test]
     fn who_waits_for_prepared_ones_alone_has_its_turn_once_they_have_left() {
-        let prepared = BTreeSet::from(["db-0"]);
-        assert!(has_its_turn_after(&prepared, "waits for db-0 (maxUnavailable 1)"));
-        assert!(has_its_turn_after(&prepared, IN_LINE));
+        let prepared = Prepared::from_iter([("n", "db-0")]);
+        assert!(prepared.go_before("n", "waits for db-0 (maxUnavailable 1)"));
+        assert!(prepared.go_before("n", IN_LINE));
         for why in ["waits for db-0 and db-1 (maxUnavailable 2)", "the backend does not answer", ""] {
-            assert!(!has_its_turn_after(&prepared, why), "{why}");
+            assert!(!prepared.go_before("n", why), "{why}");
         }
-        assert!(!has_its_turn_after(&BTreeSet::new(), IN_LINE), "nobody is prepared yet");
+        assert!(!prepared.go_before("other", IN_LINE), "nobody is prepared there yet");
+        assert!(!Prepared::default().go_before("n", IN_LINE), "nobody is prepared yet");
     }
 }

@@ -348,6 +348,17 @@ impl Plans for NoPlans {
     }
 }
 
+/// For tests of policies with built-in plans.
+#[cfg(test)]
+pub(crate) struct BuiltIn;
+
+#[cfg(test)]
+impl Plans for BuiltIn {
+    fn find(&self, reference: &PlanReference) -> Result<Arc<Plan>, NoPlan> {
+        find_built_in(reference)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -117,6 +117,23 @@ impl Scene {
         }
     }
 
+    /// A PodDisruptionBudget of the pods `app=app`, with so many in this field.
+    pub async fn budget(&self, name: &str, field: &str, pods: u32) {
+        let budget = json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": name, "namespace": "{ns}"},
+            "spec": {field: pods, "selector": {"matchLabels": {"app": "app"}}},
+        });
+        self.apply(&budget.to_string()).await;
+    }
+
+    /// Asks for the pod's eviction again and again until that goes through.
+    pub async fn until_evicted(&self, pod: &str, uid: &str, seconds: u64) {
+        self.until(&format!("the eviction of {pod} goes through"), seconds, || async {
+            (self.evict(pod, Some(uid)).await.code() == 200).then_some(())
+        })
+        .await;
+    }
+
     /// Gives a drain up, as a person does.
     pub async fn cancel(&self, pod: &str) {
         let drain = self.drain(pod).await.unwrap_or_else(|| panic!("{pod} has no drain"));

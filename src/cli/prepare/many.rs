@@ -19,7 +19,8 @@ use crate::cli::render::program;
 use crate::cli::{Failure, guards};
 use crate::kubernetes::resources::pod_drains;
 use crate::kubernetes::{cluster, drains, pods};
-use crate::lifecycle::{Drain, Phase, awaited};
+use crate::lifecycle::awaited::Prepared;
+use crate::lifecycle::{Drain, Phase};
 use crate::pod::Pod;
 
 use super::{LOOK, Prepare, Tries, Work, until};
@@ -67,15 +68,11 @@ impl Row {
 
 /// Whether no more can be prepared: all are settled, or wait for others that are prepared and have not left.
 fn is_all(rows: &[Row]) -> bool {
-    let mut prepared: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.standing == Standing::Prepared) {
-        prepared.entry(&row.namespace).or_default().insert(&row.pod);
-    }
-    let has_its_turn_later = |row: &Row| {
-        let prepared = prepared.get(row.namespace.as_str());
-        prepared.is_some_and(|prepared| awaited::has_its_turn_after(prepared, &row.why))
-    };
-    rows.iter().all(|row| row.is_settled() || row.standing == Standing::Waiting && has_its_turn_later(row))
+    let prepared = rows.iter().filter(|row| row.standing == Standing::Prepared);
+    let prepared: Prepared<'_> = prepared.map(|row| (row.namespace.as_str(), row.pod.as_str())).collect();
+    let has_its_turn_later =
+        |row: &Row| row.standing == Standing::Waiting && prepared.go_before(&row.namespace, &row.why);
+    rows.iter().all(|row| row.is_settled() || has_its_turn_later(row))
 }
 
 /// A pod that is to be prepared.
@@ -269,6 +266,7 @@ fn verdict(rows: &[Row], in_time: bool) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::awaited::IN_LINE;
 
     fn row(pod: &str, standing: Standing, why: &str) -> Row {
         Row { namespace: "n".to_owned(), pod: pod.to_owned(), standing, why: why.to_owned(), left: None }
@@ -279,7 +277,7 @@ mod tests {
         use Standing::{Draining, Left, NotPrepared, Prepared, Waiting};
         let second = || row("db-1", Waiting, "waits for db-0 (maxUnavailable 1)");
         assert!(is_all(&[row("db-0", Prepared, ""), second()]));
-        assert!(is_all(&[row("db-0", Prepared, ""), second(), row("db-2", Waiting, awaited::IN_LINE),]));
+        assert!(is_all(&[row("db-0", Prepared, ""), second(), row("db-2", Waiting, IN_LINE),]));
         assert!(!is_all(&[row("db-0", Draining, ""), second()]));
         assert!(!is_all(&[row("db-0", Left, ""), second()]), "its place is free soon");
         assert!(!is_all(&[row("web-0", Prepared, ""), second()]), "somebody else is away");

@@ -4,7 +4,7 @@
 
 pub mod entry;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,9 +105,12 @@ impl Responder {
         loop {
             changes.mark_unchanged();
             let found = self.found.all();
-            remembered.retain(|uid, _| found.iter().any(|eviction| eviction.uid == *uid));
+            let there: HashSet<&str> = found.iter().map(|eviction| eviction.uid.as_str()).collect();
+            remembered.retain(|uid, _| there.contains(uid.as_str()));
+            let active = found.iter().filter(|eviction| eviction.state == State::Active);
+            let wanted: HashSet<&str> = active.map(|eviction| eviction.pod.uid.as_str()).collect();
             for eviction in &found {
-                let is_wanted = found.iter().any(|it| it.pod == eviction.pod && it.state == State::Active);
+                let is_wanted = wanted.contains(eviction.pod.uid.as_str());
                 if (self.is_leader)() {
                     self.respond(eviction, is_wanted, remembered.entry(eviction.uid.clone()).or_default()).await;
                 }

@@ -3,7 +3,6 @@
 
 mod writer;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -13,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::sight;
-use crate::lifecycle::{Drain, Phase, awaited};
+use crate::lifecycle::awaited::Prepared;
+use crate::lifecycle::{Drain, Phase};
 use crate::policy::Policy;
 use crate::policy::spec::PolicyMode;
 
@@ -98,6 +98,11 @@ pub fn read(object: &DynamicObject) -> Option<(String, NodeDrain)> {
     Some((key_of(object), drain))
 }
 
+/// Where it lives in the cache: with its node.
+pub fn place_of<'a>(_key: &'a str, drain: &'a NodeDrain) -> &'a str {
+    &drain.spec.node_name
+}
+
 /// How far one of the node's pods is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
@@ -150,15 +155,11 @@ impl Node {
 
     /// Whether all that are not prepared have their turn once those that are have left.
     fn is_at_its_limits(&self) -> bool {
-        let mut prepared: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (_, pod) in self.0.iter().filter(|(standing, _)| *standing == Standing::Prepared) {
-            prepared.entry(&pod.namespace).or_default().insert(&pod.name);
-        }
+        let prepared = self.0.iter().filter(|(standing, _)| *standing == Standing::Prepared);
+        let prepared: Prepared<'_> = prepared.map(|(_, pod)| (pod.namespace.as_str(), pod.name.as_str())).collect();
         self.0.iter().all(|(standing, pod)| {
-            let of_namespace = prepared.get(pod.namespace.as_str());
-            let has_its_turn_later =
-                || of_namespace.is_some_and(|prepared| awaited::has_its_turn_after(prepared, &pod.message));
-            *standing == Standing::Prepared || pod.phase == Phase::Queued.as_str() && has_its_turn_later()
+            let is_queued = pod.phase == Phase::Queued.as_str();
+            *standing == Standing::Prepared || is_queued && prepared.go_before(&pod.namespace, &pod.message)
         })
     }
 

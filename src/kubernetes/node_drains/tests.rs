@@ -3,14 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::pod::Pod;
-use crate::policy::{PolicyIndex, find_built_in};
-
-struct BuiltIn;
-impl crate::policy::Plans for BuiltIn {
-    fn find(&self, it: &crate::policy::spec::PlanReference) -> Result<Arc<crate::plan::Plan>, crate::policy::NoPlan> {
-        find_built_in(it)
-    }
-}
+use crate::policy::{BuiltIn, PolicyIndex};
 
 fn policy(name: &str, spec: &serde_json::Value) -> Policy {
     let mut whole = json!({"selector": {"matchLabels": {"app": "db"}}, "steps":

@@ -23,11 +23,7 @@ async fn prepared_under_a_budget(scene: &Scene, abandon_after: u32) -> String {
     scene.stateful_set("app", 2, json!({})).await;
     let policy = json!({"abandonAfterSeconds": abandon_after});
     scene.hook_policy("app", policy).await;
-    let budget = json!({
-        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "app", "namespace": "{ns}"},
-        "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "app"}}},
-    });
-    scene.apply(&budget.to_string()).await;
+    scene.budget("app", "minAvailable", 2).await;
     scene
         .until("the budget counts its pods", 30, || async {
             let healthy = ["get", "pdb", "app", "-o", "jsonpath={.status.currentHealthy}"];
@@ -57,11 +53,7 @@ async fn a_budget_that_refuses_leaves_the_pod_prepared_until_it_allows(scene: Ar
     scene.until_phase("app-1", "Drained").await;
     assert_eq!(scene.evict("app-1", None).await.code(), 429);
     scene.must(&["patch", "pdb", "app", "--type=merge", "-p", r#"{"spec":{"minAvailable":1}}"#]).await;
-    scene
-        .until("the eviction goes through", 30, || async {
-            (scene.evict("app-1", Some(&uid)).await.code() == 200).then_some(())
-        })
-        .await;
+    scene.until_evicted("app-1", &uid, 30).await;
     scene.until_replaced("app-1", &uid).await;
     scene.nothing_left_behind().await;
     assert_eq!(witness.left().len(), 1);
@@ -100,11 +92,7 @@ async fn a_budget_that_always_allows_what_is_not_ready_leaves_the_rest_to_castof
     scene.hook_policy("app", json!({"exempt": ["Unready"]})).await;
     scene.is_to_serve("app-1", false).await;
     let (uid, _) = scene.busy("app-1").await;
-    scene
-        .until("it goes unprepared", 20, || async {
-            (scene.evict("app-1", Some(&uid)).await.code() == 200).then_some(())
-        })
-        .await;
+    scene.until_evicted("app-1", &uid, 20).await;
     scene.until_replaced("app-1", &uid).await;
     scene.nothing_left_behind().await;
 }

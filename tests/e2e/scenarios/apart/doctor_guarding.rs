@@ -125,11 +125,7 @@ async fn the_doctor_finds_what_waits_for_longer_than_is_good(scene: Arc<Scene>) 
 
 async fn the_doctor_finds_a_budget_that_never_lets_a_pod_go(scene: Arc<Scene>) {
     scene.guarded().await;
-    let budget = json!({
-        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "never", "namespace": "{ns}"},
-        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "app"}}},
-    });
-    scene.apply(&budget.to_string()).await;
+    scene.budget("never", "maxUnavailable", 0).await;
     scene.doctor_finds("BudgetInTheWay", &format!("{}/never", scene.namespace)).await;
     scene.must(&["delete", "pdb", "never"]).await;
     scene.doctor_finds_nothing().await;

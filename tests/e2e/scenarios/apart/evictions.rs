@@ -86,11 +86,7 @@ async fn an_eviction_that_all_withdraw_from_is_undone_whatever_the_phase(scene: 
     draining.is_canceled().await;
     scene.until_phase("app-0", "Completed").await;
     scene.let_get_ready(&ip);
-    let budget = json!({
-        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "app", "namespace": "{ns}"},
-        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "app"}}},
-    });
-    scene.apply(&budget.to_string()).await;
+    scene.budget("app", "maxUnavailable", 0).await;
     let prepared = Eviction::at_its_turn(&scene, "prepared", "app-0").await;
     prepared.until_says("it is prepared, and its eviction waits").await;
     prepared.is_canceled().await;
