@@ -266,6 +266,16 @@ fn one_that_was_not_ready_when_it_took_its_place_counts_once_it_is() {
 }
 
 #[test]
+fn while_its_policy_is_frozen_nothing_begins_and_what_is_prepared_is_held() {
+    let until = "2030-01-31T18:00:00Z".parse().unwrap();
+    let frozen = Frozen { reason: "INC-4711".to_owned(), by: "alice".to_owned(), until };
+    let scene = scene(1, pods(&[true; 2]), set(2)).and(0, Phase::Queued).and(1, Phase::Drained);
+    let told = "its policy is frozen by alice until 2030-01-31T18:00:00Z: INC-4711".to_owned();
+    assert_eq!(Room::frozen(&scene.drains[0], &frozen), Room::Wait(told.clone()));
+    assert_eq!(Room::frozen(&scene.drains[1], &frozen), Room::HeldBut(told));
+}
+
+#[test]
 fn a_policy_that_selects_by_node_counts_the_pods_on_its_nodes_only() {
     let on = |number: usize, node: &str, ready| pod_of("StatefulSet", "db", &format!("db-{number}"), node, ready);
     let of = |second: Arc<Pod<'static>>| {
