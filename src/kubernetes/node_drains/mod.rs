@@ -99,6 +99,7 @@ pub fn read(object: &DynamicObject) -> Option<(String, NodeDrain)> {
 }
 
 /// Where it lives in the cache: with its node.
+#[must_use]
 pub fn place_of<'a>(_key: &'a str, drain: &'a NodeDrain) -> &'a str {
     &drain.spec.node_name
 }
