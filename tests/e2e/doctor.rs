@@ -1,7 +1,7 @@
 //! `castoff doctor`, the real program, asked by an admin.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use castoff_test_support::proxy::Proxy;
 use serde::Deserialize;
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::installation::{self, Printed};
 use crate::scene::Scene;
 
-/// How long a fault takes to be seen, or to be gone, in seconds: a lease, a cache and a retry of each.
-const PATIENCE: u64 = 60;
+/// How long a fault takes to be seen, or to be gone: a lease, a cache and a retry of each.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Something that is wrong, as the doctor tells it.
 #[derive(Clone, Debug, Deserialize)]
@@ -86,46 +86,43 @@ impl Scene {
 
     /// Waits until the doctor finds something of this reason whose description has these words.
     pub async fn doctor_finds(&self, reason: &str, words: &str) -> Finding {
-        let what = format!("the doctor finds {reason} ({words})");
-        let found = self
-            .until(&what, PATIENCE, || async {
-                let found = findings().await;
-                found.into_iter().find(|found| found.reason == reason && found.what.contains(words))
-            })
-            .await;
+        let is_it = |found: &Finding| found.reason == reason && found.what.contains(words);
+        let found = doctor(&format!("finds {reason} ({words})"), |found| found.into_iter().find(is_it)).await;
         assert!(!found.note && !found.why.is_empty() && !found.fix.is_empty(), "{found:?}");
         found
     }
 
     /// Waits until the doctor tells of something that is to be known, and no fault.
     pub async fn doctor_notes(&self, reason: &str) -> Finding {
-        let note = self
-            .until(&format!("the doctor notes {reason}"), PATIENCE, || async {
-                findings().await.into_iter().find(|found| found.reason == reason)
-            })
-            .await;
+        let note = doctor(&format!("notes {reason}"), |found| found.into_iter().find(|it| it.reason == reason)).await;
         assert!(note.note, "{note:?}");
         note
     }
 
     /// Waits until nothing of this reason is found any more.
     pub async fn doctor_no_longer_finds(&self, reason: &str) {
-        self.until(&format!("the doctor no longer finds {reason}"), PATIENCE, || async {
-            findings().await.iter().all(|found| found.reason != reason).then_some(())
+        doctor(&format!("no longer finds {reason}"), |found| {
+            found.iter().all(|found| found.reason != reason).then_some(())
         })
         .await;
     }
 
     /// Waits until nothing at all is found: what earlier scenarios have left goes by and by.
     pub async fn doctor_finds_nothing(&self) {
-        let mut last = Vec::new();
-        for _ in 0..PATIENCE {
-            last = findings().await;
-            if last.is_empty() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        doctor("finds nothing", |found| found.is_empty().then_some(())).await;
+    }
+}
+
+/// Lets the doctor look again and again, until what it has found holds an answer.
+async fn doctor<T>(what: &str, look: impl Fn(Vec<Finding>) -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = findings().await;
+        let last = format!("{found:#?}");
+        if let Some(answer) = look(found) {
+            return answer;
         }
-        panic!("the doctor still finds {last:#?}");
+        assert!(Instant::now() < deadline, "not yet: the doctor {what}. It finds {last}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -37,6 +37,22 @@ async fn edit(scene: &Scene, patch: Value) {
     registrations(scene).patch(NAME, &PatchParams::default(), &patch).await.unwrap();
 }
 
+/// Whatever stands there now, and whoever else writes at the same time.
+async fn put_back(scene: &Scene, good: &ValidatingWebhookConfiguration) {
+    let registrations = registrations(scene);
+    scene
+        .until("it is as it was", 10, || async {
+            let mut good = good.clone();
+            good.metadata.resource_version = registrations.get(NAME).await.unwrap().metadata.resource_version;
+            match registrations.replace(NAME, &PostParams::default(), &good).await {
+                Ok(_) => Some(()),
+                Err(kube::Error::Api(status)) if status.is_conflict() => None,
+                Err(error) => panic!("{error}"),
+            }
+        })
+        .await;
+}
+
 /// A registration that is kept in git: Castoff puts nothing back but its own authority.
 async fn the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep(scene: Arc<Scene>) {
     scene.guarded().await;
@@ -62,8 +78,7 @@ async fn the_doctor_finds_what_is_wrong_with_a_registration_that_others_keep(sce
     ] {
         edit(&scene, fault).await;
         scene.doctor_finds(reason, words).await;
-        good.metadata.resource_version = registrations(&scene).get(NAME).await.unwrap().metadata.resource_version;
-        registrations(&scene).replace(NAME, &PostParams::default(), &good).await.unwrap();
+        put_back(&scene, &good).await;
         scene.doctor_no_longer_finds(reason).await;
     }
     cluster_wide(&["delete", "validatingwebhookconfiguration", NAME]).await;
