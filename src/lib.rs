@@ -31,7 +31,7 @@ pub mod pod;
 pub mod policy;
 pub mod ports;
 pub(crate) mod printable;
-pub(crate) mod remedy;
+pub mod remedy;
 pub mod runbook;
 pub mod runtime;
 pub(crate) mod schema;

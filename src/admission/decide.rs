@@ -5,7 +5,6 @@ use crate::lifecycle::claim::may_be_claimed;
 use crate::lifecycle::{Caller, Drain, Outcome, Phase};
 use crate::policy::Policy;
 use crate::policy::spec::Exemption;
-use crate::remedy::Cause;
 
 use super::answer::{Answer, Audited};
 use super::bypass::Bypass;
@@ -289,7 +288,7 @@ fn next_step(case: &Case<'_>, reason: Reason, subject: &messages::Subject<'_>) -
         return Some(messages::not_ready());
     }
     // A program's tries go on; people read of it in the pod's events.
-    let waits_in_vain = case.drain().is_some_and(|drain| Cause::of(&drain.status.message) != Cause::Other);
+    let waits_in_vain = case.drain().is_some_and(|drain| !drain.status.cause.is_other());
     let is_told = case.request.caller == Caller::Person && (reason == Reason::Stalled || waits_in_vain);
     is_told.then(|| messages::look(subject))
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::lifecycle::DrainStep;
 use crate::plan::{Progress, Round, Verdict};
 use crate::printable::printable;
+use crate::remedy::Cause;
 
 /// The reason of the causes that hold a [`StepNow`] as JSON.
 pub(crate) const CAUSE: &str = "Step";
@@ -23,6 +24,9 @@ pub struct StepNow {
     pub left: Option<Progress>,
     /// Why it is not done; may be empty.
     pub text: String,
+    /// What a person mends.
+    #[serde(default, skip_serializing_if = "Cause::is_other")]
+    pub cause: Cause,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +62,10 @@ impl StepNow {
             Some(Verdict::Unknown { message } | Verdict::Failed { message, .. }) => (State::Unknown, message.as_str()),
             None => (State::Unknown, "there was no time to look"),
         };
+        let cause = match round.map(|round| &round.verdict) {
+            Some(Verdict::Failed { cause, .. }) => cause.clone(),
+            _ => Cause::default(),
+        };
         let left = round.filter(|_| state == State::ToDo).and_then(|round| round.progress.clone());
         StepNow {
             step: printable(&step.name).into_owned(),
@@ -65,6 +73,7 @@ impl StepNow {
             state,
             left,
             text: printable(text).trim_end().to_owned(),
+            cause,
         }
     }
 

@@ -123,6 +123,7 @@ mod tests {
     use super::super::dry_run::State;
     use super::super::reason::Reason;
     use super::*;
+    use crate::remedy::Cause;
 
     fn rendered(answer: &Answer) -> Value {
         serde_json::from_slice(&render("u-1", answer)).unwrap()
@@ -167,7 +168,7 @@ mod tests {
     fn how_steps_stand_is_told_to_people_and_to_programs() {
         let left = crate::plan::Progress { remaining: 40, unit: "leaders".into() };
         let (step, plan, text) = ("evict".into(), "tikv".into(), String::new());
-        let step = StepNow { step, plan, state: State::ToDo, left: Some(left), text };
+        let step = StepNow { step, plan, state: State::ToDo, left: Some(left), text, cause: Cause::default() };
         let response =
             rendered(&Answer::deny(Reason::Queued, String::new()).tell_step(step.clone()))["response"].take();
         assert_eq!(response["warnings"], json!(["castoff: step evict (tikv): to do: 40 leaders left"]));

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Scope;
 use crate::plan::{ClusterRead, Observation};
 use crate::pod::Pod;
+use crate::remedy::Cause;
 
 /// Why something of the cluster can't be told: a sentence for users, constant for a cause.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +59,11 @@ pub(super) async fn read(
         Some(cluster) => timeout_at(limit, cluster.read(&scope.pod, read)).await,
         None => Ok(Err("the cluster can't be seen here".into())),
     };
-    let failed = |message| Observation::Failed { message, detail: format!("the plan's read {name}, of the cluster") };
+    let failed = |message| Observation::Failed {
+        message,
+        detail: format!("the plan's read {name}, of the cluster"),
+        cause: Cause::default(),
+    };
     match told {
         Ok(Ok(value)) => Observation::Value(value),
         Ok(Err(why)) => failed(why.to_string()),

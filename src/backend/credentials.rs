@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 
+use crate::remedy::{Cause, Kind};
+
 /// Reads Secrets.
 #[async_trait]
 pub trait Secrets: Send + Sync {
@@ -20,12 +22,24 @@ pub trait Secrets: Send + Sync {
 
 /// Why a Secret can't be used: a sentence for users, without any of its values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SecretError(String);
+#[error("{message}")]
+pub struct SecretError {
+    message: String,
+    /// What a person mends.
+    pub(super) cause: Cause,
+}
+
+impl SecretError {
+    /// The same, with what a person mends where that is not a key of the Secret.
+    #[must_use]
+    pub fn because(self, cause: impl Into<Cause>) -> Self {
+        Self { cause: cause.into(), ..self }
+    }
+}
 
 impl<T: Into<String>> From<T> for SecretError {
     fn from(why: T) -> Self {
-        SecretError(why.into())
+        SecretError { message: why.into(), cause: Kind::Keys.into() }
     }
 }
 

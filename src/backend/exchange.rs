@@ -12,6 +12,7 @@ use super::objects::{self, KUBERNETES};
 use super::trouble::{Trouble, excerpt, words};
 use super::{Backend, Scope, resp};
 use crate::plan::Request;
+use crate::remedy::Kind;
 
 /// The longest body that is read.
 pub const BODY_LIMIT: usize = 4 << 20;
@@ -93,10 +94,13 @@ async fn send(request: &Request, url: url::Url, means: ByHttp) -> Result<Exchang
         let (body, _) = read(&mut response, 4096).await;
         let said = quoted(&hidden, &body);
         // Whoever is not let in wants to know whom the backend took him for.
-        let unsigned = if matches!(code, 401 | 403) { means.unsigned.as_str() } else { "" };
+        let (unsigned, kind) = match Kind::of_status(code) {
+            Kind::Unauthorized => (means.unsigned.words.as_str(), means.unsigned.kind),
+            other => ("", other),
+        };
         let predicate = format!("answers {code}{unsigned}");
         let trouble = Trouble::new(Outcome::Status, &request.url, &predicate, format!("HTTP {code}: {said}"));
-        return Err(trouble.with_words(spoken(&hidden, &body)));
+        return Err(trouble.because(kind).with_words(spoken(&hidden, &body)));
     }
     match read(&mut response, BODY_LIMIT).await {
         (body, End::Whole) => Ok(Exchange { code, body, hidden }),

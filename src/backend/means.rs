@@ -10,7 +10,7 @@ use super::metrics::Outcome;
 use super::trouble::Trouble;
 use super::{Backend, Scope};
 use crate::plan::Request;
-use crate::remedy::NAMES_NO_SECRET;
+use crate::remedy::Kind;
 
 /// What a request is sent with: over `T`, by `A`.
 pub struct Means<T, A> {
@@ -19,8 +19,14 @@ pub struct Means<T, A> {
     pub auth: Option<A>,
     /// What a server's certificate is checked against, in words.
     pub trusted: String,
-    /// Why there is no `auth`, in words; empty where there is.
-    pub unsigned: String,
+    /// Why whoever is asked may not let Castoff in.
+    pub unsigned: Unsigned,
+}
+
+/// Why there is no authentication, in words, and what a person mends; without words where there is one.
+pub struct Unsigned {
+    pub words: String,
+    pub kind: Kind,
 }
 
 /// A request by HTTP.
@@ -78,7 +84,7 @@ impl<'a> Named<'a> {
 
     fn unfit(&self, name: &str, error: &SecretError) -> Trouble {
         let predicate = format!("can't be asked: Secret {}/{name}: {error}", self.scope.namespace);
-        Trouble::new(Outcome::Credentials, &self.request.url, &predicate, "not sent")
+        Trouble::new(Outcome::Credentials, &self.request.url, &predicate, "not sent").because(error.cause.clone())
     }
 
     fn trusted(&self) -> String {
@@ -91,16 +97,16 @@ impl<'a> Named<'a> {
         &self,
         of: impl Fn(&Secret) -> Result<Option<A>, SecretError>,
         [missing, wanted]: [&str; 2],
-    ) -> Result<(Secret, Option<A>, String), Trouble> {
+    ) -> Result<(Secret, Option<A>, Unsigned), Trouble> {
         let unfit = |error: SecretError| self.unfit(&self.auth_name, &error);
         let secret = self.secret(&self.auth_name).await.map_err(unfit)?;
         let auth = of(&secret).map_err(unfit)?;
-        let unsigned = match &auth {
+        let words = match &auth {
             Some(_) => String::new(),
             None if !self.request.auth_secret.is_empty() => {
                 return Err(unfit(format!("it has no {missing} ({})", secret.found()).into()));
             }
-            None if self.auth_name.is_empty() => format!(" to a request without credentials: {NAMES_NO_SECRET}"),
+            None if self.auth_name.is_empty() => " to a request without credentials: the step names none".to_owned(),
             None => format!(
                 " to a request without credentials: of Secret {}/{} {wanted} wanted; {}",
                 self.scope.namespace,
@@ -108,14 +114,17 @@ impl<'a> Named<'a> {
                 secret.found()
             ),
         };
-        Ok((secret, auth, unsigned))
+        let names_none = auth.is_none() && self.auth_name.is_empty();
+        let kind = if names_none { Kind::NamesNoSecret } else { Kind::Unauthorized };
+        Ok((secret, auth, Unsigned { words, kind }))
     }
 
     /// The Secret with the certificates; `auth` is the one for authentication, which may be the same.
     async fn tls(&self, auth: Secret, scheme: &str) -> Result<Secret, Trouble> {
         if self.tls_name.is_empty() {
-            let predicate = format!("can't be asked: {scheme} needs a Secret with ca.crt, and {NAMES_NO_SECRET}");
-            return Err(Trouble::new(Outcome::Credentials, &self.request.url, &predicate, "not sent"));
+            let predicate = format!("can't be asked: {scheme} needs a Secret with ca.crt, and the step names none");
+            let unnamed = Trouble::new(Outcome::Credentials, &self.request.url, &predicate, "not sent");
+            return Err(unnamed.because(Kind::NamesNoSecret));
         }
         let tls = if self.tls_name == self.auth_name { Ok(auth) } else { self.secret(&self.tls_name).await };
         tls.map_err(|error| self.unfit(&self.tls_name, &error))

@@ -33,6 +33,7 @@ use crate::plan::answer::read_answer;
 use crate::plan::spec::{Accept, Parse};
 use crate::plan::{Act, BackendRead, Next, Observation, Observations, Round, Source, Verdict};
 use crate::pod::Pod;
+use crate::remedy::Cause;
 
 pub use cluster::{SeesCluster, Unseen};
 pub use exchange::BODY_LIMIT;
@@ -98,6 +99,8 @@ pub struct Sent {
     pub refused: Option<String>,
     /// For the log: errno, status, the body's beginning.
     pub detail: String,
+    /// What a person mends.
+    pub cause: Cause,
 }
 
 /// Sends requests to backends.
@@ -184,12 +187,14 @@ impl Backend {
         match result {
             Ok(answer) => {
                 let detail = format!("HTTP {}: {}", answer.code, answer.excerpt());
-                Sent { accepted: true, cut_off: false, message: String::new(), refused: None, detail }
+                let (message, cause) = (String::new(), Cause::default());
+                Sent { accepted: true, cut_off: false, message, refused: None, detail, cause }
             }
             Err(trouble) => {
                 let cut_off = trouble.outcome == Outcome::Timeout;
                 let refused = (!cut_off).then(|| trouble.sentence(&act.request.method));
-                Sent { accepted: false, cut_off, message: trouble.message, refused, detail: trouble.detail }
+                let Trouble { message, detail, cause, .. } = trouble;
+                Sent { accepted: false, cut_off, message, refused, detail, cause }
             }
         }
     }
@@ -229,7 +234,8 @@ impl Backend {
             self.ask(scope, read, limit).await
         } else {
             let message = format!("{host} does not keep up with the {AT_A_HOST} drains of this namespace that ask it");
-            Answered { observation: Observation::Failed { message, detail: "not sent".to_owned() }, silent: true }
+            let (detail, cause) = ("not sent".to_owned(), Cause::default());
+            Answered { observation: Observation::Failed { message, detail, cause }, silent: true }
         }
     }
 
@@ -292,11 +298,16 @@ impl fmt::Debug for Backend {
 /// A round that ended before the plan could tell how things stand.
 fn ended(message: String, observed: &Observations) -> Round {
     let detail = format!("{} reads were made", observed.len());
-    Round { verdict: Verdict::Failed { message, detail }, member: None, progress: None, ours: None }
+    Round {
+        verdict: Verdict::Failed { message, detail, cause: Cause::default() },
+        member: None,
+        progress: None,
+        ours: None,
+    }
 }
 
 fn failed(trouble: Trouble) -> Observation {
-    Observation::Failed { message: trouble.message, detail: trouble.detail }
+    Observation::Failed { message: trouble.message, detail: trouble.detail, cause: trouble.cause }
 }
 
 fn outcome<T>(result: &Result<T, Trouble>) -> Outcome {

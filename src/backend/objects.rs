@@ -13,7 +13,7 @@ use super::metrics::Outcome;
 use super::trouble::{Trouble, words};
 use super::{Backend, Scope};
 use crate::plan::Request;
-use crate::remedy::MUST_LET;
+use crate::remedy::{Cause, Kind, Right};
 
 /// The scheme of their URLs.
 pub const KUBERNETES: &str = "kubernetes";
@@ -52,14 +52,20 @@ pub async fn send(backend: &Backend, scope: &Scope, request: &Request, url: &Url
         return Ok(Exchange { code, body, hidden: super::credentials::Hidden::default() });
     }
     let said = words(&String::from_utf8_lossy(&body));
-    let predicate = match (code, &asked.needs) {
-        (403, (verb, resource)) => {
-            let user = user(&said).map_or_else(String::new, |user| format!(" ({user})"));
-            format!("is refused: a Role in namespace {} {MUST_LET}{user} {verb} {resource}", scope.namespace)
-        }
-        _ => format!("answers {code}"),
+    let (predicate, cause) = match (code, &asked.needs) {
+        (403, (verb, resource)) => may_not(&scope.namespace, user(&said).unwrap_or_default(), verb, resource),
+        _ => (format!("answers {code}"), Kind::of_status(code).into()),
     };
-    Err(Trouble::new(Outcome::Status, &request.url, &predicate, format!("HTTP {code}: {said}")).with_words(said))
+    let trouble = Trouble::new(Outcome::Status, &request.url, &predicate, format!("HTTP {code}: {said}"));
+    Err(trouble.because(cause).with_words(said))
+}
+
+/// Which right Castoff lacks in a namespace.
+fn may_not(namespace: &str, user: &str, verb: &str, resource: &str) -> (String, Cause) {
+    let known = if user.is_empty() { String::new() } else { format!(" ({user})") };
+    let predicate = format!("is refused: a Role in namespace {namespace} must let Castoff{known} {verb} {resource}");
+    let [user, verb, resource] = [user, verb, resource].map(str::to_owned);
+    (predicate, Right { user, verb, resource, name: String::new() }.into())
 }
 
 /// As whom the API server knows Castoff: as in `User "system:serviceaccount:…" cannot patch resource …`.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::dns::{ForbiddenAnswer, NoAddress};
 use super::metrics::Outcome;
 use crate::printable::{chain, printable};
-use crate::remedy::{BROKEN, NO_NAME, NOT_TRUSTED, REFUSED, SILENT, TLS_REFUSED, UNREACHED};
+use crate::remedy::{Cause, Kind};
 
 /// So much of a body is quoted, in characters.
 const QUOTED: usize = 200;
@@ -27,6 +27,8 @@ pub struct Trouble {
     pub message: String,
     /// For the log and the drain: errno, status, the body's beginning.
     pub detail: String,
+    /// What a person mends.
+    pub cause: Cause,
     /// What the backend said, where it refused; empty where it said nothing.
     words: String,
 }
@@ -35,7 +37,12 @@ impl Trouble {
     /// Trouble with `url`, told as `URL PREDICATE`.
     pub fn new(outcome: Outcome, url: &str, predicate: &str, detail: impl Into<String>) -> Self {
         let message = format!("{} {predicate}", shown(url));
-        Self { outcome, message, detail: detail.into(), words: String::new() }
+        Self { outcome, message, detail: detail.into(), cause: Cause::default(), words: String::new() }
+    }
+
+    /// The same, with what a person mends.
+    pub fn because(self, cause: impl Into<Cause>) -> Self {
+        Self { cause: cause.into(), ..self }
     }
 
     /// The same, with what the backend said.
@@ -52,7 +59,7 @@ impl Trouble {
 
     /// Nothing came back in time.
     pub fn silence(url: &str, detail: impl Into<String>) -> Self {
-        Self::new(Outcome::Timeout, url, SILENT, detail)
+        Self::new(Outcome::Timeout, url, "does not answer in time", detail).because(Kind::Silent)
     }
 
     /// What an HTTP client's error means. `trusted` names what the server's certificate was checked against.
@@ -75,15 +82,18 @@ impl Trouble {
         }
         match find::<rustls::Error>(error) {
             Some(rustls::Error::InvalidCertificate(_)) => {
-                Self::new(Outcome::Credentials, url, NOT_TRUSTED, format!("{detail}; checked against {trusted}"))
+                let detail = format!("{detail}; checked against {trusted}");
+                Self::new(Outcome::Credentials, url, "shows a certificate that is not trusted", detail)
+                    .because(Kind::Certificates)
             }
-            Some(rustls::Error::AlertReceived(_)) => Self::new(
-                Outcome::Credentials,
-                url,
-                TLS_REFUSED,
-                format!("{detail}; the certificate shown to it, if any, is of {trusted}"),
-            ),
-            _ => Self::new(Outcome::Refused, url, unreached(error), detail),
+            Some(rustls::Error::AlertReceived(_)) => {
+                let detail = format!("{detail}; the certificate shown to it, if any, is of {trusted}");
+                Self::new(Outcome::Credentials, url, "refuses the TLS connection", detail).because(Kind::Certificates)
+            }
+            _ => {
+                let (kind, predicate) = unreached(url, error);
+                Self::new(Outcome::Refused, url, predicate, detail).because(kind)
+            }
         }
     }
 
@@ -94,14 +104,18 @@ impl Trouble {
 }
 
 /// Why nothing came back over a connection, in words that are constant for a cause.
-fn unreached(error: &(dyn Error + 'static)) -> &'static str {
+fn unreached(url: &str, error: &(dyn Error + 'static)) -> (Kind, &'static str) {
     if find::<NoAddress>(error).is_some() {
-        return NO_NAME;
+        return (Kind::NoName, "does not answer: DNS does not know its name");
     }
+    let has_address = url::Url::parse(url).is_ok_and(|url| !matches!(url.host(), None | Some(url::Host::Domain(_))));
+    let refused = if has_address { Kind::AddressRefused } else { Kind::Refused };
     match find::<std::io::Error>(error).map(std::io::Error::kind) {
-        Some(ErrorKind::ConnectionRefused) => REFUSED,
-        Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => UNREACHED,
-        _ => BROKEN,
+        Some(ErrorKind::ConnectionRefused) => (refused, "does not answer: it refuses connections"),
+        Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => {
+            (Kind::Silent, "does not answer: no way leads there")
+        }
+        _ => (refused, "does not answer: the connection breaks off"),
     }
 }
 

@@ -164,6 +164,7 @@ mod tests {
     use crate::admission::dry_run::{State, StepNow};
     use crate::cli::trial::Trial;
     use crate::plan::Progress;
+    use crate::remedy::Cause;
 
     fn guard(mode: PolicyMode) -> GuardedBy {
         let steps = vec!["evict-leaders (tikv)".to_owned()];
@@ -185,7 +186,7 @@ mod tests {
         let warnings = warnings.map(str::to_owned).to_vec();
         let left = Some(Progress { remaining: 40, unit: "leaders".to_owned() });
         let (step, plan, text) = ("evict-leaders".to_owned(), "tikv".to_owned(), String::new());
-        let steps = vec![StepNow { step, plan, state: State::ToDo, left, text }];
+        let steps = vec![StepNow { step, plan, state: State::ToDo, left, text, cause: Cause::default() }];
         let trial = Trial { code: 429, message: message.to_owned(), warnings, steps };
         let report = Report::of("tidb/tikv-2", vec![guard(PolicyMode::Enforce)], None, &trial);
         assert!(!report.may_leave);

@@ -8,12 +8,10 @@ use serde::Serialize;
 use crate::kubernetes::drains::{self, Kept};
 use crate::kubernetes::policies::read_policy;
 use crate::kubernetes::policy_status::worst;
-use crate::lifecycle::{Caller, Drain, Phase};
+use crate::lifecycle::{Awaited, Caller, Drain, Phase};
+use crate::remedy::Cause;
 
 use super::render::{Paint, cut, narrowed, painted, span, table};
-
-/// Why a drain goes on whose pod has left.
-pub(super) const WAITS_FOR_REPLACEMENT: &str = "has left; waits for its replacement";
 
 /// How wide a progress bar is.
 const BAR: usize = 20;
@@ -37,6 +35,12 @@ pub(super) struct DrainView {
     pub why: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// What a person mends.
+    #[serde(skip_serializing_if = "Cause::is_other")]
+    pub cause: Cause,
+    /// Whom it waits for.
+    #[serde(skip_serializing_if = "Awaited::is_nobody")]
+    pub waits_for: Awaited,
     pub requester: String,
     /// Since when it is prepared, or is being.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +50,9 @@ pub(super) struct DrainView {
     pub unasked: bool,
     #[serde(skip)]
     pub over: bool,
+    /// Its pod has left, and its replacement is waited for.
+    #[serde(skip)]
+    pub waits_for_replacement: bool,
     /// It says why it does not go on.
     #[serde(skip)]
     pub is_held: bool,
@@ -120,10 +127,13 @@ impl DrainView {
             }),
             why: why(drain),
             detail: status.detail.clone(),
+            cause: status.cause.clone(),
+            waits_for: status.waits_for.clone(),
             requester: requester(&drain.spec.requester).to_owned(),
             since: None,
             unasked: status.unasked,
             over: status.phase == Phase::Completed,
+            waits_for_replacement: status.phase == Phase::Departing && status.left,
             is_held: status.says_why_it_is_held(),
             way: Vec::new(),
         }
@@ -314,7 +324,7 @@ fn why(drain: &Drain) -> String {
         Phase::Queued => format!("to be prepared, {}", asked()),
         Phase::Draining => asked(),
         Phase::Drained => "may leave: the next delete is allowed".to_owned(),
-        Phase::Departing if status.left => WAITS_FOR_REPLACEMENT.to_owned(),
+        Phase::Departing if status.left => "has left; waits for its replacement".to_owned(),
         Phase::Departing => "was allowed to leave".to_owned(),
         Phase::Restoring => "what was set is being undone".to_owned(),
         Phase::Completed if status.left => "has left; nothing is left to do".to_owned(),

@@ -8,6 +8,7 @@ use crate::admission::dry_run::{State, StepNow};
 use crate::kubernetes::policies::said as mistakes_said;
 use crate::policy::spec::PolicyMode;
 use crate::policy::{Policy, Step};
+use crate::remedy::Cause;
 
 /// A step of which nothing could be learnt.
 pub(super) const UNKNOWN: &str = "not known";
@@ -33,6 +34,9 @@ pub(super) struct Backend {
     pub plan: String,
     pub state: &'static str,
     pub text: String,
+    /// What a person mends.
+    #[serde(skip)]
+    pub cause: Cause,
 }
 
 impl GuardedBy {
@@ -55,6 +59,6 @@ impl Backend {
             State::Unknown => UNKNOWN,
             state => state.as_str(),
         };
-        Backend { step: now.step.clone(), plan: now.plan.clone(), state, text: now.remark() }
+        Backend { step: now.step.clone(), plan: now.plan.clone(), state, text: now.remark(), cause: now.cause.clone() }
     }
 }

@@ -1,7 +1,7 @@
 //! What a person types next, wherever this program ends a line with `next` or `fix`. All of it can be pasted into a
 //! shell: what explains a command stands behind `#`.
 
-use crate::remedy::{self, Place};
+use crate::remedy::Place;
 
 use super::drains::DrainView;
 use super::held::{Backend, GuardedBy, UNKNOWN};
@@ -20,11 +20,11 @@ pub(super) fn about_held(pod: &str, guards: &[GuardedBy], view: Option<&DrainVie
     let policy = guards.first().map_or("", |guard| guard.policy.as_str());
     if let Some(step) = backend.iter().find(|step| step.state == UNKNOWN) {
         let secret = guards.iter().find_map(|guard| guard.secrets.get(&step.step)).map(String::as_str);
-        return called(&remedy::command(&step.text, &Place { namespace, policy, secret }));
+        return called(&step.cause.command(&Place { namespace, policy, secret }));
     }
     // What a look does not show: that an act was refused.
-    if let Some(view) = view.filter(|view| remedy::Cause::of(&view.why) == remedy::Cause::NoRoleForObject) {
-        return called(&remedy::command(&view.why, &Place { namespace, policy, secret: None }));
+    if let Some(view) = view.filter(|view| view.cause.missing_right.is_some()) {
+        return called(&view.cause.command(&Place { namespace, policy, secret: None }));
     }
     let blocked = backend.iter().any(|step| step.state == NOT_NOW);
     match view.map(|view| view.state.as_str()) {
@@ -111,6 +111,7 @@ mod tests {
     use crate::cli::drains::DrainView;
     use crate::lifecycle::{Drain, Phase};
     use crate::policy::spec::PolicyMode;
+    use crate::remedy::{Cause, Kind, Right};
 
     fn guard(policy: &str, mistake: Option<&str>) -> GuardedBy {
         let secrets = BTreeMap::from([("evict".to_owned(), "pd-client".to_owned())]);
@@ -118,8 +119,9 @@ mod tests {
         GuardedBy { policy, mode: PolicyMode::Enforce, steps: Vec::new(), mistake, secrets }
     }
 
-    fn step(state: &'static str, text: &str) -> Backend {
-        Backend { step: "evict".to_owned(), plan: "tikv".to_owned(), state, text: text.to_owned() }
+    fn step(state: &'static str, kind: Kind) -> Backend {
+        let (step, plan) = ("evict".to_owned(), "tikv".to_owned());
+        Backend { step, plan, state, text: String::new(), cause: kind.into() }
     }
 
     fn view(change: impl FnOnce(&mut Drain)) -> DrainView {
@@ -132,7 +134,6 @@ mod tests {
     #[test]
     fn waiting_is_told_only_where_it_can_end() {
         let one = || vec![guard("tikv", None)];
-        let silent = "http://10.0.0.1:80/ does not answer in time";
         let stalled = view(|drain| drain.status.stalled = true);
         let unreadable = view(|drain| drain.status.phase = Phase::Unknown);
         let told = |guards: Vec<GuardedBy>, view: Option<&DrainView>, steps: &[Backend]| {
@@ -140,44 +141,41 @@ mod tests {
             typed::can_be_typed(&told);
             told
         };
-        assert_eq!(told(one(), None, &[step("to do", "")]), "castoff prepare tikv-2 -n tidb --wait");
+        assert_eq!(told(one(), None, &[step("to do", Kind::Other)]), "castoff prepare tikv-2 -n tidb --wait");
         let edits = "kubectl edit drainpolicy";
         assert!(told(vec![guard("tikv", None), guard("all", None)], None, &[]).starts_with(&format!("{edits} all ")));
         assert!(told(vec![guard("tikv", Some("no plan"))], None, &[]).starts_with(&format!("{edits} tikv ")));
-        assert!(told(one(), None, &[step(UNKNOWN, silent)]).starts_with("kubectl get networkpolicies"));
-        let keys = step(UNKNOWN, "https://pd:1/ can't be asked: Secret tidb/pd-client: it has no ca.crt");
+        assert!(told(one(), None, &[step(UNKNOWN, Kind::Silent)]).starts_with("kubectl get networkpolicies"));
+        let keys = step(UNKNOWN, Kind::Keys);
         assert_eq!(told(one(), Some(&stalled), &[keys]), "kubectl describe secret pd-client -n tidb");
-        assert_eq!(told(one(), Some(&stalled), &[step("to do", "")]), "castoff runbook stalled");
-        assert_eq!(told(one(), None, &[step(NOT_NOW, "another store is away")]), "castoff runbook blocked");
+        assert_eq!(told(one(), Some(&stalled), &[step("to do", Kind::Other)]), "castoff runbook stalled");
+        assert_eq!(told(one(), None, &[step(NOT_NOW, Kind::Other)]), "castoff runbook blocked");
         assert_eq!(told(one(), Some(&unreadable), &[]), "castoff forget tikv-2 -n tidb --yes");
     }
 
     #[test]
     fn every_remedy_can_be_typed() {
-        let role = "https://pd:1/ can't be asked: Secret tidb/x: Castoff (system:serviceaccount:a:b) may not read the \
-                    Secret tidb/x: allow it by a Role in that namespace";
-        let messages = [
-            role,
-            "http://10.0.0.1:80/ does not answer: it refuses connections",
-            "http://pd:80/ does not answer: it refuses connections",
-            "http://pd:80/ does not answer: DNS does not know its name",
-            "http://pd:80/ does not answer: no way leads there",
-            "http://pd:80/ does not answer: the connection breaks off",
-            "http://pd:80/ does not answer in time",
-            "https://pd:80/ shows a certificate that is not trusted",
-            "https://pd:80/ refuses the TLS connection",
-            "https://pd:80/ answers 401 to a request without credentials: the step names none",
-            "https://pd:80/ answers 403",
-            "https://pd:80/ can't be asked: Secret tidb/x: there is no Secret tidb/x",
-            "https://pd:80/ can't be asked: https needs a Secret with ca.crt, and the step names none",
-            "https://pd:80/ can't be asked: Secret tidb/x: it has no ca.crt, which https needs (it is empty)",
-            "https://pd:80/ is not allowed: the Service is another name for x",
-            "https://pd:80/ gives no valid JSON",
-            "the backend does not know this pod",
+        use Kind::{
+            AddressRefused, Certificates, Keys, NamesNoSecret, NoName, NoRole, NoSecret, Other, Refused, Silent,
+            Unauthorized,
+        };
+        let kinds = [
+            Refused,
+            AddressRefused,
+            NoName,
+            Silent,
+            Certificates,
+            Unauthorized,
+            NoRole,
+            NoSecret,
+            NamesNoSecret,
+            Keys,
+            Other,
         ];
-        for message in messages {
+        let of_secret = Right::to_read_secret("system:serviceaccount:a:b", "tidb", "x").0;
+        for cause in kinds.map(Cause::from).into_iter().chain([of_secret.into()]) {
             for secret in [None, Some("x")] {
-                typed::can_be_typed(&remedy::command(message, &Place { namespace: "tidb", policy: "tikv", secret }));
+                typed::can_be_typed(&cause.command(&Place { namespace: "tidb", policy: "tikv", secret }));
             }
         }
     }

@@ -9,9 +9,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::kubernetes::pods;
-use crate::lifecycle::awaited::names;
 
-use super::drains::{DrainView, WAITS_FOR_REPLACEMENT};
+use super::drains::DrainView;
 
 /// So many pods are looked at.
 const MOST: usize = 5;
@@ -68,7 +67,7 @@ async fn why_awaited(client: &Client, views: &[DrainView]) -> BTreeMap<(String, 
 
 /// The pods that a drain waits for: those before it, or the next one of its own name.
 fn awaited(view: &DrainView) -> Vec<String> {
-    if view.why == WAITS_FOR_REPLACEMENT { vec![view.pod.clone()] } else { names(&view.why) }
+    if view.waits_for_replacement { vec![view.pod.clone()] } else { view.waits_for.pods.clone() }
 }
 
 /// Why a pod is not Ready; `None` where it is, or where it does not say.
@@ -131,20 +130,20 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_pod_is_told_of_every_drain_that_waits_for_it() {
-        let view = |message: &str| {
+        let view = |pod: &str| {
             let mut drain = crate::lifecycle::Drain::new(&crate::pod::Pod::default(), "p", "alice");
             drain.metadata.namespace = "n".to_owned();
-            drain.status.message = message.to_owned();
+            let why = crate::lifecycle::Explanation::from(format!("waits for {pod} (maxUnavailable 1)"));
+            drain.status.explain(why.waiting_for([pod]));
             DrainView::of_drain(&drain)
         };
         let key = |namespace: &str| (namespace.to_owned(), "db-1".to_owned());
         let known = [(key("n"), "is Pending: Unschedulable".to_owned()), (key("other"), "is away".to_owned())];
         let reasons = Reasons { known: known.into(), ..Reasons::default() };
-        let mut views = [view("waits for db-1 (maxUnavailable 1)"), view("waits for db-2 (maxUnavailable 1)")];
+        let mut views = [view("db-1"), view("db-2")];
         reasons.add(&mut views);
         let told = views.each_ref().map(|view| view.why.as_str());
         let expected = "waits for db-1 (maxUnavailable 1); db-1 is Pending: Unschedulable";
         assert_eq!(told, [expected, "waits for db-2 (maxUnavailable 1)"]);
-        assert_eq!(names(told[0]), ["db-1"], "whom it waits for is read from it all the same");
     }
 }

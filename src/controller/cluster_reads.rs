@@ -66,7 +66,7 @@ impl ClusterReads {
                 Ok(Value::Object(replicas.into_iter().collect::<Map<_, _>>()))
             }
             OwnerSeen::DeletingOrGone => Err(format!("{} {} is deleted", owner.kind, owner.name).into()),
-            OwnerSeen::None | OwnerSeen::Unknown => {
+            OwnerSeen::None | OwnerSeen::Unread | OwnerSeen::Unknown => {
                 Err(format!("{} {} can't be seen here", owner.kind, owner.name).into())
             }
         }

@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use crate::backend::trouble::shown;
 use crate::backend::{Backend, Scope, Sharing, Silence};
-use crate::lifecycle::{Drain, DrainStep, Look};
+use crate::lifecycle::{Drain, DrainStep, Explanation, Look};
 use crate::plan::spec::PlanSpec;
 use crate::plan::{self, ClusterRead, Inputs, Mistake, Next, Observations, Plan, Round, Source, Task, Verdict};
+use crate::remedy::Cause;
 
 use super::cluster_reads::ClusterReads;
 use crate::ports::Cluster;
@@ -96,7 +97,8 @@ impl Observer {
             Ok(plan) => self.backend.observe(scope, limit, |seen| plan.next(&inputs, seen)).await,
             Err(error) => {
                 let (message, detail) = (error.to_string(), String::new());
-                Round { verdict: Verdict::Failed { message, detail }, member: None, progress: None, ours: None }
+                let cause = Cause::default();
+                Round { verdict: Verdict::Failed { message, detail, cause }, member: None, progress: None, ours: None }
             }
         }
     }
@@ -145,7 +147,8 @@ impl Observer {
         }
         let (why, detail) = (&sent.message, &sent.detail);
         tracing::warn!(%pod, %step, why, detail, "an act was not accepted; the next round looks again");
-        ActSent { cut_off: sent.cut_off, refused: sent.refused.unwrap_or_default() }
+        let refused = sent.refused.map(|said| Explanation { cause: sent.cause, ..Explanation::from(said) });
+        ActSent { cut_off: sent.cut_off, refused }
     }
 
     fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, NotCompiled> {
@@ -188,8 +191,8 @@ pub struct Probed {
 pub struct ActSent {
     /// No answer came in time: the backend may still carry it out.
     pub cut_off: bool,
-    /// What the backend said when it refused; empty where it did not.
-    pub refused: String,
+    /// What the backend said when it refused.
+    pub refused: Option<Explanation>,
 }
 
 fn scope(drain: &Drain, step: &DrainStep, pod_present: bool) -> Scope {

@@ -68,7 +68,11 @@ impl Owners {
     ) -> OwnerSeen {
         let key = format!("{namespace}/{}/{}/{}", owner.kind, owner.name, owner.uid);
         let begun = Instant::now();
-        if let Some((_, seen)) = self.known().all.get(&key).filter(|(read, _)| begun.duration_since(*read) < fresh) {
+        let is_fresh = |(read, seen): &&(Instant, OwnerSeen)| {
+            let fresh = if *seen == OwnerSeen::Unread { MOMENT } else { fresh };
+            begun.duration_since(*read) < fresh
+        };
+        if let Some((_, seen)) = self.known().all.get(&key).filter(is_fresh) {
             return seen.clone();
         }
         let seen = cluster.owner(namespace, owner).await;

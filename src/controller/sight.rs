@@ -145,6 +145,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::lifecycle::Explanation;
     use crate::policy::BuiltIn;
 
     fn pod(ip: &str) -> Arc<Pod<'static>> {
@@ -209,7 +210,7 @@ mod tests {
         let mended = now(&begun);
         assert_eq!(&mended.plan_spec, policies.of_namespace("n")[0].steps.as_ref().unwrap()[0].plan.spec());
         assert_eq!((&mended.parameters["port"], mended.member.as_deref()), (&json!(80), Some("m")));
-        begun.status.message.clear();
+        begun.status.explain(Explanation::default());
         begun.metadata.kept.older = true;
         begun.status.steps[0].parameters.clear();
         assert_eq!(now(&begun).parameters["port"], json!(81), "of the older form nothing else is known");

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::facts::{NodeSeen, OwnerSeen};
 use crate::lifecycle::{
-    Drain, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, Wrong, ahead, awaited, hole, wish,
+    Drain, Explanation, Hole, Neighbourhood, Phase, PodSeen, PolicySeen, Room, Slots, Wish, World, Wrong, ahead, hole,
+    wish,
 };
 use crate::plan::Round;
 use crate::pod::Pod;
@@ -169,7 +170,7 @@ impl Controller {
         let predecessor = around.predecessor.as_ref().map(|drain| drain.metadata.name.as_str());
         match census.ask(drain, predecessor, &around.over) {
             // Only those ask their backend who would get the next places.
-            Room::Take(_) if before > 0 && census.free(drain) <= before => Room::Wait(awaited::IN_LINE.to_owned()),
+            Room::Take(_) if before > 0 && census.free(drain) <= before => Room::Wait(Explanation::in_line()),
             room => room,
         }
     }

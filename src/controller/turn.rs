@@ -63,7 +63,7 @@ impl Controller {
             self.must_lead()?;
             if let Effect::Send(step, act) = effect {
                 let sent = self.observer.send(&now_is, step, present, &act).await;
-                turn.memory.sent(step, sent.cut_off, &sent.refused, self.now());
+                turn.memory.sent(step, sent.cut_off, sent.refused, self.now());
             } else {
                 self.carry_out(&now_is, effect, &around).await?;
             }

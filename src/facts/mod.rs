@@ -74,7 +74,9 @@ pub enum OwnerSeen {
     DeletingOrGone,
     /// The pod has none.
     None,
-    /// It can't be told.
+    /// It is there to be read, and could not be just now: by what it says, a pod may be missing.
+    Unread,
+    /// It can't be told, and need not be: nothing shows owners here, or nothing says how many pods its kind wants.
     #[default]
     Unknown,
 }

@@ -116,7 +116,7 @@ impl Gatekeeper {
             None => OwnerSeen::None,
             Some(owner) => {
                 let seen = timeout(PATIENCE, self.cluster.owner(&pod.metadata.namespace, owner)).await;
-                seen.unwrap_or(OwnerSeen::Unknown)
+                seen.unwrap_or(OwnerSeen::Unread)
             }
         }
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::admission::{self, Answer, Case, NotVerified};
 use crate::controller::ROUND_LIMIT;
 use crate::controller::owners::{self, Owners};
-use crate::lifecycle::{Drain, Look, Neighbourhood, Phase, Slots, claim};
+use crate::lifecycle::{Drain, Explanation, Look, Neighbourhood, Phase, Slots, claim};
 use crate::plan::{Round, Task, Verdict};
 use crate::policy::Policy;
 use crate::ports::StoreError;
@@ -39,15 +39,16 @@ impl Gatekeeper {
         let (rounds, kept) =
             tokio::join!(self.observer.observe(&live, true, &look, limit), self.limit_now(&case.guard.policy, &live),);
         if let Some((step, why)) = first_not_done(&live, &rounds) {
-            self.write_no_longer(&live, Some(step), &why, dry_run, deadline).await;
+            let said = rounds.get(&step).and_then(|round| Explanation::of(&round.verdict)).unwrap_or_default();
+            self.write_no_longer(&live, Some(step), said, dry_run, deadline).await;
             return admission::not_verified(case, &why);
         }
         match kept {
             Ok(None) => {}
-            Ok(Some(reason)) => {
-                let why = NotVerified::Limit { reason: &reason };
-                self.write_no_longer(&live, None, &why, dry_run, deadline).await;
-                return admission::not_verified(case, &why);
+            Ok(Some(said)) => {
+                let answer = admission::not_verified(case, &NotVerified::Limit { reason: &said.message });
+                self.write_no_longer(&live, None, said, dry_run, deadline).await;
+                return answer;
             }
             Err(error) => return refuse(&error.to_string()),
         }
@@ -61,7 +62,7 @@ impl Gatekeeper {
     }
 
     /// Why the policy's limit does not let the pod go now, as it is to be seen live.
-    async fn limit_now(&self, policy: &Policy, drain: &Drain) -> Result<Option<String>, StoreError> {
+    async fn limit_now(&self, policy: &Policy, drain: &Drain) -> Result<Option<Explanation>, StoreError> {
         let namespace = &drain.metadata.namespace;
         // Without pods to be seen there is nothing to count but the slots.
         if self.own_user.is_none() && !self.cluster.sees_pods() {
@@ -91,20 +92,14 @@ impl Gatekeeper {
         &self,
         live: &Drain,
         step: Option<usize>,
-        why: &NotVerified<'_>,
+        why: Explanation,
         dry_run: bool,
         deadline: Instant,
     ) {
         if dry_run || live.status.phase != Phase::Drained {
             return;
         }
-        let message = match *why {
-            NotVerified::Blocked { reason, .. }
-            | NotVerified::Failed { reason, .. }
-            | NotVerified::Limit { reason } => reason,
-            NotVerified::NotDone { .. } | NotVerified::NotClaimed => "",
-        };
-        self.write(claim::no_longer_prepared(live.clone(), step, message), deadline).await;
+        self.write(claim::no_longer_prepared(live.clone(), step, why), deadline).await;
     }
 
     /// Takes the drain to Departing, on the version that was read before the backend was observed. After a

@@ -42,7 +42,7 @@ impl Owners {
         seen.unwrap_or_else(|error| {
             let (kind, name) = (&owner.kind, &owner.name);
             tracing::warn!(%kind, %name, error = %chain(&error), "a pod's owner could not be read");
-            OwnerSeen::Unknown
+            OwnerSeen::Unread
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::caller::Caller;
 use super::drain::Drain;
+use super::explanation::Explanation;
 use super::status::{DrainStatus, Outcome, Phase};
 
 /// Whether the gate may allow the pod to leave, once every step was seen done and the limit was seen to hold.
@@ -33,17 +34,16 @@ pub fn claimed(mut drain: Drain) -> Drain {
     drain.status.unasked = false;
     drain.status.claims += 1;
     drain.status.outcome = Some(Outcome::Prepared);
-    drain.status.message.clear();
-    drain.status.detail.clear();
+    drain.status.explain(Explanation::default());
     drain
 }
 
 /// The drain that a live look found to be no longer prepared: at this step, or by the policy's limit.
 #[must_use]
-pub fn no_longer_prepared(mut drain: Drain, step: Option<usize>, message: &str) -> Drain {
+pub fn no_longer_prepared(mut drain: Drain, step: Option<usize>, why: Explanation) -> Drain {
     drain.status.phase = Phase::Draining;
     drain.status.step = step.and_then(|step| drain.status.steps.get(step)).map(|step| step.name.clone());
-    message.clone_into(&mut drain.status.message);
+    drain.status.explain(why);
     drain
 }
 

@@ -98,5 +98,5 @@ fn not_carried_out(work: &mut Work<'_>) {
         status.cycle += 1;
     }
     work.enter(Phase::Drained);
-    work.explain("allowed, but not carried out: a disruption budget or another webhook is in the way", "");
+    work.explain("allowed, but not carried out: a disruption budget or another webhook is in the way");
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::plan::Verdict;
 use crate::remedy;
 
-use super::reconcile::{StepWork, Work, hindrance};
+use super::explanation::Explanation;
+use super::reconcile::{StepWork, Work};
 use super::status::Phase;
 use super::told::{Kind, Next};
 use super::world::{PodSeen, Wrong};
@@ -57,27 +58,25 @@ fn cause(work: &Work<'_>) -> Option<Cause> {
         return Some(lasting("DrainStalled", format!("{place}: {}", no_progress(work, step))));
     }
     let (reason, said) = match &step.round?.verdict {
-        Verdict::Blocked { message } => ("DrainBlocked", format!("{message}. Goes on by itself")),
-        Verdict::Unknown { message } => ("BackendNotBelieved", message.clone()),
-        Verdict::Failed { message, .. } => ("BackendNotReached", message.clone()),
-        Verdict::Act(_) if !step.memory.refused.is_empty() => ("BackendRefuses", step.memory.refused.clone()),
-        Verdict::Act(_) | Verdict::Done | Verdict::Waiting => return None,
+        Verdict::Blocked { message } => ("DrainBlocked", format!("{message}. Goes on by itself").into()),
+        verdict @ Verdict::Unknown { .. } => ("BackendNotBelieved", Explanation::of(verdict)?),
+        verdict @ Verdict::Failed { .. } => ("BackendNotReached", Explanation::of(verdict)?),
+        Verdict::Act(_) => ("BackendRefuses", step.memory.refused.clone()?),
+        Verdict::Done | Verdict::Waiting => return None,
     };
-    let cause = remedy::Cause::of(&said);
-    let question = cause.question();
-    let separator = if question.is_empty() { "" } else { ": " };
-    Some(Cause { kind: (reason, cause), lasts: false, message: format!("{place}: {said}{separator}{question}") })
+    let message = format!("{place}: {}", said.cause.asked(&said.message));
+    Some(Cause { kind: (reason, said.cause.kind), lasts: false, message })
 }
 
 fn lasting(reason: &'static str, message: String) -> Cause {
-    Cause { kind: (reason, remedy::Cause::Other), lasts: true, message }
+    Cause { kind: (reason, remedy::Kind::Other), lasts: true, message }
 }
 
 /// The step under way; once all were done, the first that can't be seen to be.
 fn current<'a, 'b>(work: &'b Work<'a>) -> Option<&'b StepWork<'a>> {
     let drained = work.drain.status.phase == Phase::Drained;
     let is_current = |step: &&StepWork<'_>| {
-        let unseen = || step.round.is_some_and(|round| hindrance(&round.verdict).is_some());
+        let unseen = || step.round.is_some_and(|round| Explanation::of(&round.verdict).is_some());
         if drained { unseen() } else { work.drain.status.step.as_ref() == Some(&step.step.name) }
     };
     work.steps.iter().find(is_current)

@@ -20,6 +20,7 @@ use crate::policy::Policy;
 use crate::policy::freeze::Frozen;
 
 use super::drain::Drain;
+use super::explanation::Explanation;
 
 pub use census::Census;
 
@@ -74,11 +75,11 @@ pub enum Room {
     /// It holds a place, and may go.
     Held,
     /// It holds a place, and may not go now: why, as `waits for db-0, which is not Ready (maxUnavailable 1)`.
-    HeldBut(String),
+    HeldBut(Explanation),
     /// It may take a place: these are the slots to write.
     Take(Slots),
     /// It holds none, and waits: why.
-    Wait(String),
+    Wait(Explanation),
     /// No policy guards the pod: there is no limit to keep.
     NoLimit,
 }
@@ -87,7 +88,7 @@ impl Room {
     /// What a drain is told while its policy is frozen: one that waits begins nothing, one under way is held.
     #[must_use]
     pub fn frozen(drain: &Drain, frozen: &Frozen) -> Room {
-        let why = format!("its policy is {frozen}");
+        let why = format!("its policy is {frozen}").into();
         if drain.status.phase.holds_a_place() { Room::HeldBut(why) } else { Room::Wait(why) }
     }
 
@@ -123,7 +124,7 @@ impl Neighbourhood<'_> {
 
     /// Why the drain's pod may not leave now, if the limit is in its way.
     #[must_use]
-    pub fn why_not(&self, drain: &Drain) -> Option<String> {
+    pub fn why_not(&self, drain: &Drain) -> Option<Explanation> {
         Census::of(self).why_not(drain)
     }
 
@@ -158,6 +159,11 @@ struct Away<'a> {
 impl Away<'_> {
     fn count(&self) -> usize {
         self.departing.len() + self.down.len() + self.missing
+    }
+
+    /// Those that are named.
+    fn named(&self) -> impl Iterator<Item = &str> {
+        self.departing.iter().take(NAMED).chain(self.down.iter().take(NAMED)).copied()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::drain::Drain;
+use super::explanation::Explanation;
 use super::status::Phase;
 use super::step::DrainStep;
 use super::told::Told;
@@ -57,8 +58,8 @@ pub struct StepMemory {
     pub done_rounds: u8,
     /// For how many rounds running it was restored.
     pub restored_rounds: u8,
-    /// What the backend said when it refused the last act; empty where it did not.
-    pub refused: String,
+    /// What the backend said when it refused the last act.
+    pub refused: Option<Explanation>,
 }
 
 impl Memory {
@@ -122,18 +123,18 @@ impl Memory {
         for step in &mut self.steps {
             step.done_rounds = 0;
             step.restored_rounds = 0;
-            step.refused.clear();
+            step.refused = None;
         }
     }
 
     /// What came of an act: cut off, nobody knows whether, and when, the backend carries it out; refused, people are
     /// to read the backend's words.
-    pub fn sent(&mut self, step: usize, cut_off: bool, refused: &str, now: Duration) {
+    pub fn sent(&mut self, step: usize, cut_off: bool, refused: Option<Explanation>, now: Duration) {
         if let Some(step) = self.steps.get_mut(step) {
             if cut_off {
                 step.act_until = step.act_until.max(now + LATE);
             }
-            refused.clone_into(&mut step.refused);
+            step.refused = refused;
         }
     }
 

@@ -4,11 +4,11 @@
 //! the drain as it is to be written, and what to do once that is written. It knows no clock and no socket.
 
 pub mod ahead;
-pub mod awaited;
 pub mod caller;
 pub mod claim;
 mod departing;
 pub mod drain;
+mod explanation;
 mod held;
 pub mod hole;
 pub mod limit;
@@ -25,6 +25,7 @@ mod world;
 
 pub use caller::Caller;
 pub use drain::Drain;
+pub use explanation::{Awaited, Explanation, Prepared};
 pub use hole::Hole;
 pub use limit::{Census, Neighbourhood, Room, Slot, Slots};
 pub use memory::{LATE, Memory, StepMemory};

@@ -7,8 +7,9 @@ use crate::printable::printable;
 
 use super::caller::Caller;
 use super::claim;
+use super::explanation::Explanation;
 use super::limit::Room;
-use super::reconcile::{Work, hindrance, mode_now};
+use super::reconcile::{Work, mode_now};
 use super::status::Phase;
 use super::step::{Ownership, StepProgress};
 use super::wish::Wish;
@@ -32,12 +33,12 @@ pub(super) fn queued(work: &mut Work<'_>) {
     }
     if let Some(wrong) = &work.world.wrong {
         work.drain.status.step = None;
-        work.explain(&wrong.message, "");
+        work.explain(wrong.message.as_str());
         give_back(work);
         return;
     }
     if work.steps.is_empty() {
-        work.explain("its policy can't be followed now", "");
+        work.explain("its policy can't be followed now");
         return;
     }
     if let Some(index) = first_hindrance(work) {
@@ -50,7 +51,7 @@ pub(super) fn queued(work: &mut Work<'_>) {
     match &work.world.room {
         Room::Wait(why) => {
             work.drain.status.step = None;
-            work.explain(why, "");
+            work.explain(why.clone());
         }
         Room::Take(slots) => {
             work.effect(Effect::TakeSlot(slots.clone()));
@@ -154,7 +155,7 @@ fn advance(work: &mut Work<'_>, index: usize, round: &Round) -> bool {
     step.memory.done_rounds = if settled { step.memory.done_rounds.saturating_add(1) } else { 0 };
     if let Verdict::Done | Verdict::Waiting = round.verdict {
         step.settle_ownership();
-        step.memory.refused.clear();
+        step.memory.refused = None;
     }
     let is_done = step.is_done();
     match &round.verdict {
@@ -178,8 +179,8 @@ fn advance(work: &mut Work<'_>, index: usize, round: &Round) -> bool {
 /// Nothing at the backend is in the way; where that is done, the policy's limit may be.
 fn explain_limit(work: &mut Work<'_>, done: bool) {
     match &work.world.room {
-        Room::HeldBut(why) if done => work.explain(why, ""),
-        _ => work.explain("", ""),
+        Room::HeldBut(why) if done => work.explain(why.clone()),
+        _ => work.explain(Explanation::default()),
     }
 }
 
@@ -188,13 +189,13 @@ fn act_or_intend(work: &mut Work<'_>, index: usize, act: &Act) {
     work.drain.status.blocked = false;
     let is_wanted = work.world.wish.is_to_go() && work.drain.status.mode == Mode::Removal;
     if act.irreversible && !is_wanted {
-        work.explain("waits: the next act can't be undone, and it can't be seen that the owner still wants it", "");
+        work.explain("waits: the next act can't be undone, and it can't be seen that the owner still wants it");
         return;
     }
     let Some(step) = work.steps.get(index) else { return };
     let refused = step.memory.refused.clone();
     let written = step.step.owns() && step.step.act_seconds >= seconds_beyond(act);
-    work.explain(&refused, "");
+    work.explain(refused.unwrap_or_default());
     if written {
         work.send(index, act);
     } else {
@@ -234,7 +235,7 @@ pub(super) fn drained(work: &mut Work<'_>) {
     }
     if let Room::HeldBut(why) = &work.world.room {
         work.enter(Phase::Draining);
-        work.explain(why, "");
+        work.explain(why.clone());
         return;
     }
     note_unasked(work);
@@ -308,15 +309,15 @@ fn is_kept(work: &Work<'_>) -> bool {
 }
 
 fn first_hindrance(work: &Work<'_>) -> Option<usize> {
-    work.steps.iter().position(|step| step.round.is_some_and(|round| hindrance(&round.verdict).is_some()))
+    work.steps.iter().position(|step| step.round.is_some_and(|round| Explanation::of(&round.verdict).is_some()))
 }
 
 /// Tells why the drain does not go on.
 fn hold(work: &mut Work<'_>, round: &Round) {
-    let Some((message, detail)) = hindrance(&round.verdict) else { return };
+    let Some(why) = Explanation::of(&round.verdict) else { return };
     let blocked = matches!(round.verdict, Verdict::Blocked { .. });
     work.drain.status.blocked = blocked;
-    work.explain(message, detail);
+    work.explain(why);
 }
 
 /// The first name that the backend knew the pod by stays.

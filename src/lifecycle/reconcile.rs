@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use crate::plan::{Act, Mode, Round, Task, Verdict};
+use crate::plan::{Act, Mode, Round, Task};
 
 use super::departing;
 use super::drain::Drain;
+use super::explanation::Explanation;
 use super::held;
 use super::limit::Room;
 use super::memory::{Memory, StepMemory};
@@ -230,12 +231,11 @@ impl<'a> Work<'a> {
         let status = &mut self.drain.status;
         status.phase = phase;
         (status.blocked, status.stalled, status.unasked) = (false, false, false);
-        status.message.clear();
-        status.detail.clear();
+        status.explain(Explanation::default());
         self.memory.enter(phase, self.world.now);
         for step in &mut self.steps {
             (step.memory.done_rounds, step.memory.restored_rounds) = (0, 0);
-            step.memory.refused.clear();
+            step.memory.refused = None;
         }
         self.again = Duration::ZERO;
     }
@@ -274,9 +274,8 @@ impl<'a> Work<'a> {
     }
 
     /// Notes why things do not go on, for people.
-    pub fn explain(&mut self, message: &str, detail: &str) {
-        message.clone_into(&mut self.drain.status.message);
-        detail.clone_into(&mut self.drain.status.detail);
+    pub fn explain(&mut self, why: impl Into<Explanation>) {
+        self.drain.status.explain(why.into());
     }
 
     /// Says which step is under way.
@@ -322,15 +321,6 @@ fn unreadable(work: &mut Work<'_>) {
             step.step.ownership = Ownership::None;
         }
         work.enter(Phase::Completed);
-    }
-}
-
-/// The part of a verdict that keeps a step from going on, if it does.
-pub(super) fn hindrance(verdict: &Verdict) -> Option<(&str, &str)> {
-    match verdict {
-        Verdict::Blocked { message } | Verdict::Unknown { message } => Some((message, "")),
-        Verdict::Failed { message, detail } => Some((message, detail)),
-        Verdict::Done | Verdict::Waiting | Verdict::Act(_) => None,
     }
 }
 

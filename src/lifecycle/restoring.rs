@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::plan::{Mode, Verdict};
 
 use super::departing::disown_what_was_taken_over;
-use super::reconcile::{ROUNDS_RUNNING, Work, hindrance};
+use super::explanation::Explanation;
+use super::reconcile::{ROUNDS_RUNNING, Work};
 use super::status::Phase;
 use super::step::Ownership;
 use super::world::{Effect, PodSeen};
@@ -117,11 +118,9 @@ fn restore(work: &mut Work<'_>, index: usize) {
     work.at_step(index);
     let now = work.world.now;
     let verdict = work.steps.get(index).and_then(|step| step.round).map(|round| round.verdict.clone());
-    let refused = work.steps.get(index).map(|step| step.memory.refused.clone()).unwrap_or_default();
-    match verdict.as_ref().and_then(hindrance) {
-        Some((message, detail)) => work.explain(message, detail),
-        None => work.explain(&refused, ""),
-    }
+    let refused = work.steps.get(index).and_then(|step| step.memory.refused.clone());
+    let hindrance = verdict.as_ref().and_then(Explanation::of);
+    work.explain(hindrance.or_else(|| refused.clone()).unwrap_or_default());
     let Some(step) = work.steps.get_mut(index) else { return };
     if step.memory.act_until > now {
         // What an act under way may still set can't be seen to be undone.
@@ -134,7 +133,7 @@ fn restore(work: &mut Work<'_>, index: usize) {
         Some(Verdict::Act(act)) if is_ours => {
             step.memory.restored_rounds = 0;
             work.send(index, &act);
-            leave_if_time_is_over(work, index, if refused.is_empty() { "it is not undone yet" } else { &refused });
+            leave_if_time_is_over(work, index, refused.as_ref().map_or("it is not undone yet", |said| &said.message));
         }
         Some(Verdict::Act(_) | Verdict::Done | Verdict::Waiting) => {
             step.memory.restored_rounds += 1;

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::plan::Mode;
 use crate::pod::Pod;
 use crate::policy::spec::PolicySpec;
+use crate::remedy::Cause;
 
 use super::caller::Caller;
+use super::explanation::{Awaited, Explanation};
 use super::step::{DrainStep, StepProgress};
 
 /// A policy's limits. Seconds throughout.
@@ -146,6 +148,12 @@ pub struct DrainStatus {
     /// More of the same: errno, status, the beginning of a body.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub detail: String,
+    /// What a person mends at the backend.
+    #[serde(skip_serializing_if = "Cause::is_other")]
+    pub cause: Cause,
+    /// Whom it waits for.
+    #[serde(skip_serializing_if = "Awaited::is_nobody")]
+    pub waits_for: Awaited,
     /// The plan says "not now".
     pub blocked: bool,
     /// No progress for the policy's deadline.
@@ -193,9 +201,46 @@ impl DrainStatus {
         }
     }
 
+    /// Why things do not go on, as it was noted.
+    #[must_use]
+    pub fn explanation(&self) -> Explanation {
+        Explanation {
+            message: self.message.clone(),
+            detail: self.detail.clone(),
+            cause: self.cause.clone(),
+            awaited: self.waits_for.clone(),
+        }
+    }
+
+    /// Notes why things do not go on; the default where nothing is in the way.
+    pub fn explain(&mut self, why: Explanation) {
+        let Explanation { message, detail, cause, awaited } = why;
+        (self.message, self.detail, self.cause, self.waits_for) = (message, detail, cause, awaited);
+    }
+
     /// Whether it says why it does not go on.
     #[must_use]
     pub fn says_why_it_is_held(&self) -> bool {
         self.blocked || self.stalled || self.unasked || !self.message.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Verdict;
+
+    #[test]
+    fn what_is_no_longer_in_the_way_is_forgotten_whole() {
+        let mut status = DrainStatus::default();
+        let failed = Verdict::Failed {
+            message: "does not answer".to_owned(),
+            detail: "os error 111".to_owned(),
+            cause: crate::remedy::Kind::Refused.into(),
+        };
+        status.explain(Explanation::of(&failed).unwrap_or_default());
+        assert!(!status.cause.is_other() && !status.detail.is_empty());
+        status.explain(Explanation::default());
+        assert_eq!(status, DrainStatus::default());
     }
 }

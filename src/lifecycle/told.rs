@@ -11,7 +11,7 @@ const A_MOMENT: Duration = Duration::from_secs(3);
 const TOLD_AGAIN: Duration = Duration::from_mins(10);
 
 /// One thing to mend: what it is called, and why a backend can't be asked.
-pub type Kind = (&'static str, remedy::Cause);
+pub type Kind = (&'static str, remedy::Kind);
 
 /// What people were told. There are few kinds of causes, so that this stays small.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -39,7 +39,7 @@ impl Wish {
 #[must_use]
 pub fn mode(pod: &Pod<'_>, owner: &OwnerSeen) -> Option<Mode> {
     match owner {
-        OwnerSeen::Unknown => None,
+        OwnerSeen::Unread | OwnerSeen::Unknown => None,
         _ => match pod.ordinal().and_then(|ordinal| owner.wants_ordinal(ordinal)) {
             Some(false) => Some(Mode::Removal),
             Some(true) | None => Some(Mode::Restart),

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::expression::clean;
 use super::spec::{Accept, Parse};
 use super::{BackendRead, Observation, metrics_text};
+use crate::remedy::Cause;
 
 /// The largest body that is read, in bytes; whoever receives it stops there.
 pub const LARGEST_BODY: usize = 8 * 1024 * 1024;
@@ -91,7 +92,7 @@ pub fn no_answer(read: &BackendRead, detail: &str) -> Observation {
 
 fn failed(read: &BackendRead, what: &str, detail: &str) -> Observation {
     let message = format!("{} {} {what}", read.request.method, clean(&read.request.url, 300));
-    Observation::Failed { message, detail: clean(detail.trim(), 500) }
+    Observation::Failed { message, detail: clean(detail.trim(), 500), cause: Cause::default() }
 }
 
 fn is_success(code: u16) -> bool {

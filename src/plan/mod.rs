@@ -64,6 +64,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::printable::printable;
+use crate::remedy::Cause;
 
 pub use self::compile::compile;
 pub use self::compiled::Plan;
@@ -244,6 +245,8 @@ pub enum Observation {
         message: String,
         /// For the log and the drain: errno, status, the body's beginning.
         detail: String,
+        /// What a person mends.
+        cause: Cause,
     },
     /// The request goes to an address of the pod, and the pod no longer has it.
     PodGone,
@@ -300,6 +303,8 @@ pub enum Verdict {
         message: String,
         /// For the log and the drain.
         detail: String,
+        /// What a person mends.
+        cause: Cause,
     },
 }
 

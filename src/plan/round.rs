@@ -6,6 +6,7 @@ use super::compiled::{ActPlan, FindingPlan, Plan, Steps};
 use super::request;
 use super::scope::{Scope, Trouble};
 use super::{Inputs, Mode, Next, Observations, Progress, Round, Task, Verdict};
+use crate::remedy::Cause;
 
 impl Plan {
     /// What a round needs next: reads to make, or its end. Ask again with the answers added to `seen`, until it ends;
@@ -46,11 +47,13 @@ fn ended_by(trouble: Trouble, scope: &Scope<'_>) -> Round {
         (Trouble::PodGone, Task::Prepare) => Verdict::Failed {
             message: "the pod has no address that could be asked".to_owned(),
             detail: "its address is not there yet, or no longer".to_owned(),
+            cause: Cause::default(),
         },
-        (Trouble::Failed { message, detail }, _) => Verdict::Failed { message, detail },
+        (Trouble::Failed { message, detail, cause }, _) => Verdict::Failed { message, detail, cause },
         (Trouble::Missing(names), _) => Verdict::Failed {
             message: "the plan's reads refer to each other".to_owned(),
             detail: format!("{names:?} are missing"),
+            cause: Cause::default(),
         },
     };
     round(scope, verdict)
@@ -115,6 +118,7 @@ fn member(scope: &Scope<'_>) -> Result<Membership, Trouble> {
         several => Err(Trouble::Failed {
             message: format!("the backend knows this pod under {several} names"),
             detail: format!("member gives {several} names"),
+            cause: Cause::default(),
         }),
     }
 }
@@ -127,7 +131,8 @@ fn nobody(scope: &Scope<'_>) -> Result<Verdict, Trouble> {
         (Some(_), Task::Prepare) => (", nor can all of its members be told to be other pods", "absent does not hold"),
         (None, Task::Prepare) => ("", "member gives an empty list"),
     };
-    Err(Trouble::Failed { message: format!("the backend does not know this pod{what}"), detail: detail.to_owned() })
+    let (message, detail) = (format!("the backend does not know this pod{what}"), detail.to_owned());
+    Err(Trouble::Failed { message, detail, cause: Cause::default() })
 }
 
 /// The message of the first finding that holds.

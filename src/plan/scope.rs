@@ -23,6 +23,7 @@ use super::expression::{Expression, clean};
 use super::template::Template;
 use super::value;
 use super::{Inputs, Mode, Observation, Observations, ReadKey};
+use crate::remedy::Cause;
 
 /// The most items that a read may be made for.
 pub(super) const MOST_ITEMS: usize = 64;
@@ -43,6 +44,8 @@ pub(super) enum Trouble {
         message: String,
         /// For the log.
         detail: String,
+        /// What a person mends.
+        cause: Cause,
     },
 }
 
@@ -176,7 +179,7 @@ impl<'a> Scope<'a> {
             "" => "the plan".to_owned(),
             name => format!("plan {name}"),
         };
-        Trouble::Failed { message: format!("{of} {plan} {what}"), detail: clean(detail, 500) }
+        Trouble::Failed { message: format!("{of} {plan} {what}"), detail: clean(detail, 500), cause: Cause::default() }
     }
 
     /// The work that was done so far.
@@ -256,8 +259,9 @@ impl<'a> Scope<'a> {
     fn observed(&self, name: &str, item: Option<usize>) -> Result<&'a Observation, Lack> {
         match self.seen.get(&ReadKey { name: name.to_owned(), item }) {
             None => Err(Lack::Missing(BTreeSet::from([name.to_owned()]))),
-            Some(Observation::Failed { message, detail }) => {
-                Err(Lack::Unread(Trouble::Failed { message: message.clone(), detail: detail.clone() }))
+            Some(Observation::Failed { message, detail, cause }) => {
+                let (message, detail, cause) = (message.clone(), detail.clone(), cause.clone());
+                Err(Lack::Unread(Trouble::Failed { message, detail, cause }))
             }
             Some(Observation::PodGone) => Err(Lack::Unread(Trouble::PodGone)),
             Some(observation) => Ok(observation),

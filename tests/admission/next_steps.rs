@@ -38,7 +38,11 @@ fn drain(scene: &mut Scene, phase: Phase, change: impl FnOnce(&mut Drain)) {
     }));
 }
 
-const REFUSED: &str = "http://10.0.0.7:80/ does not answer: it refuses connections";
+/// Its backend can't be asked.
+fn refused(drain: &mut Drain) {
+    drain.status.message = "http://10.0.0.7:80/ does not answer: it refuses connections".into();
+    drain.status.cause = castoff::remedy::Kind::AddressRefused.into();
+}
 
 /// Reason, how it came about, the next step of a person and of a program, and whether a person is told how to undo.
 const TABLE: [(Reason, Change, &str, &str, bool); 15] = [
@@ -50,15 +54,9 @@ const TABLE: [(Reason, Change, &str, &str, bool); 15] = [
         "",
         true,
     ),
-    (Reason::Queued, |scene| drain(scene, Phase::Queued, |it| it.status.message = REFUSED.into()), "look", "", true),
+    (Reason::Queued, |scene| drain(scene, Phase::Queued, refused), "look", "", true),
     (Reason::Draining, |scene| drain(scene, Phase::Draining, |_| {}), "repeat", "", true),
-    (
-        Reason::Draining,
-        |scene| drain(scene, Phase::Draining, |it| it.status.message = REFUSED.into()),
-        "look",
-        "",
-        true,
-    ),
+    (Reason::Draining, |scene| drain(scene, Phase::Draining, refused), "look", "", true),
     (Reason::Stalled, |scene| drain(scene, Phase::Draining, |it| it.status.stalled = true), "look", "", true),
     (Reason::Blocked, |scene| drain(scene, Phase::Queued, |it| it.status.blocked = true), "bypass", "bypass", false),
     (
@@ -96,7 +94,7 @@ const TABLE: [(Reason, Change, &str, &str, bool); 15] = [
     (
         Reason::Draining,
         |scene| {
-            drain(scene, Phase::Draining, |it| it.status.message = REFUSED.into());
+            drain(scene, Phase::Draining, refused);
             scene.pod.status.conditions.clear();
         },
         "exempt",
@@ -156,7 +154,7 @@ fn what_was_prepared_and_stays_is_told_like_that_too() {
 
 #[test]
 fn a_drain_loop_of_a_person_goes_on_by_itself_and_is_told_what_to_mend() {
-    let mut looped = scene(|scene| drain(scene, Phase::Draining, |it| it.status.message = REFUSED.into()), PERSON);
+    let mut looped = scene(|scene| drain(scene, Phase::Draining, refused), PERSON);
     looped.eviction = true;
     assert_eq!(steps_in(&looped.answer().message), ["look"]);
     let mut waiting = scene(|scene| drain(scene, Phase::Draining, |_| {}), PERSON);

@@ -150,7 +150,7 @@ pub async fn observe_one(backend: &Backend, scope: &Scope, request: Request) -> 
 /// Message and detail of what failed.
 pub fn failure(observation: Observation) -> (String, String) {
     match observation {
-        Observation::Failed { message, detail } => (message, detail),
+        Observation::Failed { message, detail, .. } => (message, detail),
         other => panic!("not failed: {other:?}"),
     }
 }

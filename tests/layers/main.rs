@@ -37,7 +37,7 @@ const LAYERS: [Layer; 26] = [
     Layer { name: "yaml", pure: true, knows: "nearest printable" },
     Layer { name: "pod", pure: true, knows: "schema" },
     Layer { name: "facts", pure: true, knows: "pod" },
-    Layer { name: "plan", pure: true, knows: "nearest printable schema yaml pod" },
+    Layer { name: "plan", pure: true, knows: "nearest printable remedy schema yaml pod" },
     Layer { name: "policy", pure: true, knows: "nearest schema yaml pod plan" },
     Layer { name: "lifecycle", pure: true, knows: "printable remedy schema facts pod plan policy" },
     Layer { name: "admission", pure: true, knows: "printable remedy facts pod plan policy lifecycle" },
@@ -51,7 +51,7 @@ const LAYERS: [Layer; 26] = [
     Layer {
         name: "controller",
         pure: false,
-        knows: "runbook facts pod plan policy lifecycle metrics ports runtime backend",
+        knows: "remedy runbook facts pod plan policy lifecycle metrics ports runtime backend",
     },
     // What keeps the state without a cluster: it implements the ports, and only `app` and `cli` name it.
     Layer {

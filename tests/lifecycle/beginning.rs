@@ -25,7 +25,7 @@ fn a_slot_is_taken_before_anything_is_prepared() {
 #[test]
 fn what_waits_for_a_slot_says_for_whom_and_asks_no_backend() {
     let mut case = case("Queued", 2).without_a_place();
-    case.world.room = Room::Wait("waits for db-2 (maxUnavailable 1)".to_owned());
+    case.world.room = Room::Wait("waits for db-2 (maxUnavailable 1)".into());
     assert!(look(&case.drain, &case.memory, &case.world.room).steps.is_empty());
     assert_eq!(case.see(&[]), []);
     assert_eq!((case.phase(), case.message()), (Phase::Queued, "waits for db-2 (maxUnavailable 1)"));
@@ -71,7 +71,7 @@ fn a_backend_that_fails_from_the_start_is_called_stalled_while_its_drain_waits()
     assert!(!case.drain.status.stalled, "a plan that says \"not now\" is obeyed");
     case.see(&[failed()]);
     case.after(60 * SECOND).see(&[failed()]);
-    (case.world.room, case.world.listed) = (Room::Wait("waits for db-1".to_owned()), false);
+    (case.world.room, case.world.listed) = (Room::Wait("waits for db-1".into()), false);
     case.see(&[]);
     assert!(!case.drain.status.stalled, "it waits for another pod");
 }

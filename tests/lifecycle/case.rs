@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use castoff::lifecycle::{Drain, Effect, Event, Memory, Outcome, Ownership, Phase, PodSeen, Turn, World, reconcile};
 use castoff::plan::{Act, Progress, Request, Round, Verdict, spec::Accept};
+use castoff::remedy::Cause;
 
 use castoff_test_support::drains;
 pub use castoff_test_support::world::CLAIM_PATIENCE;
@@ -121,7 +122,7 @@ pub fn unknown() -> Verdict {
 }
 
 pub fn failed() -> Verdict {
-    Verdict::Failed { message: "http://pd/ does not answer".into(), detail: String::new() }
+    Verdict::Failed { message: "http://pd/ does not answer".into(), detail: String::new(), cause: Cause::default() }
 }
 
 pub fn sends(effects: &[Effect]) -> usize {

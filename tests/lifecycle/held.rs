@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use castoff::lifecycle::{Effect, Phase, Room, Wrong};
 use castoff::plan::Verdict;
+use castoff::remedy::Kind;
 
 use crate::case::{Case, SECOND, act, blocked, case, failed, left, reasons, told, unknown};
 
@@ -18,8 +19,8 @@ fn told_within_15_s(case: &mut Case, verdict: &Verdict) -> Vec<&'static str> {
     all
 }
 
-fn says(message: &str) -> Verdict {
-    Verdict::Failed { message: message.into(), detail: String::new() }
+fn says(message: &str, kind: Kind) -> Verdict {
+    Verdict::Failed { message: message.into(), detail: String::new(), cause: kind.into() }
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn what_passes_in_a_moment_is_not_told() {
 #[test]
 fn the_message_says_where_and_what_to_ask_oneself() {
     let mut case = case("Queued", 1);
-    let refused = says("http://10.1.2.3:9090/ does not answer: it refuses connections");
+    let refused = says("http://10.1.2.3:9090/ does not answer: it refuses connections", Kind::AddressRefused);
     case.see(std::slice::from_ref(&refused));
     let effects = case.after(4 * SECOND).see(&[refused]);
     assert_eq!(
@@ -60,14 +61,14 @@ fn the_message_says_where_and_what_to_ask_oneself() {
 
 #[test]
 fn a_cause_that_comes_back_is_told_again_after_ten_minutes_and_another_at_once() {
-    let (refused, no_role) =
-        ("http://a/ does not answer: it refuses connections", "Castoff (a) may not read the Secret n/x");
+    let refused = || says("http://a/ does not answer: it refuses connections", Kind::Refused);
+    let no_role = || says("Castoff (a) may not read the Secret n/x", Kind::NoRole);
     let mut case = case("Draining", 1).owning(&[0]);
     let mut times = Vec::new();
     let end = 21 * 60;
     for second in (0..end).step_by(4) {
         // It is away for a while in each minute.
-        let verdict = if second % 60 < 40 { says(refused) } else { Verdict::Waiting };
+        let verdict = if second % 60 < 40 { refused() } else { Verdict::Waiting };
         let warned =
             |effects: Vec<_>| told(&effects).iter().filter(|event| event.reason == "BackendNotReached").count();
         if warned(case.after(4 * SECOND).see(&[verdict])) > 0 {
@@ -78,9 +79,9 @@ fn a_cause_that_comes_back_is_told_again_after_ten_minutes_and_another_at_once()
     }
     assert_eq!(times.len(), 3, "{times:?}");
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 600), "{times:?}");
-    case.see(&[says(no_role)]);
+    case.see(&[no_role()]);
     assert_eq!(
-        reasons(&case.after(4 * SECOND).see(&[says(no_role)])),
+        reasons(&case.after(4 * SECOND).see(&[no_role()])),
         ["BackendNotReached"],
         "it is another thing to mend"
     );
@@ -102,7 +103,7 @@ fn a_new_leader_does_not_tell_what_the_one_before_has_told() {
 #[test]
 fn whoever_waits_for_another_pod_or_for_progress_has_nothing_to_mend() {
     let mut waits = case("Queued", 1).without_a_place();
-    waits.world.room = Room::Wait("waits for db-1 (maxUnavailable 1)".to_owned());
+    waits.world.room = Room::Wait("waits for db-1 (maxUnavailable 1)".into());
     let mut goes_on = case("Draining", 1).owning(&[0]);
     for number in (0..20).rev() {
         goes_on.world.rounds = [(0, left(number))].into();
@@ -133,7 +134,7 @@ fn a_backend_that_refuses_what_is_to_be_done_is_told() {
     let mut case = case("Draining", 1).owning(&[0]);
     let refuse = |case: &mut Case| {
         let effects = case.after(4 * SECOND).see(&[act()]);
-        case.memory.sent(0, false, "http://pd/ answers 403: you may not", case.world.now);
+        case.memory.sent(0, false, Some("http://pd/ answers 403: you may not".into()), case.world.now);
         reasons(&effects)
     };
     assert!(refuse(&mut case).is_empty() && refuse(&mut case).is_empty());

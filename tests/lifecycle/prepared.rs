@@ -7,7 +7,7 @@ use crate::case::{CLAIM_PATIENCE, SECOND, act, case, present, reasons, told, unk
 
 /// Why the limit lets nobody go: a peer is not Ready.
 fn peer_is_down() -> Room {
-    Room::HeldBut("waits for db-2, which is not Ready (maxUnavailable 1)".to_owned())
+    Room::HeldBut("waits for db-2, which is not Ready (maxUnavailable 1)".into())
 }
 
 #[test]
@@ -97,10 +97,10 @@ fn only_prepared_and_allowed_drains_can_be_claimed() {
 #[test]
 fn what_a_gate_finds_no_longer_prepared_is_draining_and_says_why() {
     let drained = case("Drained", 2).drain;
-    let step = claim::no_longer_prepared(drained.clone(), Some(1), "the backend says no");
+    let step = claim::no_longer_prepared(drained.clone(), Some(1), "the backend says no".into());
     assert_eq!((step.status.phase, step.status.step.as_deref()), (Phase::Draining, Some("s1")));
     assert_eq!(step.status.message, "the backend says no");
-    let limit = claim::no_longer_prepared(drained, None, "waits for db-2 (maxUnavailable 1)");
+    let limit = claim::no_longer_prepared(drained, None, "waits for db-2 (maxUnavailable 1)".into());
     assert_eq!((limit.status.phase, limit.status.step), (Phase::Draining, None));
     assert_eq!(limit.status.message, "waits for db-2 (maxUnavailable 1)");
 }

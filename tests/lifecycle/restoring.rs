@@ -55,7 +55,7 @@ fn what_was_restored_last_is_written_with_the_end_and_after_the_slot_is_given_ba
 fn an_act_that_was_cut_off_may_land_late_and_holds_up_its_repeat_and_its_restore() {
     let mut case = case("Draining", 1).owning(&[0]);
     assert_eq!(sends(&case.see(&[act()])), 1);
-    case.memory.sent(0, true, "", case.world.now);
+    case.memory.sent(0, true, None, case.world.now);
     assert_eq!(sends(&case.after(9 * SECOND).see(&[act()])), 0);
     case.drain.spec.cancel = true;
     case.see(&[Verdict::Done]);
@@ -72,7 +72,7 @@ fn what_a_backend_refuses_is_told_in_its_own_words() {
     for phase in ["Draining", "Restoring"] {
         let mut case = case(phase, 1).owning(&[0]);
         case.see(&[act()]);
-        case.memory.sent(0, false, "412 no synchronous standby", case.world.now);
+        case.memory.sent(0, false, Some("412 no synchronous standby".into()), case.world.now);
         case.see(&[act()]);
         assert_eq!(case.message(), "412 no synchronous standby", "{phase}");
     }

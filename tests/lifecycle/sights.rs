@@ -9,7 +9,9 @@ use castoff::controller::sight;
 use castoff::facts::{NodeSeen, OwnerSeen, read};
 use castoff::lifecycle::hole::hole;
 use castoff::lifecycle::wish::{mode, wish};
-use castoff::lifecycle::{Drain, Hole, Neighbourhood, Phase, PodSeen, Room, Settings, Slots, Wish, World as Seen};
+use castoff::lifecycle::{
+    Drain, Explanation, Hole, Neighbourhood, Phase, PodSeen, Room, Settings, Slots, Wish, World as Seen,
+};
 use castoff::plan::{Plan, compile};
 use castoff::pod::{Pod, deserialize_owned};
 use castoff::policy::freeze::{self, Frozen};
@@ -174,7 +176,7 @@ pub struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    pub fn why_not(&self, drain: &Drain) -> Option<String> {
+    pub fn why_not(&self, drain: &Drain) -> Option<Explanation> {
         self.ask(&Slots::default(), |all| all.why_not(drain))
     }
 

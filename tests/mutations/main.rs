@@ -180,7 +180,7 @@ fn prometheus_text() {
     };
     let read = BackendRead { request, parse: Parse::Prometheus };
     mutations(&seeds, |bytes| match read_answer(&read, 200, bytes) {
-        Observation::Failed { message, detail } => is_fit_to_be_read(&format!("{message} {detail}"), bytes),
+        Observation::Failed { message, detail, .. } => is_fit_to_be_read(&format!("{message} {detail}"), bytes),
         Observation::Answer { body, .. } => {
             for sample in body.as_array().expect("a list of samples") {
                 let name = sample["name"].as_str().unwrap();

@@ -80,7 +80,7 @@ fn errors_are_never_done() {
 fn messages_are_constant_and_details_hold_no_control_characters() {
     let plan = plan("summary: x\nobserve: {one: {url: http://a/one}}\ndone: one.body.x == 1");
     let verdict = case(&plan).verdict(&Backend::default().text(ONE, 503, "\u{1b}[31mred\n\u{7}"));
-    let Verdict::Failed { message, detail } = verdict else { panic!("{verdict:?}") };
+    let Verdict::Failed { message, detail, .. } = verdict else { panic!("{verdict:?}") };
     assert_eq!(message, "GET http://a/one answers 503");
     assert!(!detail.chars().any(char::is_control), "{detail:?}");
     let silent = case(&plan).verdict(&Backend::default());

@@ -213,7 +213,7 @@ fn is_restored_when_there_is_no_entry() {
 fn an_error_of_pd_is_a_failure_that_names_the_request() {
     let list = format!("GET {PD}/pd/api/v1/scheduler-config/evict-leader-scheduler/list");
     let backend = settled(&settled_stores()).text(&list, 406, "not bootstrapped");
-    let Verdict::Failed { message, detail } = case(Some("2"), Task::Prepare).verdict(&backend) else { panic!() };
+    let Verdict::Failed { message, detail, .. } = case(Some("2"), Task::Prepare).verdict(&backend) else { panic!() };
     assert_eq!((message, detail.as_str()), (format!("{list} answers 406"), "not bootstrapped"));
 }
 

@@ -17,6 +17,7 @@ use super::means::ByResp;
 use super::metrics::Outcome;
 use super::trouble::{Trouble, excerpt, words};
 use crate::plan::{Commands, Request};
+use crate::remedy::Kind;
 use connection::Connection;
 use reply::NoReply;
 
@@ -75,10 +76,13 @@ impl Asked<'_> {
     fn refused(&self, command: &str, error: &str) -> Trouble {
         let error = self.hidden.redact(error);
         let code = error.split(' ').next().unwrap_or_default();
-        let unsigned = if NOT_LET_IN.contains(&code) { self.means.unsigned.as_str() } else { "" };
+        let (unsigned, kind) = match &self.means.unsigned {
+            unsigned if NOT_LET_IN.contains(&code) => (unsigned.words.as_str(), unsigned.kind),
+            _ => ("", Kind::Other),
+        };
         let predicate = format!("answers {} to {command}{unsigned}", excerpt(code.as_bytes()));
         let trouble = Trouble::new(Outcome::Status, &self.request.url, &predicate, excerpt(error.as_bytes()));
-        trouble.with_words(words(&error))
+        trouble.because(kind).with_words(words(&error))
     }
 
     fn no_reply(&self, why: NoReply) -> Trouble {

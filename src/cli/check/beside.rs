@@ -17,7 +17,7 @@ use crate::kubernetes::{cluster, pods};
 use crate::plan::Plan;
 use crate::pod::Pod;
 use crate::policy::Policy;
-use crate::remedy::{self, MAY_NOT_READ, Place};
+use crate::remedy::{Cause, Place, Right};
 use crate::standalone::policies::{Complaint, Found};
 
 /// The plans of the cluster that can be followed.
@@ -104,8 +104,8 @@ async fn credentials(client: &Client, castoff: &str, found: &Found) -> Vec<Compl
         }
         let account = format!("system:serviceaccount:{castoff}:castoff");
         if may_read(client, &account, namespace, secret).await == Some(false) {
-            let message = format!("Castoff ({account}) {MAY_NOT_READ} {namespace}/{secret}");
-            let hint = remedy::command(&message, &Place { namespace, policy: name, secret: Some(secret) });
+            let (right, message) = Right::to_read_secret(&account, namespace, secret);
+            let hint = Cause::from(right).command(&Place { namespace, policy: name, secret: Some(secret) });
             complaints.push(complaint(found, &field, message, hint));
         }
     }

@@ -8,7 +8,7 @@ use crate::cli::operators::{Guard, Operator};
 use crate::cli::render::{program, span};
 use crate::cli::trial::Said;
 use crate::cli::upgrades::UPGRADES;
-use crate::remedy::{self, Place};
+use crate::remedy::Place;
 
 use super::findings::{Finding, finding, ours};
 use super::installation::{restart, whereabouts};
@@ -129,7 +129,7 @@ pub(super) fn backends(seen: &Seen) -> Vec<Finding> {
             let why = "while nothing can be learnt from the backend, its pods may not leave";
             let secret = trial.secrets.get(&step.step).map(String::as_str);
             let place = Place { namespace: &trial.namespace, policy: &trial.policy, secret };
-            let fix = next::called(&remedy::command(&step.text, &place));
+            let fix = next::called(&step.cause.command(&place));
             found.push(finding("BackendSilent", &what, why, &fix));
         }
     }

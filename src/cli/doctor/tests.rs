@@ -13,6 +13,7 @@ use crate::admission::dry_run::{State, StepNow};
 use crate::cli::drains::tests::pod_drain;
 use crate::cli::trial::Trial;
 use crate::kubernetes::crds;
+use crate::remedy::Kind;
 use crate::trust::authority::{Authority, Validity};
 
 fn now() -> Timestamp {
@@ -278,10 +279,10 @@ fn a_silent_backend_has_the_fix_of_its_cause() {
     let text = "http://10.0.0.1:1/x does not answer: it refuses connections".to_owned();
     let (step, plan) = ("evict".to_owned(), "tikv".to_owned());
     let mut of_refused = trial(429, "admission webhook \"pods.castoff.dev\" denied the request: no", &[]);
-    of_refused.trial.steps.push(StepNow { step, plan, state: State::Unknown, left: None, text });
+    let (state, cause) = (State::Unknown, Kind::AddressRefused.into());
+    of_refused.trial.steps.push(StepNow { step, plan, state, left: None, text, cause });
     seen.trials = vec![of_refused];
-    let found = findings(&seen);
-    assert_eq!(found[0].fix, "kubectl edit drainpolicy tikv -n tidb   # is the port right?");
+    assert_eq!(findings(&seen)[0].fix, "kubectl edit drainpolicy tikv -n tidb   # is the port right?");
 }
 
 #[test]
@@ -341,8 +342,8 @@ fn policies_that_guard_nothing_or_hold_everything_are_found() {
 fn what_the_api_server_and_the_backend_say_is_found() {
     assert_eq!(found(|seen| seen.trials = vec![trial(200, "", &[])]), ["NotAsked"]);
     let (step, plan) = ("evict".to_owned(), "tikv".to_owned());
-    let text = "https://pd:2379/stores does not answer".to_owned();
-    let silent = StepNow { step, plan, state: State::Unknown, left: None, text };
+    let (text, cause) = ("https://pd:2379/stores does not answer".to_owned(), Kind::Silent.into());
+    let silent = StepNow { step, plan, state: State::Unknown, left: None, text, cause };
     let denied = "admission webhook \"pods.castoff.dev\" denied the request: no";
     let mut of_silent = trial(429, denied, &[]);
     of_silent.trial.steps.push(silent);

@@ -11,6 +11,7 @@ use crate::plan::{
     Verdict,
 };
 use crate::pod::Pod;
+use crate::remedy::Cause;
 
 use super::file::{Answer, Case, Outcome, Recording, TestFile, Word, WrongTest};
 
@@ -119,7 +120,11 @@ impl Surroundings<'_> {
             }
             Source::Cluster(ClusterRead::Owner) => match self.case.replicas {
                 Some(replicas) => Observation::Value(json!({"replicas": replicas})),
-                None => Observation::Failed { message: "the owner can't be seen".to_owned(), detail: String::new() },
+                None => Observation::Failed {
+                    message: "the owner can't be seen".to_owned(),
+                    detail: String::new(),
+                    cause: Cause::default(),
+                },
             },
         }
     }
@@ -155,7 +160,7 @@ fn compared(case: &Case, round: Round, unanswered: Vec<String>) -> Played {
         Verdict::Act(act) => (Word::Act, None, Some(shown(&act))),
         Verdict::Blocked { message } => (Word::Blocked, Some(message), None),
         Verdict::Unknown { message } => (Word::Unknown, Some(message), None),
-        Verdict::Failed { message, detail } => (Word::Failed, Some(format!("{message}: {detail}")), None),
+        Verdict::Failed { message, detail, .. } => (Word::Failed, Some(format!("{message}: {detail}")), None),
     };
     let remaining = round.progress.map(|progress| progress.remaining);
     let expect = &case.expect;

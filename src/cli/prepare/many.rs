@@ -19,8 +19,7 @@ use crate::cli::render::program;
 use crate::cli::{Failure, guards};
 use crate::kubernetes::resources::pod_drains;
 use crate::kubernetes::{cluster, drains, pods};
-use crate::lifecycle::awaited::Prepared;
-use crate::lifecycle::{Drain, Phase};
+use crate::lifecycle::{Awaited, Drain, Phase, Prepared};
 use crate::pod::Pod;
 
 use super::{LOOK, Prepare, Tries, Work, until};
@@ -34,6 +33,9 @@ struct Row {
     standing: Standing,
     /// What it waits for, or how it ended.
     why: String,
+    /// Which pods those are that it waits for.
+    #[serde(skip_serializing_if = "Awaited::is_nobody")]
+    waits_for: Awaited,
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<Left>,
 }
@@ -59,7 +61,7 @@ impl Row {
     }
 
     fn line(&self) -> String {
-        let Row { namespace, pod, standing, why, left } = self;
+        let Row { namespace, pod, standing, why, left, .. } = self;
         let left = left.as_ref().map_or_else(String::new, |left| format!("  {} {} left", left.bar(), left.text()));
         let why = if why.is_empty() { String::new() } else { format!("  {why}") };
         format!("{namespace}/{pod}  {standing:?}{left}{why}")
@@ -71,7 +73,7 @@ fn is_all(rows: &[Row]) -> bool {
     let prepared = rows.iter().filter(|row| row.standing == Standing::Prepared);
     let prepared: Prepared<'_> = prepared.map(|row| (row.namespace.as_str(), row.pod.as_str())).collect();
     let has_its_turn_later =
-        |row: &Row| row.standing == Standing::Waiting && prepared.go_before(&row.namespace, &row.why);
+        |row: &Row| row.standing == Standing::Waiting && prepared.go_before(&row.namespace, &row.waits_for);
     rows.iter().all(|row| row.is_settled() || has_its_turn_later(row))
 }
 
@@ -90,6 +92,7 @@ impl One {
             pod: work.pod.clone(),
             standing: Standing::Waiting,
             why: String::new(),
+            waits_for: Awaited::default(),
             left: None,
         };
         let mut one = One { work, begun: None, under_way: false, row };
@@ -110,6 +113,7 @@ impl One {
 
     fn ends(&mut self, standing: Standing, why: impl Into<String>) {
         (self.row.standing, self.row.why, self.row.left) = (standing, why.into(), None);
+        self.row.waits_for = Awaited::default();
     }
 
     /// What the drain shows.
@@ -120,7 +124,7 @@ impl One {
             Phase::Draining => Standing::Draining,
             _ => Standing::Waiting,
         };
-        (self.row.why, self.row.left) = (view.why, view.left);
+        (self.row.why, self.row.left, self.row.waits_for) = (view.why, view.left, view.waits_for);
     }
 
     /// The drain as it is now; `None` where it is gone.
@@ -266,22 +270,25 @@ fn verdict(rows: &[Row], in_time: bool) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::awaited::IN_LINE;
+    use crate::lifecycle::Explanation;
 
-    fn row(pod: &str, standing: Standing, why: &str) -> Row {
-        Row { namespace: "n".to_owned(), pod: pod.to_owned(), standing, why: why.to_owned(), left: None }
+    fn row(pod: &str, standing: Standing, waits_for: Awaited) -> Row {
+        let (namespace, pod) = ("n".to_owned(), pod.to_owned());
+        Row { namespace, pod, standing, why: String::new(), waits_for, left: None }
     }
 
     #[test]
     fn nobody_waits_for_pods_that_have_their_turn_only_once_others_have_left() {
         use Standing::{Draining, Left, NotPrepared, Prepared, Waiting};
-        let second = || row("db-1", Waiting, "waits for db-0 (maxUnavailable 1)");
-        assert!(is_all(&[row("db-0", Prepared, ""), second()]));
-        assert!(is_all(&[row("db-0", Prepared, ""), second(), row("db-2", Waiting, IN_LINE),]));
-        assert!(!is_all(&[row("db-0", Draining, ""), second()]));
-        assert!(!is_all(&[row("db-0", Left, ""), second()]), "its place is free soon");
-        assert!(!is_all(&[row("web-0", Prepared, ""), second()]), "somebody else is away");
-        assert!(!is_all(&[row("db-0", Waiting, "the backend does not answer")]));
-        assert!(is_all(&[row("db-0", NotPrepared, "no policy"), row("db-1", Left, "")]) && is_all(&[]));
+        let second = || row("db-1", Waiting, Explanation::default().waiting_for(["db-0"]).awaited);
+        let third = || row("db-2", Waiting, Explanation::in_line().awaited);
+        let one = |pod: &str, standing| row(pod, standing, Awaited::default());
+        assert!(is_all(&[one("db-0", Prepared), second()]));
+        assert!(is_all(&[one("db-0", Prepared), second(), third()]));
+        assert!(!is_all(&[one("db-0", Draining), second()]));
+        assert!(!is_all(&[one("db-0", Left), second()]), "its place is free soon");
+        assert!(!is_all(&[one("web-0", Prepared), second()]), "somebody else is away");
+        assert!(!is_all(&[one("db-0", Waiting)]), "its backend does not answer");
+        assert!(is_all(&[one("db-0", NotPrepared), one("db-1", Left)]) && is_all(&[]));
     }
 }

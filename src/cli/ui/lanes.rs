@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::lifecycle::Phase;
-use crate::lifecycle::awaited::names;
 
 use super::super::drains::DrainView;
 use super::super::render::span;
@@ -36,10 +35,10 @@ pub(super) fn lanes<'a>(shown: &[&'a DrainView]) -> (Vec<Lane<'a>>, Vec<Link>) {
     for view in shown {
         lanes.push(Lane { namespace: &view.namespace, pod: view.pod.clone(), view: Some(view) });
     }
-    let waits: Vec<(&'a DrainView, Vec<String>)> =
-        shown.iter().filter(|view| !view.over).map(|view| (*view, names(&view.why))).collect();
+    let waits: Vec<(&'a DrainView, &'a [String])> =
+        shown.iter().filter(|view| !view.over).map(|view| (*view, view.waits_for.pods.as_slice())).collect();
     for (view, pods) in &waits {
-        for pod in pods {
+        for pod in *pods {
             if place(&lanes, &view.namespace, pod).is_none() {
                 lanes.push(Lane { namespace: &view.namespace, pod: pod.clone(), view: None });
             }

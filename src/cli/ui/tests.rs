@@ -220,12 +220,12 @@ async fn what_changes_is_sent_as_one_event() {
 
 #[test]
 fn a_line_leads_from_each_that_waits_to_the_one_that_it_waits_for() {
-    let waits = |pod: &str, for_: &str| {
-        let message = format!("waits for {for_} (maxUnavailable 1)");
-        crate::cli::drains::DrainView::of(&drain(pod, &json!({"phase": "Queued", "message": message})))
+    let waits = |pod: &str, awaited: &str| {
+        let status = json!({"phase": "Queued", "message": "waits", "waitsFor": {"pods": [awaited]}});
+        crate::cli::drains::DrainView::of(&drain(pod, &status))
     };
     let away = crate::cli::drains::DrainView::of(&drain("a-2", &json!({"phase": "Departing"})));
-    let (first, second, third) = (waits("a-0", "a-2"), waits("a-1", "a-2"), waits("b-0", "a-9, which is not Ready"));
+    let (first, second, third) = (waits("a-0", "a-2"), waits("a-1", "a-2"), waits("b-0", "a-9"));
     let (lanes, links) = lanes::lanes(&[&first, &second, &away, &third]);
     let link = |awaited, waiting: &[usize]| lanes::Link { awaited, waiting: waiting.to_vec() };
     assert_eq!(links, [link(2, &[0, 1]), link(3, &[4])]);

@@ -12,8 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::sight;
-use crate::lifecycle::awaited::Prepared;
-use crate::lifecycle::{Drain, Phase};
+use crate::lifecycle::{Awaited, Drain, Explanation, Phase, Prepared};
 use crate::policy::Policy;
 use crate::policy::spec::PolicyMode;
 
@@ -59,7 +58,7 @@ pub struct NodeDrainStatus {
 
 /// A guarded pod of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct PodOnNode {
     /// Its namespace.
     pub namespace: String,
@@ -71,6 +70,9 @@ pub struct PodOnNode {
     /// What it waits for.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Which pods those are.
+    #[serde(skip_serializing_if = "Awaited::is_nobody")]
+    pub waits_for: Awaited,
 }
 
 /// A NodeDrain, as far as it is followed.
@@ -116,29 +118,33 @@ enum Standing {
 }
 
 /// How far a guarded pod is; `None` where no policy holds it.
-fn standing(selecting: &[&Arc<Policy>], drain: Option<&Drain>, now: Timestamp) -> Option<(Standing, String, String)> {
+fn standing(
+    selecting: &[&Arc<Policy>],
+    drain: Option<&Drain>,
+    now: Timestamp,
+) -> Option<(Standing, String, Explanation)> {
     let policy = selecting.first()?;
     if selecting.iter().all(|policy| policy.spec.mode == PolicyMode::Audit) {
         return None;
     }
     if let Some(wrong) = sight::wrong(selecting) {
-        return Some((Standing::Held, wrong.reason.to_owned(), wrong.message));
+        return Some((Standing::Held, wrong.reason.to_owned(), wrong.message.into()));
     }
     if let Some(frozen) = policy.freeze.in_force(now) {
-        return Some((Standing::Held, "Frozen".to_owned(), format!("policy {} is {frozen}", policy.name)));
+        return Some((Standing::Held, "Frozen".to_owned(), format!("policy {} is {frozen}", policy.name).into()));
     }
     // One that is over is begun anew, unless a person has given it up.
     let Some(drain) = drain.filter(|drain| drain.status.phase != Phase::Completed || drain.spec.cancel) else {
-        return Some((Standing::Preparing, Phase::Queued.to_string(), String::new()));
+        return Some((Standing::Preparing, Phase::Queued.to_string(), Explanation::default()));
     };
     let status = &drain.status;
-    let says = |standing| Some((standing, status.stands_at().to_owned(), status.message.clone()));
+    let says = |standing| Some((standing, status.stands_at().to_owned(), status.explanation()));
     match status.phase {
         Phase::Drained => says(Standing::Prepared),
         Phase::Departing if status.allowed => says(Standing::Prepared),
         Phase::Completed => {
             let message = "its preparation was given up; make the NodeDrain anew to begin it again";
-            Some((Standing::Held, "GivenUp".to_owned(), message.to_owned()))
+            Some((Standing::Held, "GivenUp".to_owned(), message.into()))
         }
         _ if status.blocked || status.stalled => says(Standing::Held),
         _ => says(Standing::Preparing),
@@ -160,7 +166,7 @@ impl Node {
         let prepared: Prepared<'_> = prepared.map(|(_, pod)| (pod.namespace.as_str(), pod.name.as_str())).collect();
         self.0.iter().all(|(standing, pod)| {
             let is_queued = pod.phase == Phase::Queued.as_str();
-            *standing == Standing::Prepared || is_queued && prepared.go_before(&pod.namespace, &pod.message)
+            *standing == Standing::Prepared || is_queued && prepared.go_before(&pod.namespace, &pod.waits_for)
         })
     }
 

@@ -23,14 +23,15 @@ fn now() -> Timestamp {
 }
 
 /// How a pod that these policies select stands.
-fn stands(policies: Vec<Policy>, drain: Option<&Drain>) -> Option<(Standing, String, String)> {
+fn stands(policies: Vec<Policy>, drain: Option<&Drain>) -> Option<(Standing, String, Explanation)> {
     let policies = PolicyIndex::new(policies);
     standing(&policies.of_namespace("n").iter().collect::<Vec<_>>(), drain, now())
 }
 
 fn named(name: &str, standing: Standing, phase: &str, message: &str) -> (Standing, PodOnNode) {
     let (namespace, name) = ("n".to_owned(), name.to_owned());
-    (standing, PodOnNode { namespace, name, phase: phase.to_owned(), message: message.to_owned() })
+    let (phase, message) = (phase.to_owned(), message.to_owned());
+    (standing, PodOnNode { namespace, name, phase, message, ..PodOnNode::default() })
 }
 
 fn node_drain() -> NodeDrain {
@@ -44,7 +45,7 @@ fn a_pod_is_prepared_once_it_may_leave_and_held_where_a_person_must_do_something
     let says = |drain: &Drain| stands(db(), Some(drain)).map(|(standing, phase, _)| (standing, phase)).unwrap();
     assert_eq!(stands(vec![], None), None);
     assert_eq!(stands(vec![policy("db", &json!({"mode": "Audit"}))], None), None, "it is let go");
-    assert_eq!(stands(db(), None).unwrap(), (Standing::Preparing, "Queued".into(), String::new()));
+    assert_eq!(stands(db(), None).unwrap(), (Standing::Preparing, "Queued".into(), Explanation::default()));
     assert_eq!(says(&drain(Phase::Draining, "")), (Standing::Preparing, "Draining".into()));
     assert_eq!(says(&drain(Phase::Drained, "")), (Standing::Prepared, "Drained".into()));
     let mut departing = drain(Phase::Departing, "");
@@ -63,12 +64,13 @@ fn a_pod_is_prepared_once_it_may_leave_and_held_where_a_person_must_do_something
 #[test]
 fn what_no_drain_begins_for_says_why() {
     let both = vec![policy("db", &json!({})), policy("other", &json!({}))];
-    let (standing, phase, message) = stands(both, None).unwrap();
+    let (standing, phase, Explanation { message, .. }) = stands(both, None).unwrap();
     assert!(standing == Standing::Held && phase == "PolicyConflict" && message.contains("db and other"), "{message}");
     let annotations = [("castoff.dev/freeze", "INC-1"), ("castoff.dev/freeze-until", "2030-01-01T01:00:00Z")];
     let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     let frozen = policy("db", &json!({})).annotated(&annotations);
-    let (standing, phase, message) = stands(vec![frozen], Some(&drain(Phase::Draining, ""))).unwrap();
+    let (standing, phase, Explanation { message, .. }) =
+        stands(vec![frozen], Some(&drain(Phase::Draining, ""))).unwrap();
     assert!(standing == Standing::Held && phase == "Frozen" && message.contains("INC-1"), "{message}");
 }
 
@@ -80,11 +82,15 @@ fn a_node_is_prepared_where_all_are_or_wait_for_those_that_are() {
         (holds, reason)
     };
     let first = || named("db-0", Prepared, "Drained", "");
-    let second = |message: &str| named("db-1", Preparing, "Queued", message);
+    let second = |awaited: &str| {
+        let (standing, pod) = named("db-1", Preparing, "Queued", "");
+        let waits_for = Explanation::default().waiting_for([awaited]).awaited;
+        (standing, PodOnNode { waits_for, ..pod })
+    };
     assert_eq!(verdict(vec![]), (true, "NothingGuarded"));
     assert_eq!(verdict(vec![first()]), (true, "AllPrepared"));
-    assert_eq!(verdict(vec![first(), second("waits for db-0 (maxUnavailable 1)")]), (true, "LimitReached"));
-    assert_eq!(verdict(vec![first(), second("waits for db-2 (maxUnavailable 1)")]), (false, "Preparing"));
+    assert_eq!(verdict(vec![first(), second("db-0")]), (true, "LimitReached"));
+    assert_eq!(verdict(vec![first(), second("db-2")]), (false, "Preparing"));
     assert_eq!(verdict(vec![first(), named("db-1", Preparing, "Draining", "")]), (false, "Preparing"));
     assert_eq!(verdict(vec![first(), named("db-1", Held, "Blocked", "not now")]), (false, "Held"));
     let (holds, reason, message) = Node::default().verdict("node-1", false);

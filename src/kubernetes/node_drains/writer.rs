@@ -86,10 +86,10 @@ impl Writer {
         let of = |pod: Arc<Pod<'static>>| {
             let selecting = sight::selecting(Some(&pod), &policies, &labels);
             let drain = self.store.by_pod(&pod.metadata.uid);
-            let (standing, phase, message) = standing(&selecting, drain.as_deref(), now)?;
+            let (standing, phase, why) = standing(&selecting, drain.as_deref(), now)?;
             let (namespace, name) = (pod.metadata.namespace.to_string(), pod.metadata.name.to_string());
-            let message = message.chars().take(LONGEST_MESSAGE).collect();
-            Some((standing, PodOnNode { namespace, name, phase, message }))
+            let message = why.message.chars().take(LONGEST_MESSAGE).collect();
+            Some((standing, PodOnNode { namespace, name, phase, message, waits_for: why.awaited }))
         };
         let pods = self.cluster.pods.find(None, Some(node)).into_iter();
         let stay = pods.filter(|pod| !pod.is_finished() && !pod.is_terminating() && !pod.is_mirror());

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::controller::observe::Probed;
 use crate::plan::{ClusterRead, PodsQuery, Verdict as Found};
 use crate::pod::Pod;
-use crate::remedy::Cause;
 
 use super::{BACKEND_SEEN, Verdict};
 
@@ -21,14 +20,12 @@ pub fn seen(pod: &str, probed: &[(String, Probed)], pods: &[Arc<Pod<'static>>]) 
     for (step, probed) in probed {
         let told = match probed.round.as_ref().map(|round| &round.verdict) {
             None => Some(("BackendNotReached", "there was no time to look".to_owned())),
-            Some(Found::Failed { message, .. }) => Some(("BackendNotReached", message.clone())),
+            Some(Found::Failed { message, cause, .. }) => Some(("BackendNotReached", cause.asked(message))),
             Some(Found::Unknown { message }) => Some(("BackendNotBelieved", message.clone())),
             Some(Found::Done | Found::Waiting | Found::Act(_) | Found::Blocked { .. }) => None,
         };
         if let Some((reason, message)) = told {
-            let question = Cause::of(&message).question();
-            let separator = if question.is_empty() { "" } else { ": " };
-            return says(false, reason, format!("step {step}, for pod {pod}: {message}{separator}{question}"));
+            return says(false, reason, format!("step {step}, for pod {pod}: {message}"));
         }
         if let Some(nothing) = probed.reads.iter().find_map(|read| selects_nothing(read, pods)) {
             return says(false, NOTHING_SELECTED, format!("step {step} reads {nothing}"));
@@ -70,6 +67,7 @@ mod tests {
     use super::*;
     use crate::plan::Round;
     use crate::plan::labels::Labels;
+    use crate::remedy::Kind;
 
     fn round(verdict: Found) -> Probed {
         let round = Round { verdict, member: None, progress: None, ours: None };
@@ -84,7 +82,8 @@ mod tests {
     #[test]
     fn a_backend_that_can_not_be_asked_is_told_with_what_to_ask_oneself() {
         let refused = "http://10.1.2.3:9090/drain does not answer: it refuses connections";
-        let failed = Found::Failed { message: refused.to_owned(), detail: String::new() };
+        let failed =
+            Found::Failed { message: refused.to_owned(), detail: String::new(), cause: Kind::AddressRefused.into() };
         let expected =
             format!("step hook, for pod web-0: {refused}: is the port right, and does anything listen there?");
         assert_eq!(told(round(failed)), (false, "BackendNotReached", expected));

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::facts::OwnerKind;
+use crate::facts::{OwnerKind, OwnerSeen};
 use crate::lifecycle::drain::{Drain, seat_of};
+use crate::lifecycle::explanation::Explanation;
 use crate::lifecycle::status::Phase;
-use crate::pod::Pod;
+use crate::pod::{OwnerReference, Pod};
 use crate::policy::spec::Limit;
 
 use super::zones::Zones;
@@ -27,6 +28,8 @@ pub struct Census {
     expected: usize,
     /// What owners miss, as far as it can be told.
     owners: Vec<Missing>,
+    /// An owner that could not be read, by kind and name: any other of its pods may be missing.
+    unread: Option<String>,
     /// Seats whose pods are not Ready, and in no owner's number.
     down: BTreeSet<String>,
     /// The drains that count for the policy.
@@ -71,10 +74,10 @@ impl Census {
         let pods: BTreeMap<String, bool> =
             around.pods.iter().map(|pod| (pod.metadata.uid.as_str().to_owned(), serves(pod))).collect();
         let of_drains = concerned.iter().filter_map(|drain| drain.status.pod.as_deref());
-        let uids: BTreeSet<&str> =
-            selected.iter().copied().chain(of_drains).filter_map(|pod| Some(pod.controller()?.uid.as_str())).collect();
+        let controllers = selected.iter().copied().chain(of_drains).filter_map(Pod::controller);
+        let named: BTreeMap<&str, &OwnerReference<'_>> = controllers.map(|owner| (owner.uid.as_str(), owner)).collect();
         let owners: BTreeMap<&str, Missing> =
-            uids.into_iter().filter_map(|uid| Some((uid, missing(around, &concerned, uid)?))).collect();
+            named.keys().filter_map(|uid| Some((*uid, missing(around, &concerned, uid)?))).collect();
         let by_number = |pod: &Pod<'_>| {
             pod.controller().and_then(|owner| owners.get(owner.uid.as_str())).is_some_and(|it| it.whole)
         };
@@ -98,6 +101,7 @@ impl Census {
             drains: concerned.iter().map(counted).filter(|it| it.listed || it.phase != Phase::Completed).collect(),
             unseen: unseen.map(|slot| slot.seat.clone()).collect(),
             slots: around.slots.clone(),
+            unread: around.unread(named.values().copied()),
             owners: owners.into_values().collect(),
             pods,
         }
@@ -119,7 +123,7 @@ impl Census {
         let others = || self.drains.iter().filter(|other| other.name != name && predecessor != Some(&other.name));
         let is_before = |other: &&Counted| other.seat == seat && (other.phase.holds_a_place() || other.listed);
         if let Some(other) = others().find(is_before) {
-            return Room::Wait(format!("waits until the drain of the pod before it, {}, is over", other.name));
+            return Room::Wait(format!("waits until the drain of the pod before it, {}, is over", other.name).into());
         }
         if let Some(why) = self.why_not(drain) {
             return Room::Wait(why);
@@ -136,10 +140,13 @@ impl Census {
     /// Why the drain's pod may not leave now, if the limit is in its way. A pod that is not Ready takes no further
     /// place: it is away already.
     #[must_use]
-    pub fn why_not(&self, drain: &Drain) -> Option<String> {
+    pub fn why_not(&self, drain: &Drain) -> Option<Explanation> {
         let serves = self.pods.get(drain.pod_uid()).copied();
         if !serves.unwrap_or_else(|| drain.status.pod.as_deref().is_none_or(Pod::is_ready)) {
             return None;
+        }
+        if let Some(owner) = &self.unread {
+            return Some(format!("waits until {owner} can be read: others of its pods may be missing").into());
         }
         let own = drain.seat();
         let away = self.away(drain, &own);
@@ -147,9 +154,9 @@ impl Census {
             return self.zones.as_ref().and_then(|zones| zones.why_not(&own, &away));
         }
         if away.count() == 0 {
-            return Some(format!("{} leaves none of {} pods to go", self.limit, self.expected));
+            return Some(format!("{} leaves none of {} pods to go", self.limit, self.expected).into());
         }
-        Some(format!("waits for {away} ({})", self.limit))
+        Some(Explanation::from(format!("waits for {away} ({})", self.limit)).waiting_for(away.named()))
     }
 
     /// How many places there are for those in line. One that has taken its place a moment ago still stands there.
@@ -200,12 +207,26 @@ impl Counted {
     }
 }
 
-/// What an owner misses; `None` where it can't be told. A policy that selects by node says nothing of how many of an
-/// owner's pods it has.
+impl Neighbourhood<'_> {
+    /// Whether what an owner misses counts. A policy that selects by node says nothing of how many of an owner's pods
+    /// it has.
+    fn counts_the_missing(&self) -> bool {
+        self.policy.spec.node_selector.is_empty()
+    }
+
+    /// One of these owners that could not be read.
+    fn unread<'a>(&self, mut owners: impl Iterator<Item = &'a OwnerReference<'a>>) -> Option<String> {
+        let is_unread = |owner: &&OwnerReference<'_>| self.owners.get(owner.uid.as_str()) == Some(&OwnerSeen::Unread);
+        let owner = owners.find(is_unread).filter(|_| self.counts_the_missing())?;
+        Some(format!("{} {}", owner.kind, owner.name))
+    }
+}
+
+/// What an owner misses; `None` where it can't be told.
 fn missing(around: &Neighbourhood<'_>, concerned: &[&Drain], uid: &str) -> Option<Missing> {
     let owner = around.owners.get(uid)?;
     let wanted = owner.wanted()?;
-    if !around.policy.spec.node_selector.is_empty() {
+    if !around.counts_the_missing() {
         return None;
     }
     let is_its = |pod: &Pod<'_>| pod.controller().is_some_and(|owner| owner.uid.as_str() == uid);

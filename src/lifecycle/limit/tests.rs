@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
+mod zones;
+
 use std::sync::Arc;
 
 use serde_json::json;
@@ -98,7 +100,11 @@ impl Scene {
         let pod = &self.pods[pod];
         let known = self.drains.iter().find(|drain| *drain.pod_uid() == *pod.metadata.uid.as_str()).cloned();
         let drain = known.unwrap_or_else(|| drain(pod, Phase::Queued));
-        self.within(|all| all.why_not(&drain))
+        Some(self.why(&drain)?.message)
+    }
+
+    fn why(&self, drain: &Drain) -> Option<Explanation> {
+        self.within(|all| all.why_not(drain))
     }
 
     fn ask(&self, pod: usize, predecessor: Option<&str>, over: &[String]) -> Room {
@@ -116,9 +122,28 @@ fn slot(seat: &str, drain: &str) -> Slot {
     Slot { seat: seat.to_owned(), drain: drain.to_owned() }
 }
 
+/// Why there is no room.
+fn told(room: &Room) -> Option<String> {
+    let (Room::Wait(why) | Room::HeldBut(why)) = room else { return None };
+    Some(why.message.clone())
+}
+
 fn seats(room: &Room) -> Vec<&str> {
     let Room::Take(slots) = room else { return vec![] };
     slots.departing.iter().map(|slot| slot.seat.as_str()).collect()
+}
+
+#[test]
+fn whom_one_waits_for_stands_beside_the_sentence() {
+    let named = |scene: &Scene, pod: usize| {
+        let drain = drain(&scene.pods[pod], Phase::Queued);
+        scene.why(&drain).unwrap().awaited.pods
+    };
+    let of_two = scene(2, pods(&[true, false, true, true]), set(4)).and(2, Phase::Departing);
+    assert_eq!(of_two.why_not(0).unwrap(), "waits for db-2 and db-1, which is not Ready (maxUnavailable 2)");
+    assert_eq!(named(&of_two, 0), ["db-2", "db-1"]);
+    let of_unnamed = scene(1, pods(&[true]), counted(3));
+    assert!(of_unnamed.why_not(0).unwrap().contains("missing") && named(&of_unnamed, 0).is_empty());
 }
 
 #[test]
@@ -166,7 +191,7 @@ fn a_drain_counts_for_every_policy_that_selects_its_pod_whichever_it_began_under
 #[test]
 fn a_policy_that_was_made_anew_counts_open_drains_and_lists_them_with_the_next() {
     let mut scene = scene(1, pods(&[true; 3]), set(3)).and(1, Phase::Draining);
-    assert_eq!(scene.ask(0, None, &[]), Room::Wait(waits_for("db-1").unwrap()));
+    assert_eq!(told(&scene.ask(0, None, &[])), waits_for("db-1"));
     scene.policy = policy("p", &json!({"maxUnavailable": 2}));
     assert_eq!(seats(&scene.ask(0, None, &[])), ["db-1", "db-0"]);
 }
@@ -262,7 +287,7 @@ fn one_that_was_not_ready_when_it_took_its_place_counts_once_it_is() {
         scene.within(|all| all.ask(&scene.drains[0], None, &[]))
     };
     assert_eq!(of(false), Room::Held);
-    assert_eq!(of(true), Room::HeldBut(waits_for("db-1").unwrap()));
+    assert!(of(true).is_held() && told(&of(true)) == waits_for("db-1"));
 }
 
 #[test]
@@ -270,9 +295,9 @@ fn while_its_policy_is_frozen_nothing_begins_and_what_is_prepared_is_held() {
     let until = "2030-01-31T18:00:00Z".parse().unwrap();
     let frozen = Frozen { reason: "INC-4711".to_owned(), by: "alice".to_owned(), until };
     let scene = scene(1, pods(&[true; 2]), set(2)).and(0, Phase::Queued).and(1, Phase::Drained);
-    let told = "its policy is frozen by alice until 2030-01-31T18:00:00Z: INC-4711".to_owned();
-    assert_eq!(Room::frozen(&scene.drains[0], &frozen), Room::Wait(told.clone()));
-    assert_eq!(Room::frozen(&scene.drains[1], &frozen), Room::HeldBut(told));
+    let why = Explanation::from("its policy is frozen by alice until 2030-01-31T18:00:00Z: INC-4711");
+    assert_eq!(Room::frozen(&scene.drains[0], &frozen), Room::Wait(why.clone()));
+    assert_eq!(Room::frozen(&scene.drains[1], &frozen), Room::HeldBut(why));
 }
 
 #[test]
@@ -289,7 +314,18 @@ fn a_policy_that_selects_by_node_counts_the_pods_on_its_nodes_only() {
 }
 
 #[test]
-fn an_owner_that_can_not_be_read_misses_nobody_that_can_be_seen() {
+fn an_owner_that_could_not_be_read_keeps_pods_that_serve() {
+    let unread = Some("waits until StatefulSet db can be read: others of its pods may be missing".to_owned());
+    assert_eq!(scene(1, pods(&[true; 2]), OwnerSeen::Unread).why_not(0), unread);
+    assert_eq!(scene(1, pods(&[true, false]), OwnerSeen::Unread).why_not(1), None, "it is away already");
+    let mut of_nodes = scene(1, pods(&[true]), OwnerSeen::Unread);
+    of_nodes.policy = policy("p", &json!({"nodeSelector": {"canary": "yes"}}));
+    assert_eq!(of_nodes.why_not(0), None, "of which nodes those are that are missing nobody could tell anyway");
+    assert_eq!(scene(1, pods(&[true; 2]), OwnerSeen::Unknown).why_not(0), None);
+}
+
+#[test]
+fn an_owner_of_which_nothing_is_to_be_known_misses_nobody_that_can_be_seen() {
     assert_eq!(scene(1, pods(&[true; 2]), OwnerSeen::Unknown).why_not(0), None);
     assert_eq!(scene(1, pods(&[true, false]), OwnerSeen::Unknown).why_not(0), waits_for("db-1, which is not Ready"));
 }
@@ -311,8 +347,8 @@ fn the_next_pod_of_a_place_waits_for_the_drain_before_it_or_takes_it_over() {
     (drain.metadata.name, drain.spec.pod.uid) = ("db-0-before".to_owned(), "before".to_owned());
     scene.drains.push(before);
     scene.slots.departing = vec![slot("db-0", "db-0-before")];
-    let waits = "waits until the drain of the pod before it, db-0-before, is over".to_owned();
-    assert_eq!(scene.ask(0, None, &[]), Room::Wait(waits));
+    let waits = "waits until the drain of the pod before it, db-0-before, is over";
+    assert_eq!(scene.ask(0, None, &[]), Room::Wait(waits.into()));
     let Room::Take(slots) = scene.ask(0, Some("db-0-before"), &[]) else { unreachable!("a place is free") };
     assert_eq!(slots.departing, [slot("db-0", "db-0-uidofdb0")]);
 }
@@ -327,48 +363,6 @@ fn three_are_named_and_the_rest_are_others() {
     ready[3..8].fill(false);
     let many = scene(1, pods(&ready), set(9)).and(1, Phase::Departing);
     assert_eq!(many.why_not(0), waits_for("db-1 and db-3, db-4, db-5, which are not Ready and others"));
-}
-
-/// Pods of a set: 0 and 1 in zone a, all others in zone b.
-fn zoned(limit: &serde_json::Value, ready: &[bool]) -> Scene {
-    let mut scene = scene(1, pods(ready), set(u32::try_from(ready.len()).unwrap()));
-    scene.policy = policy("p", limit);
-    scene
-}
-
-#[test]
-fn pods_that_are_away_at_once_are_all_in_one_zone() {
-    let spread = || json!({"spread": {"topologyKey": "zone"}});
-    let elsewhere = |seat: &str| Some(format!("waits for {seat} (in another zone by zone)"));
-    let one_leaves = zoned(&spread(), &[true; 5]).and(0, Phase::Departing);
-    assert_eq!(one_leaves.why_not(1), None);
-    assert_eq!(one_leaves.why_not(2), elsewhere("db-0"));
-    let one_is_down = zoned(&spread(), &[true, true, true, false, true]);
-    assert_eq!((one_is_down.why_not(2), one_is_down.why_not(0)), (None, elsewhere("db-3")));
-    let mut left = zoned(&spread(), &[true; 5]).and(4, Phase::Departing);
-    left.pods.pop();
-    assert_eq!((left.why_not(3), left.why_not(0)), (None, elsewhere("db-4")), "its drain knows where it was");
-    left.drains.clear();
-    assert_eq!(left.why_not(3), elsewhere("db-4"), "nobody knows where it was");
-    let mut labelled = one_leaves;
-    Arc::make_mut(&mut labelled.pods[2]).metadata.labels.insert("zone".into(), "a".into());
-    assert_eq!(labelled.why_not(2), None, "the pod's own label counts first");
-}
-
-#[test]
-fn within_a_zone_its_own_limit_holds_and_around_it_the_policys() {
-    let of = |limit: serde_json::Value| {
-        let scene = zoned(&limit, &[true; 8]).and(2, Phase::Drained).and(3, Phase::Drained);
-        (scene.why_not(4), scene.within(|all| Census::of(all).free(&drain(&scene.pods[4], Phase::Queued))))
-    };
-    let spread = |most: serde_json::Value| json!({"topologyKey": "zone", "maxUnavailable": most});
-    assert_eq!(of(json!({"spread": spread(json!("50%"))})), (None, 1), "three of six");
-    let full = Some("waits for db-2 and db-3 (maxUnavailable 2 in a zone)".to_owned());
-    assert_eq!(of(json!({"spread": spread(json!(2))})), (full, 0));
-    let around = Some("waits for db-2 and db-3 (maxUnavailable 2)".to_owned());
-    assert_eq!(of(json!({"maxUnavailable": 2, "spread": spread(json!("100%"))})), (around, 0));
-    let around = Some("waits for db-2 and db-3 (minAvailable 75%)".to_owned());
-    assert_eq!(of(json!({"minAvailable": "75%", "spread": spread(json!("100%"))})), (around, 0));
 }
 
 #[test]

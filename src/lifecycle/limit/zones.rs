@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::lifecycle::drain::{Drain, seat_of};
+use crate::lifecycle::explanation::Explanation;
 use crate::pod::Pod;
 use crate::policy::spec::Spread;
 
@@ -29,18 +30,22 @@ impl Zones {
     }
 
     /// Why a pod may not leave its place now, where those in `away` are away.
-    pub fn why_not(&self, own: &str, away: &Away<'_>) -> Option<String> {
+    pub fn why_not(&self, own: &str, away: &Away<'_>) -> Option<Explanation> {
         let (here, elsewhere) = self.parted(own, away);
-        let named = |seats: &[&str]| seats.iter().take(NAMED).copied().collect::<Vec<_>>().join(" and ");
+        let waits_for = |seats: &[&str], why: String| {
+            let named = &seats[..seats.len().min(NAMED)];
+            Explanation::from(format!("waits for {} ({why})", named.join(" and "))).waiting_for(named.iter().copied())
+        };
         let key = &self.spread.topology_key;
         if !elsewhere.is_empty() {
-            return Some(format!("waits for {} (in another zone by {key})", named(&elsewhere)));
+            return Some(waits_for(&elsewhere, format!("in another zone by {key}")));
         }
         if away.missing > 0 {
-            return Some(format!("waits for pods that are missing or not Ready (their zone by {key} is not known)"));
+            let why = format!("waits for pods that are missing or not Ready (their zone by {key} is not known)");
+            return Some(why.into());
         }
         let most = &self.spread.max_unavailable;
-        (here.len() >= self.most(own)).then(|| format!("waits for {} (maxUnavailable {most} in a zone)", named(&here)))
+        (here.len() >= self.most(own)).then(|| waits_for(&here, format!("maxUnavailable {most} in a zone")))
     }
 
     /// How many more may leave in the zone of this place.

@@ -1,6 +1,7 @@
 //! Two gates, whose copies lag.
 
 use castoff::admission::Decision;
+use castoff::lifecycle::Explanation;
 use castoff::lifecycle::hole::SETTLED;
 
 use super::*;
@@ -89,7 +90,7 @@ impl World {
             self.stores[seat].lost = false;
             self.calls[gate] = Call::Done(live, self.limit());
         } else if live.status.phase == Phase::Drained {
-            self.write(claim::no_longer_prepared(Drain::clone(&live), undone, ""), false);
+            self.write(claim::no_longer_prepared(Drain::clone(&live), undone, Explanation::default()), false);
         }
     }
 

@@ -149,7 +149,7 @@ impl World {
         slots: &'a Slots,
     ) -> sights::Sight<'a> {
         let owner = match (self.owner_is_read, self.foreign) {
-            (false, _) => OwnerSeen::Unknown,
+            (false, _) => OwnerSeen::Unread,
             (true, true) => OwnerSeen::Known(OwnerFacts::default()),
             (true, false) => sights::owner(self.replicas).clone(),
         };
@@ -183,7 +183,7 @@ impl World {
     pub(super) fn cut_off(&mut self) {
         let Some(Operation::Effect(Effect::Send(step, _), pod, ..)) = self.decided.first() else { return };
         if let Some(memory) = self.memories.get_mut(pod) {
-            memory.sent(*step, true, "", self.now);
+            memory.sent(*step, true, None, self.now);
         }
         self.old = Some(self.decided.remove(0));
         self.old_until = self.now + QUIET;
@@ -274,7 +274,7 @@ impl World {
             self.stores[seat].act(act.index, mode);
         }
         if let Some(memory) = self.memories.get_mut(pod).filter(|_| is_leader) {
-            memory.sent(step, false, if self.refuses { "no" } else { "" }, self.now);
+            memory.sent(step, false, self.refuses.then(|| "no".into()), self.now);
         }
     }
 

@@ -7,6 +7,7 @@ use castoff::plan::{
     Act, ClusterRead, Inputs, Mode, Next, Observation, Observations, Parameters, Plan, Read, Request, Round, Source,
     Task, Verdict, catalogue,
 };
+use castoff::remedy::Cause;
 use castoff::pod::Pod;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -59,7 +60,10 @@ impl Backend {
             }
             Source::Cluster(ClusterRead::Owner) => match &self.owner {
                 Some(owner) => Observation::Value(owner.clone()),
-                None => Observation::Failed { message: "the owner can't be seen".to_owned(), detail: String::new() },
+                None => {
+                    let message = "the owner can't be seen".to_owned();
+                    Observation::Failed { message, detail: String::new(), cause: Cause::default() }
+                }
             },
         }
     }
