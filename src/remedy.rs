@@ -14,7 +14,7 @@ pub struct Cause {
     pub kind: Kind,
     /// The right that a Role is to give, where one is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_right: Option<Right>,
+    pub missing_right: Option<Box<Right>>,
 }
 
 /// What keeps a backend from being asked.
@@ -69,7 +69,7 @@ impl From<Kind> for Cause {
 
 impl From<Right> for Cause {
     fn from(right: Right) -> Self {
-        Cause { kind: Kind::NoRole, missing_right: Some(right) }
+        Cause { kind: Kind::NoRole, missing_right: Some(Box::new(right)) }
     }
 }
 

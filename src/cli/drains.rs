@@ -17,6 +17,7 @@ use super::render::{Paint, cut, narrowed, painted, span, table};
 const BAR: usize = 20;
 
 /// A drain.
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DrainView {
