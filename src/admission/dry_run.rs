@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lifecycle::DrainStep;
+use crate::lifecycle::{DrainStep, Explanation};
 use crate::plan::{Progress, Round, Verdict};
 use crate::printable::printable;
 use crate::remedy::Cause;
@@ -55,16 +55,16 @@ impl State {
 impl StepNow {
     /// What a round has found of a step; `None` is a round that was not made in time.
     pub fn of(step: &DrainStep, round: Option<&Round>) -> Self {
-        let (state, text) = match round.map(|round| &round.verdict) {
-            Some(Verdict::Done) => (State::Done, ""),
-            Some(Verdict::Waiting | Verdict::Act(_)) => (State::ToDo, ""),
-            Some(Verdict::Blocked { message }) => (State::NotNow, message.as_str()),
-            Some(Verdict::Unknown { message } | Verdict::Failed { message, .. }) => (State::Unknown, message.as_str()),
-            None => (State::Unknown, "there was no time to look"),
+        let verdict = round.map(|round| &round.verdict);
+        let state = match verdict {
+            Some(Verdict::Done) => State::Done,
+            Some(Verdict::Waiting | Verdict::Act(_)) => State::ToDo,
+            Some(Verdict::Blocked { .. }) => State::NotNow,
+            Some(Verdict::Unknown { .. } | Verdict::Failed { .. }) | None => State::Unknown,
         };
-        let cause = match round.map(|round| &round.verdict) {
-            Some(Verdict::Failed { cause, .. }) => cause.clone(),
-            _ => Cause::default(),
+        let why = match verdict {
+            Some(verdict) => Explanation::of(verdict).unwrap_or_default(),
+            None => "there was no time to look".into(),
         };
         let left = round.filter(|_| state == State::ToDo).and_then(|round| round.progress.clone());
         StepNow {
@@ -72,8 +72,8 @@ impl StepNow {
             plan: printable(&step.plan).into_owned(),
             state,
             left,
-            text: printable(text).trim_end().to_owned(),
-            cause,
+            text: printable(&why.message).trim_end().to_owned(),
+            cause: why.cause,
         }
     }
 
@@ -92,5 +92,32 @@ impl fmt::Display for StepNow {
         let (StepNow { step, plan, state, .. }, remark) = (self, self.remark());
         write!(formatter, "castoff: step {step} ({plan}): {}", state.as_str())?;
         if remark.is_empty() { Ok(()) } else { write!(formatter, ": {remark}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::remedy::Kind;
+
+    #[test]
+    fn each_verdict_is_a_state_with_why_and_what_is_to_be_mended() {
+        let step = serde_json::json!({"name": "evict", "plan": "tikv", "parameters": {},
+            "planSpec": {"summary": "x", "done": "true"}});
+        let step: DrainStep = serde_json::from_value(step).unwrap();
+        let of = |verdict: Option<Verdict>| {
+            let round = verdict.map(|verdict| Round { verdict, member: None, progress: None, ours: None });
+            let now = StepNow::of(&step, round.as_ref());
+            (now.state, now.text, now.cause.kind)
+        };
+        let told = || "said".to_owned();
+        let failed = Verdict::Failed { message: told(), detail: String::new(), cause: Kind::Silent.into() };
+        assert_eq!(of(Some(failed)), (State::Unknown, told(), Kind::Silent));
+        assert_eq!(of(Some(Verdict::Unknown { message: told() })), (State::Unknown, told(), Kind::Other));
+        assert_eq!(of(Some(Verdict::Blocked { message: told() })), (State::NotNow, told(), Kind::Other));
+        assert_eq!(of(Some(Verdict::Waiting)), (State::ToDo, String::new(), Kind::Other));
+        assert_eq!(of(Some(Verdict::Done)), (State::Done, String::new(), Kind::Other));
+        assert_eq!(of(None), (State::Unknown, "there was no time to look".to_owned(), Kind::Other));
     }
 }

@@ -242,6 +242,15 @@ mod tests {
     }
 
     #[test]
+    fn the_right_that_is_missing_is_told_to_people_and_to_programs() {
+        let (predicate, cause) = may_not("shop", "alice", "patch", "pods/status");
+        assert_eq!(predicate, "is refused: a Role in namespace shop must let Castoff (alice) patch pods/status");
+        let right = cause.missing_right.unwrap();
+        assert_eq!([&right.user, &right.verb, &right.resource, &right.name], ["alice", "patch", "pods/status", ""]);
+        assert!(may_not("shop", "", "get", "nodes").0.ends_with("must let Castoff get nodes"));
+    }
+
+    #[test]
     fn objects_of_the_policys_namespace_and_the_pods_node_are_read() {
         for (path, needs) in [
             ("apis/apps/v1/namespaces/shop/statefulsets/web", ("get", "statefulsets.apps")),

@@ -68,10 +68,7 @@ impl Owners {
     ) -> OwnerSeen {
         let key = format!("{namespace}/{}/{}/{}", owner.kind, owner.name, owner.uid);
         let begun = Instant::now();
-        let is_fresh = |(read, seen): &&(Instant, OwnerSeen)| {
-            let fresh = if *seen == OwnerSeen::Unread { MOMENT } else { fresh };
-            begun.duration_since(*read) < fresh
-        };
+        let is_fresh = |(read, seen): &&(Instant, OwnerSeen)| begun.duration_since(*read) < good_for(seen, fresh);
         if let Some((_, seen)) = self.known().all.get(&key).filter(is_fresh) {
             return seen.clone();
         }
@@ -96,6 +93,12 @@ fn freshness(owners: usize) -> Duration {
     MOMENT.saturating_mul(moments.max(1)).min(LONGEST)
 }
 
+/// For how long it is good enough what a read has shown, where others of its policy are for so long. One that has shown
+/// nothing holds pods.
+fn good_for(seen: &OwnerSeen, fresh: Duration) -> Duration {
+    if *seen == OwnerSeen::Unread { MOMENT } else { fresh }
+}
+
 /// These, none twice.
 pub fn distinct<'a>(owners: impl Iterator<Item = &'a OwnerReference<'static>>) -> Vec<&'a OwnerReference<'static>> {
     let mut met = BTreeSet::new();
@@ -109,5 +112,11 @@ mod tests {
     #[test]
     fn many_owners_are_read_less_often_each_but_within_half_a_minute() {
         assert_eq!([1, 8, 9, 80, 5000].map(|owners| freshness(owners).as_secs()), [1, 1, 2, 10, 30]);
+    }
+
+    #[test]
+    fn one_that_could_not_be_read_is_read_again_soon_however_many_there_are() {
+        let seen = [OwnerSeen::Unread, OwnerSeen::Unknown, OwnerSeen::DeletingOrGone];
+        assert_eq!(seen.map(|seen| good_for(&seen, LONGEST).as_secs()), [1, 30, 30]);
     }
 }

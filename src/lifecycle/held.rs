@@ -76,7 +76,7 @@ fn lasting(reason: &'static str, message: String) -> Cause {
 fn current<'a, 'b>(work: &'b Work<'a>) -> Option<&'b StepWork<'a>> {
     let drained = work.drain.status.phase == Phase::Drained;
     let is_current = |step: &&StepWork<'_>| {
-        let unseen = || step.round.is_some_and(|round| Explanation::of(&round.verdict).is_some());
+        let unseen = || step.round.is_some_and(|round| round.verdict.is_hindrance());
         if drained { unseen() } else { work.drain.status.step.as_ref() == Some(&step.step.name) }
     };
     work.steps.iter().find(is_current)

@@ -309,7 +309,7 @@ fn is_kept(work: &Work<'_>) -> bool {
 }
 
 fn first_hindrance(work: &Work<'_>) -> Option<usize> {
-    work.steps.iter().position(|step| step.round.is_some_and(|round| Explanation::of(&round.verdict).is_some()))
+    work.steps.iter().position(|step| step.round.is_some_and(|round| round.verdict.is_hindrance()))
 }
 
 /// Tells why the drain does not go on.

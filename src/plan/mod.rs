@@ -308,6 +308,14 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Whether it keeps a step from going on.
+    #[must_use]
+    pub fn is_hindrance(&self) -> bool {
+        matches!(self, Verdict::Blocked { .. } | Verdict::Unknown { .. } | Verdict::Failed { .. })
+    }
+}
+
 /// What a round found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Round {

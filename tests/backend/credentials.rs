@@ -48,7 +48,7 @@ impl Authority {
     }
 
     /// Serves over TLS under `names`; asks for a client certificate of `clients`, where given.
-    async fn serve(&self, names: &[&str], clients: Option<&Self>, router: Router) -> SocketAddr {
+    pub async fn serve(&self, names: &[&str], clients: Option<&Self>, router: Router) -> SocketAddr {
         let config = self.server_config(names, clients);
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
@@ -114,7 +114,7 @@ fn echo() -> Router {
     )
 }
 
-fn scope_with(secret: &str) -> Scope {
+pub fn scope_with(secret: &str) -> Scope {
     Scope { credentials: Some(secret.to_owned()), ..scope() }
 }
 

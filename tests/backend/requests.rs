@@ -29,7 +29,7 @@ async fn counting() -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 /// An address where nobody listens.
-async fn closed() -> String {
+pub async fn closed() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}/x", listener.local_addr().unwrap())
 }

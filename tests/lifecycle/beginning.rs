@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use castoff::lifecycle::{
-    Caller, Effect, Ownership, Phase, PodSeen, PolicySeen, Room, Slot, Slots, claim, look, must_be_written,
+    Caller, Effect, Explanation, Ownership, Phase, PodSeen, PolicySeen, Room, Slot, Slots, claim, look, must_be_written,
 };
 use castoff::plan::{Task, Verdict};
 
@@ -25,10 +25,12 @@ fn a_slot_is_taken_before_anything_is_prepared() {
 #[test]
 fn what_waits_for_a_slot_says_for_whom_and_asks_no_backend() {
     let mut case = case("Queued", 2).without_a_place();
-    case.world.room = Room::Wait("waits for db-2 (maxUnavailable 1)".into());
+    let why = Explanation::from("waits for db-2 (maxUnavailable 1)").waiting_for(["db-2"]);
+    case.world.room = Room::Wait(why);
     assert!(look(&case.drain, &case.memory, &case.world.room).steps.is_empty());
     assert_eq!(case.see(&[]), []);
     assert_eq!((case.phase(), case.message()), (Phase::Queued, "waits for db-2 (maxUnavailable 1)"));
+    assert_eq!(case.drain.status.waits_for.pods, ["db-2"]);
     for room in [Room::Take(Slots::default()), Room::Held, Room::NoLimit] {
         let next = look(&case.drain, &case.memory, &room);
         assert_eq!((next.task, next.steps), (Task::Prepare, vec![0, 1]), "{room:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use castoff::lifecycle::{Effect, Phase, Room, Wrong};
+use castoff::lifecycle::{Effect, Explanation, Phase, Room, Wrong};
 use castoff::plan::Verdict;
 use castoff::remedy::Kind;
 
@@ -134,9 +134,14 @@ fn a_backend_that_refuses_what_is_to_be_done_is_told() {
     let mut case = case("Draining", 1).owning(&[0]);
     let refuse = |case: &mut Case| {
         let effects = case.after(4 * SECOND).see(&[act()]);
-        case.memory.sent(0, false, Some("http://pd/ answers 403: you may not".into()), case.world.now);
+        let said = "http://pd/ answers 403: you may not";
+        let refused = Explanation { cause: Kind::Unauthorized.into(), ..Explanation::from(said) };
+        case.memory.sent(0, false, Some(refused), case.world.now);
         reasons(&effects)
     };
     assert!(refuse(&mut case).is_empty() && refuse(&mut case).is_empty());
     assert_eq!(refuse(&mut case), ["BackendRefuses"]);
+    assert_eq!(case.drain.status.cause, Kind::Unauthorized.into());
+    case.see(&[Verdict::Waiting]);
+    assert!(case.drain.status.cause.is_other(), "it takes it after all");
 }
