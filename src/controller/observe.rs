@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::backend::trouble::shown;
-use crate::backend::{Backend, Scope, Sharing, Silence};
+use crate::backend::{Backend, Scope, Sent, Sharing, Silence};
 use crate::lifecycle::{Drain, DrainStep, Explanation, Look};
 use crate::plan::spec::PlanSpec;
 use crate::plan::{self, ClusterRead, Inputs, Mistake, Next, Observations, Plan, Round, Source, Task, Verdict};
@@ -147,8 +147,7 @@ impl Observer {
         }
         let (why, detail) = (&sent.message, &sent.detail);
         tracing::warn!(%pod, %step, why, detail, "an act was not accepted; the next round looks again");
-        let refused = sent.refused.map(|said| Explanation { cause: sent.cause, ..Explanation::from(said) });
-        ActSent { cut_off: sent.cut_off, refused }
+        sent.into()
     }
 
     fn plan(&self, step: &DrainStep) -> Result<Arc<Plan>, NotCompiled> {
@@ -195,6 +194,13 @@ pub struct ActSent {
     pub refused: Option<Explanation>,
 }
 
+impl From<Sent> for ActSent {
+    fn from(sent: Sent) -> Self {
+        let refused = sent.refused.map(|said| Explanation { cause: sent.cause, ..Explanation::from(said) });
+        ActSent { cut_off: sent.cut_off, refused }
+    }
+}
+
 fn scope(drain: &Drain, step: &DrainStep, pod_present: bool) -> Scope {
     Scope {
         namespace: drain.metadata.namespace.clone(),
@@ -203,5 +209,27 @@ fn scope(drain: &Drain, step: &DrainStep, pod_present: bool) -> Scope {
         credentials: step.credentials.clone(),
         plan: step.plan.clone(),
         sharing: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::remedy::Kind;
+
+    #[test]
+    fn what_a_backend_says_to_an_act_is_kept_with_what_is_to_be_mended() {
+        let sent = |refused: Option<&str>| Sent {
+            accepted: false,
+            cut_off: refused.is_none(),
+            message: "answers 403".to_owned(),
+            refused: refused.map(str::to_owned),
+            detail: String::new(),
+            cause: Kind::Unauthorized.into(),
+        };
+        let refused = ActSent::from(sent(Some("you may not"))).refused.unwrap();
+        assert_eq!((refused.message.as_str(), refused.cause), ("you may not", Kind::Unauthorized.into()));
+        assert_eq!(ActSent::from(sent(None)), ActSent { cut_off: true, refused: None });
     }
 }
