@@ -122,10 +122,9 @@ fn slot(seat: &str, drain: &str) -> Slot {
     Slot { seat: seat.to_owned(), drain: drain.to_owned() }
 }
 
-/// Why there is no room.
-fn told(room: &Room) -> Option<String> {
-    let (Room::Wait(why) | Room::HeldBut(why)) = room else { return None };
-    Some(why.message.clone())
+/// The same as it is told of one that waits for this pod alone.
+fn waiting_for(whom: &str) -> Explanation {
+    Explanation::from(waits_for(whom).unwrap()).waiting_for([whom])
 }
 
 fn seats(room: &Room) -> Vec<&str> {
@@ -191,7 +190,7 @@ fn a_drain_counts_for_every_policy_that_selects_its_pod_whichever_it_began_under
 #[test]
 fn a_policy_that_was_made_anew_counts_open_drains_and_lists_them_with_the_next() {
     let mut scene = scene(1, pods(&[true; 3]), set(3)).and(1, Phase::Draining);
-    assert_eq!(told(&scene.ask(0, None, &[])), waits_for("db-1"));
+    assert_eq!(scene.ask(0, None, &[]), Room::Wait(waiting_for("db-1")));
     scene.policy = policy("p", &json!({"maxUnavailable": 2}));
     assert_eq!(seats(&scene.ask(0, None, &[])), ["db-1", "db-0"]);
 }
@@ -287,7 +286,7 @@ fn one_that_was_not_ready_when_it_took_its_place_counts_once_it_is() {
         scene.within(|all| all.ask(&scene.drains[0], None, &[]))
     };
     assert_eq!(of(false), Room::Held);
-    assert!(of(true).is_held() && told(&of(true)) == waits_for("db-1"));
+    assert_eq!(of(true), Room::HeldBut(waiting_for("db-1")));
 }
 
 #[test]
